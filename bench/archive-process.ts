@@ -1,6 +1,6 @@
 /**
- * Archives in a process of its own, as a worker does, so that its CPU time and memory are its own: `node bench/archive-process.ts JSON`, an
- * `ArchiveProcessInput`. Prints a line of JSON with each stored segment, and one at its end. SIGTERM ends it.
+ * Archives changes as a worker does, in a separate process, so that its CPU time and memory can be measured: `node bench/archive-process.ts
+ * JSON`, an `ArchiveProcessInput`. Prints one line of JSON for each stored segment, and one at its end. SIGTERM ends it.
  */
 import { randomUUID } from 'node:crypto';
 import type { VerbContext } from '../engines/engine.ts';
@@ -16,9 +16,9 @@ export interface ArchiveProcessInput {
   readonly url: string;
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
-  /** Goes on with this one, in a repository that has nothing of it. Absent: opens one. */
+  /** Continues this timeline, in a repository that has nothing of it. Absent: opens a new one. */
   readonly timeline?: Timeline;
-  /** Ends as soon as everything before it is stored. */
+  /** The process ends when everything before this position is stored. */
   readonly until?: Lsn;
 }
 
@@ -32,7 +32,7 @@ export interface ArchiveProcessStored {
 
 export interface ArchiveProcessEnd {
   readonly kind: 'end';
-  /** From the connection to the last segment that was wanted. */
+  /** From the connection to the last wanted segment. */
   readonly seconds: number;
   readonly cpuSeconds: number;
   readonly peakBytes: number;

@@ -17,7 +17,7 @@ export const PLAN = 'bench';
 
 export interface Archiver {
   readonly child: ChildProcess;
-  /** What it stored so far. */
+  /** The segments stored so far. */
   readonly stored: readonly ArchiveProcessStored[];
   readonly end: Promise<ArchiveProcessEnd>;
 }
@@ -91,7 +91,7 @@ export class ArchiveStage {
     };
   }
 
-  /** What the request's references mean. */
+  /** Resolves the request's references to secrets. */
   secretsOf(database: string): (reference: SecretRef) => Promise<string> {
     const { accessKeyId, secretAccessKey } = this.gateway;
     const values: Readonly<Record<string, string>> = {
@@ -121,9 +121,9 @@ export class ArchiveStage {
       const lines = `${rest}${text}`.split('\n');
       rest = lines.pop() ?? '';
       for (const line of lines) {
-        const told = JSON.parse(line) as ArchiveProcessStored | ArchiveProcessEnd;
-        if (told.kind === 'stored') stored.push(told);
-        else last = told;
+        const report = JSON.parse(line) as ArchiveProcessStored | ArchiveProcessEnd;
+        if (report.kind === 'stored') stored.push(report);
+        else last = report;
       }
     });
     const end = once(child, 'close').then(() => {
@@ -134,7 +134,7 @@ export class ArchiveStage {
     return { child, stored, end };
   }
 
-  /** Runs one of PostgreSQL's programs to its end. Returns what it printed. */
+  /** Runs one of PostgreSQL's programs to its end and returns its output. */
   async run(program: string, args: readonly string[]): Promise<string> {
     const { stdout } = await promisify(execFile)(join(this.postgres.binDirectory, program), [...args], {
       maxBuffer: 1024 ** 3,
@@ -142,7 +142,7 @@ export class ArchiveStage {
     return stdout;
   }
 
-  /** Waits until somebody streams from the server. */
+  /** Waits until a client streams from the server. */
   async streamed(): Promise<void> {
     for (let tries = 0; tries < 600; tries += 1) {
       const rows = await this.query('postgres', "SELECT FROM pg_stat_replication WHERE state = 'streaming'");

@@ -33,14 +33,14 @@ export interface ArchiveBenchOptions {
   readonly json: boolean;
   /** Writes docs/benchmarks-archive.md. */
   readonly write: boolean;
-  /** Only one of them. */
+  /** Runs only this part. */
   readonly part: ArchivePart | undefined;
 }
 
 export const ARCHIVE_PARTS = ['capture', 'replay', 'wide', 'steady', 'cost'] as const;
 export type ArchivePart = (typeof ARCHIVE_PARTS)[number];
 
-/** One measured thing against its goal. */
+/** One measured value and its goal. */
 interface Row {
   readonly what: string;
   readonly holdfast: string;
@@ -50,10 +50,10 @@ interface Row {
 }
 
 const [LEDGER, LEDGER_BASE, WIDE, WIDE_BASE] = ['ledger', 'ledger_base', 'wide', 'wide_base'];
-/** Of the transactions of the TPC-B kind, each four changes: so many are waited for, and more follow, so that segments close by size. */
+/** Numbers of TPC-B transactions, four changes each. The capture waits for the first number; the others follow so that segments close by size. */
 const WAITING_TRANSACTIONS = 60_000;
 const ALL_TRANSACTIONS = 100_000;
-/** Small, so that one closes soon after the last change that is measured. */
+/** Small, so that a segment closes soon after the last measured change. */
 const SEGMENT_BYTES = 256 * 1024;
 const STEADY_TPS = 1_250;
 const STEADY_SECONDS = 300;
@@ -61,7 +61,7 @@ const WIDE_ROWS = 400_000;
 const WIDE_COLUMNS = 16;
 const COST_SECONDS = 20;
 
-/** The archive of changes against PostgreSQL's own programs, in one run on one machine. */
+/** Compares the archive of changes with PostgreSQL's own programs, in one run on one machine. */
 export async function benchArchive(options: ArchiveBenchOptions): Promise<void> {
   await using cleanUp = new AsyncDisposableStack();
   const folder = await createScratchFolder('bench');
@@ -104,7 +104,7 @@ class ArchiveBench {
 
   async #waitingChanges(wants: (one: ArchivePart) => boolean): Promise<void> {
     const timeline = await this.#begin(LEDGER);
-    // What the slot has yet to send is kept for each round.
+    // A copy of the slot keeps the pending changes for each round.
     const slot = archiveName(PLAN, LEDGER);
     await this.#stage.query(LEDGER, `SELECT pg_copy_logical_replication_slot('${slot}', 'kept')`);
     await this.#pgbench(this.#scaled(WAITING_TRANSACTIONS));
@@ -133,7 +133,7 @@ class ArchiveBench {
     await this.#stage.query('postgres', `CREATE DATABASE ${LEDGER_BASE} TEMPLATE ${LEDGER}`);
   }
 
-  /** Opens an archive and leaves it: publication, slot and timeline are there. */
+  /** Opens an archive and stops: publication, slot and timeline exist then. */
   async #begin(database: string): Promise<Timeline> {
     const request = this.#stage.request(database, 'begin');
     const secret = this.#stage.secretsOf(database);
@@ -208,7 +208,7 @@ class ArchiveBench {
     );
   }
 
-  /** The archive's slot again as it was. */
+  /** Resets the archive's slot to its original state. */
   async #rewind(database: string): Promise<void> {
     const slot = archiveName(PLAN, database);
     await this.#dropSlot(database, slot);
@@ -385,7 +385,7 @@ class ArchiveBench {
     );
   }
 
-  /** The decoded SQL of an archive, by the script that lies in it. */
+  /** Decodes an archive to SQL with the script that is stored in it. */
   async #decode(timeline: Timeline, prefix: string): Promise<string> {
     const root = join(this.#stage.gateway.directory, 'bench');
     const request = this.#stage.request(timeline.database, prefix);
@@ -442,7 +442,7 @@ class ArchiveBench {
     await this.#rest(LEDGER);
   }
 
-  /** No slot keeps WAL, and none is read. */
+  /** Drops the archive's slot, so that it retains no WAL. */
   async #rest(database: string): Promise<void> {
     await this.#dropSlot(database, archiveName(PLAN, database));
     await this.#stage.query(database, 'CHECKPOINT');
@@ -486,11 +486,11 @@ class ArchiveBench {
       await rm(directory, { recursive: true });
     }
     const [none, own, peer] = [median(tps.none), median(tps.archive), median(tps.receivewal)];
-    const told = (value: number) =>
+    const withShare = (value: number) =>
       `${value.toFixed(0)} tps, ${((value / none) * 100).toFixed(0)} % of without`;
     this.#rows.push({
       what: 'pgbench with the archive: tps, in shares of those with pg_receivewal',
-      ...{ holdfast: told(own), peer: told(peer), reached: own / peer, goal: 'at least 0.95' },
+      ...{ holdfast: withShare(own), peer: withShare(peer), reached: own / peer, goal: 'at least 0.95' },
     });
   }
 }

@@ -1,8 +1,9 @@
 import pg from 'pg';
 
 /**
- * Realistic data: about 600 MB of COPY text at scale 1, 80 % of it in `orders`; integers, text of words, numerics,
- * timestamps, JSON, UUIDs and booleans that compress about 2.5 times. Deterministic: `setseed` and hashes of row numbers.
+ * Generates realistic data: about 600 MB of COPY text at scale 1, 80 % of it in `orders`. It has integers, text of words,
+ * numerics, timestamps, JSON, UUIDs and booleans, and compresses about 2.5 times. Deterministic: all values derive from row
+ * numbers.
  */
 export async function generate(url: string, scale: number): Promise<void> {
   const client = new pg.Client({ connectionString: url });

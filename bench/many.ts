@@ -9,7 +9,7 @@ import { describeMachine, setStage, settle } from './stage.ts';
 import { median, renderSeconds, type Series } from './statistics.ts';
 
 export interface ManyBenchOptions {
-  /** Tables of ten rows and a primary key. */
+  /** Number of tables, each with ten rows and a primary key. */
   readonly tables: number;
   readonly rounds: number;
   readonly json: boolean;
@@ -25,19 +25,20 @@ const DUMP = 'pg_dump -Fd -j2';
 const RESTORE = 'holdfast restore from S3';
 const PEER_RESTORE = 'pg_restore -j2';
 
-/** What one run asks for, whatever the machine is busy with. */
+/** What one run sends; the machine's load doesn't change it. */
 interface Asked {
   readonly name: string;
-  /** Statements that the server was sent. */
+  /** Statements sent to the server. */
   readonly statements: number;
-  /** Requests to the store; absent for programs that ask none. */
+  /** Requests to the store; absent for programs that use none. */
   readonly requests?: number;
   readonly activities?: number;
 }
 
 /**
- * Holdfast against pg_dump and pg_restore on a database of many small tables, alternating in one run. Times depend on what else the
- * machine does, so the page shows their ratios, and what each asks of the server, the store and Temporal, which depends on nothing.
+ * Compares Holdfast with pg_dump and pg_restore on a database of many small tables, alternating in one run. Times depend on the
+ * machine's load, so the page shows their ratios, and how much each sends to the server, the store and Temporal, which depends on
+ * nothing.
  */
 export async function benchMany(options: ManyBenchOptions): Promise<void> {
   await using cleanUp = new AsyncDisposableStack();
@@ -135,7 +136,7 @@ export async function benchMany(options: ManyBenchOptions): Promise<void> {
     });
   }
 
-  // The first one fills Node's compile cache.
+  // The first run fills Node's compile cache.
   await stage.followedBackupCpuSeconds();
   const followingCpuSeconds = await stage.followedBackupCpuSeconds();
   const series = [...times].map(([name, seconds]): Series => ({ name, seconds }));
@@ -166,12 +167,12 @@ interface Report {
   readonly rounds: number;
   readonly series: readonly Series[];
   readonly asked: readonly Asked[];
-  /** Holdfast's median time in shares of its peer's. */
+  /** Holdfast's median time divided by its peer's. */
   readonly ratios: { readonly backup: number; readonly restore: number };
-  /** Of the command that starts a backup and follows it. */
+  /** CPU time of the command that starts a backup and follows it. */
   readonly followingCpuSeconds: number;
   readonly workerPeakBytes: number;
-  /** Of the whole benchmark. */
+  /** CPU time over the whole benchmark. */
   readonly workerCpuSeconds: number;
 }
 
@@ -201,7 +202,7 @@ function renderReport(report: Report): string {
   ].join('\n');
 }
 
-/** Starts to count; the answer is the number of lines that were added to the file since and match. */
+/** Starts to count. The returned function counts the matching lines that were added to the file since then. */
 async function countingLines(file: string, pattern: RegExp): Promise<() => Promise<number>> {
   const from = (await stat(file)).size;
   return async () => {

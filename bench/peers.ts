@@ -13,7 +13,7 @@ interface Reader {
 
 const copyOf = (piece: string): string => `COPY (${piece}) TO STDOUT`;
 
-/** PostgreSQL's own programs, measured as whole processes, and bare COPY. */
+/** PostgreSQL's own programs, measured as whole processes, and plain COPY. */
 export class Peers {
   private readonly binDirectory: string;
   private readonly url: (database: string) => string;
@@ -35,12 +35,12 @@ export class Peers {
     await this.run('pg_restore', ['-j', '2', '-d', this.url(database), directory]);
   }
 
-  /** `vacuumdb -j 2 --analyze`: what pg_restore leaves to be done. */
+  /** `vacuumdb -j 2 --analyze`, which pg_restore leaves to the user. */
   async vacuum(database: string): Promise<void> {
     await this.run('vacuumdb', ['-q', '-j', '2', '--analyze', '-d', this.url(database)]);
   }
 
-  /** COPY to nowhere by `parallelism` psql processes at once, over the same pieces of tables that Holdfast cuts. */
+  /** COPY with discarded output, by `parallelism` psql processes at once, over pieces of tables of the size that Holdfast cuts. */
   async copyToNowhere(database: string, parallelism: number, chunkBytes: number): Promise<void> {
     await this.inParallel(database, parallelism, chunkBytes, () => ({
       copy: (piece) => this.run('psql', ['-X', '-q', '-d', this.url(database), '-c', copyOf(piece)]),
@@ -48,7 +48,7 @@ export class Peers {
     }));
   }
 
-  /** The same by the usual client library of Node, `pg` with `pg-copy-streams`, in this process. */
+  /** The same in this process, by Node's usual client library, `pg` with `pg-copy-streams`. */
   async copyToNowhereByNode(database: string, parallelism: number, chunkBytes: number): Promise<void> {
     await this.inParallel(database, parallelism, chunkBytes, async () => {
       const client = new pg.Client({ connectionString: this.url(database) });

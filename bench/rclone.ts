@@ -14,7 +14,7 @@ const RCLONE: Tool = {
   buildTime: 'about 6 minutes on 2 cores',
 };
 
-/** The peer that copies folders to an S3 gateway: rclone, from PATH or built once. */
+/** rclone, the peer that copies folders to an S3 gateway; from PATH or built once. */
 export class Rclone {
   readonly #executable: string;
   readonly #config: string;
@@ -28,7 +28,7 @@ export class Rclone {
     this.#concurrency = concurrency;
   }
 
-  /** @param config the path of its configuration, which is written  @param bucket must exist  @param concurrency files at once */
+  /** @param config path of the configuration file to write  @param bucket must exist  @param concurrency files at once */
   static async configured(
     config: string,
     gateway: Pick<Awaited<ReturnType<typeof startS3Gateway>>, 'endpoint' | 'accessKeyId' | 'secretAccessKey'>,
@@ -61,7 +61,7 @@ export class Rclone {
   }
 
   async #run(args: readonly string[]): Promise<string> {
-    // rclone of Debian fails to read the file that this variable may name.
+    // Debian's rclone fails to read the file that this variable may name.
     const { AWS_CA_BUNDLE: _, ...env } = process.env;
     const { stdout } = await promisify(execFile)(this.#executable, [...args, '--config', this.#config], {
       env,

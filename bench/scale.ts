@@ -28,9 +28,9 @@ const WORKERS = 100;
 const SLOTS_PER_WORKER = 4;
 const SMALL_PLANS = 999;
 const SMALL_CHUNKS = 2;
-/** Small plans that start together, as after a common hour in their schedules. */
+/** Small plans that start together, as when their schedules share an hour. */
 const SMALL_AT_ONCE = 25;
-/** In the second part, where it matters how long a slot is held. */
+/** How long a chunk holds its slot in the second part, where that matters. */
 const CHUNK_MS = 200;
 const SOURCE = '{ ysql: { connection: { env: NOWHERE }, globals: none } }';
 
@@ -42,7 +42,7 @@ interface SizeFigures extends Histories {
 
 interface NeighbourFigures {
   readonly plans: number;
-  /** Seconds of a small backup. */
+  /** Median seconds of a small backup. */
   readonly alone: number;
   readonly beside: number;
   readonly besideWorst: number;
@@ -50,8 +50,8 @@ interface NeighbourFigures {
 }
 
 /**
- * Orchestration past one machine: real Temporal and workflows, chunks that are scripted. First how a backup's history and time grow with
- * its chunks; then how much longer small backups take while a large one runs on the same workers.
+ * Measures orchestration beyond the size of one machine, with real Temporal and workflows and scripted chunks. First: how a backup's
+ * history and time grow with its chunks. Then: how much longer small backups take while a large one runs on the same workers.
  */
 export async function benchScale(options: ScaleBenchOptions): Promise<void> {
   const say = (line: string) => process.stderr.write(`${line}\n`);
@@ -111,7 +111,7 @@ async function withWorkers<T>(
       manifestSha256: '0'.repeat(64),
     }),
   };
-  // The SDK takes one worker a queue and process, so that one polls as often, and has as many slots, as all of them.
+  // The SDK allows one worker per queue and process, so this one polls as often, and has as many slots, as all of them together.
   const worker = await Worker.create({
     connection: native,
     taskQueue: QUEUE,
@@ -140,7 +140,7 @@ async function oneBackup(simulation: Simulation, chunks: number): Promise<SizeFi
   };
 }
 
-/** Small backups, some at once, first by themselves and then beside the large one, which has more chunks than the small ones take time for. */
+/** Runs small backups, some at once: first alone, then beside the large one, which has enough chunks to outlast them. */
 async function besideALargeOne(
   simulation: Simulation,
   scale: number,

@@ -15,13 +15,14 @@ export const QUEUE = 'scale';
 /** Real Temporal and a real workflow worker, for runs whose activities are scripted. */
 export interface Simulation {
   readonly client: Client;
-  /** For workers of activities, in this process. */
+  /** The connection for activity workers in this process. */
   readonly native: NativeConnection;
-  /** Of the process that hosts the workflows, since it started. */
+  /** Peak memory of the process that hosts the workflows, since it started. */
   workflowWorkerPeakBytes(): number;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** Starts Temporal and the workflow worker. */
 export async function startSimulation(): Promise<Simulation> {
   const parts = new AsyncDisposableStack();
   try {
@@ -29,7 +30,7 @@ export async function startSimulation(): Promise<Simulation> {
       logger: new DefaultLogger('ERROR'),
       telemetryOptions: { logging: { forward: {}, filter: { core: 'ERROR', other: 'ERROR' } } },
     });
-    // Every agent polls; a namespace's usual limit is 1,200 polls at once for each frontend.
+    // Every agent polls, and by default a frontend accepts 1,200 polls at once per namespace.
     const temporal = await startTemporal({
       headless: true,
       extraArgs: ['--dynamic-config-value', 'frontend.namespaceCount=100000'],
@@ -58,9 +59,9 @@ export async function startSimulation(): Promise<Simulation> {
   }
 }
 
-/** What one run, with its children, left in Temporal. */
+/** What one run and its children left in Temporal. */
 export interface Histories {
-  /** Of all histories together. */
+  /** Events in all histories together. */
   readonly events: number;
   readonly workflows: number;
   readonly longestHistory: number;
@@ -68,6 +69,7 @@ export interface Histories {
   readonly largestPayloadOfParent: number;
 }
 
+/** Measures the histories of a run and of its children. */
 export async function measureHistories(
   client: Client,
   parent: string,
@@ -84,7 +86,7 @@ export async function measureHistories(
   };
 }
 
-/** A plan of this source, whose repository is never written to. */
+/** Compiles a plan for this source. Nothing is ever written to its repository. */
 export function simulatedPipeline(name: string, source: string, upload = 'upload'): Pipeline {
   const text = `
 apiVersion: holdfast/v1
@@ -106,7 +108,7 @@ spec:
   return compiled.pipeline;
 }
 
-/** Of the longest run of bytes anywhere in a history: its largest payload. */
+/** The length of the longest byte array anywhere in a history: its largest payload. */
 function largestBytes(value: unknown): number {
   if (value instanceof Uint8Array) return value.byteLength;
   if (typeof value !== 'object' || value === null) return 0;

@@ -27,33 +27,33 @@ export interface StageOptions {
   readonly source: string;
   readonly parallelism: number;
   readonly restoreParallelism: number;
-  /** What the restored copy is called, by name at the source. */
+  /** Names of the restored copies, by name at the source. */
   readonly into: Readonly<Record<string, string>>;
   /** Scratch folder of the benchmark. */
   readonly folder: string;
   /** Secrets of the source. */
   readonly environment?: Readonly<Record<string, string>>;
-  /** File that gets a line for each request that the store is asked. */
+  /** File that gets one line for each request to the store. */
   readonly accessLog?: string;
 }
 
 /** Where a backup goes. */
 export type Destination = 'S3' | 'directory';
 
-/** Holdfast as its users have it: a worker in a process of its own, Temporal, an S3 gateway. */
+/** Holdfast as its users run it: a worker in a separate process, Temporal, an S3 gateway. */
 export interface Stage {
   readonly gateway: S3Gateway;
   /** Backs up into the bucket of the gateway, or into a folder of this machine. */
   backup(destination?: Destination): Promise<BackupSummary>;
-  /** Removes the newest backup, so that the disk is as full for the next as it was for this one. */
+  /** Removes the newest backup, so that the disk is equally full for the next one. */
   removeBackup(): Promise<void>;
-  /** Restores the newest backup, from where it is; throws unless its verdict is OK. */
+  /** Restores the newest backup from its destination; throws unless the verdict is OK. */
   restore(): Promise<void>;
-  /** Backs up by the command, which follows the run to its end. Returns the command's user and system time; Linux only. */
+  /** Backs up with the command, which follows the run to its end. Returns the command's user and system time, seconds; Linux only. */
   followedBackupCpuSeconds(): Promise<number>;
-  /** Activities that the newest run scheduled, its children's with them. */
+  /** Counts the activities that the newest run and its children scheduled. */
   activitiesOfNewestRun(): Promise<number>;
-  /** User and system time of the worker so far; Linux only. */
+  /** User and system time of the worker so far, seconds; Linux only. */
   workerCpuSeconds(): number;
   /** The most memory that the worker had resident so far; Linux only. */
   workerPeakBytes(): number;
@@ -62,6 +62,7 @@ export interface Stage {
 
 const HOLDFAST = fileURLToPath(new URL('../cli/main.ts', import.meta.url));
 
+/** Starts everything that a stage needs. The caller disposes of it. */
 export async function setStage(options: StageOptions): Promise<Stage> {
   const parts = new AsyncDisposableStack();
   try {
@@ -80,7 +81,7 @@ async function build(options: StageOptions, parts: AsyncDisposableStack): Promis
   const temporal = await startTemporal({
     dbFile: join(options.folder, 'temporal.db'),
     headless: true,
-    // As the databases: programs are compared, not how long a disk takes to have written.
+    // Like the databases: the benchmark compares programs, not how long a disk takes to write.
     extraArgs: ['--sqlite-pragma', 'synchronous=OFF'],
   });
   parts.defer(() => temporal.stop());
@@ -218,13 +219,13 @@ function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
-/** Of the child processes that have ended. */
+/** CPU time of the child processes that have ended. */
 function endedChildrenCpuSeconds(): number {
   const fields = statOf(process.pid);
   return (Number(fields[13]) + Number(fields[14])) / TICKS_PER_SECOND;
 }
 
-/** What Linux tells of a process, from its state on. */
+/** The fields of Linux's /proc/PID/stat, from the state on. */
 function statOf(pid: number): readonly string[] {
   return readFileSync(`/proc/${pid}/stat`, 'utf8')
     .replace(/^.*\) /, '')
@@ -236,7 +237,7 @@ function peakBytes(pid: number): number {
   return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) * 1024;
 }
 
-/** Has all that was written before put on disk, so that no contender pays for another's work. */
+/** Flushes everything written so far to disk, so that no contender pays for another's writes. */
 export async function settle(): Promise<void> {
   await promisify(execFile)('sync');
 }
@@ -248,7 +249,7 @@ export function describeMachine(): string {
 export interface Ratio {
   readonly name: string;
   readonly ratio: number;
-  /** What the project promises itself. */
+  /** The project's own goal. */
   readonly goal: string;
 }
 

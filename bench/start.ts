@@ -21,7 +21,7 @@ const COMMANDS: readonly (readonly string[])[] = [
   ['explain', 'plans/orders.yaml'],
 ];
 
-/** What is measured, by name; the package only where it is built. */
+/** The measured commands by name; those of the package only if it is built. */
 const MEASURED: Readonly<Record<string, readonly string[]>> = {
   [BARE]: ['-e', '0'],
   ...Object.fromEntries(
@@ -39,8 +39,8 @@ interface Taken {
 }
 
 /**
- * How long the commands that need no server take: in CPU time of the process, which other work on the machine changes least, as ratios to bare
- * Node, and on the clock. Sources are compiled beforehand, as they are from the second command on.
+ * Measures how long the commands that need no server take: in CPU time of the process, which other work on the machine affects least, as
+ * ratios to bare Node, and in elapsed time. Sources are compiled beforehand, as they are from the second command on.
  */
 export async function benchStart({
   rounds,
@@ -73,7 +73,7 @@ export async function benchStart({
   }
 }
 
-/** What a Node process takes. Its CPU time it prints itself as it ends. */
+/** Measures a Node process, which prints its own CPU time as it ends. */
 function timeOf(args: readonly string[], cache: string): Promise<Taken> {
   const startedAt = performance.now();
   const printTime = `data:text/javascript,process.on('exit',()=>{const{user,system}=process.cpuUsage();process._rawDebug('cpu '+(user+system))})`;

@@ -2,7 +2,7 @@
 export interface Series {
   readonly name: string;
   readonly seconds: readonly number[];
-  /** Bytes that it left on disk or in the store, of the last round. */
+  /** Bytes that the last round left on disk or in the store. */
   readonly storedBytes?: number;
 }
 

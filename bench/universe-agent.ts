@@ -1,4 +1,4 @@
-/** An agent in a process of its own, as it is beside a database: saves the tablets that it is told, and tells how it went. */
+/** An agent in a separate process, as beside a database. It saves the tablets that it gets and reports the result. */
 import { NodeAgent } from '../engines/universe/agent/node-agent.ts';
 import type { S3Location } from '../model/pipeline.ts';
 import type { TabletName } from '../model/tablets.ts';

@@ -19,7 +19,7 @@ export interface LatencyFigures {
     readonly p50Ms: number;
     readonly p99Ms: number;
     readonly maxMs: number;
-    /** Of the agent meanwhile; absent at rest. */
+    /** The agent's rate meanwhile; absent at rest. */
     readonly bytesPerSecond?: number;
     readonly agentPeakBytes?: number;
   }[];
@@ -33,12 +33,13 @@ const QUERY_EVERY_MS = 5;
 const SESSIONS = 8;
 const REST_MS = 10_000;
 const LIMITED = { bytesPerSecond: 50e6, seconds: 10 } as const;
-/** As `deploy/systemd` has the agent run. */
+/** The priority with which `deploy/systemd` runs the agent. */
 const NICE = 10;
 
 /**
- * What a database notices of the agent beside it: PostgreSQL, as it stands behind the simulated universe, is asked for single
- * rows by key at an even pace, at rest and while the agent of its node sends files to an S3 gateway; all on one machine.
+ * Measures how the agent slows down a database on the same machine. PostgreSQL, as used behind the simulated universe, answers
+ * queries for single rows by key at an even pace: at rest, and while the agent of its node sends files to an S3 gateway.
+ * Everything runs on one machine.
  */
 export async function benchLatency(scale: number, say: (line: string) => void): Promise<LatencyFigures> {
   await using cleanUp = new AsyncDisposableStack();
@@ -47,7 +48,7 @@ export async function benchLatency(scale: number, say: (line: string) => void): 
   const database = await startPostgres();
   cleanUp.defer(() => database.stop());
   const client = new pg.Pool({ connectionString: database.url(), min: SESSIONS, max: SESSIONS });
-  // A session that is on its way out hears that the server stops.
+  // A closing session gets an error when the server stops.
   client.on('error', () => undefined);
   cleanUp.defer(() => client.end());
   await client.query('CREATE TABLE t (id int PRIMARY KEY, line text)');
@@ -110,7 +111,7 @@ async function runAgent(errand: AgentErrand): Promise<AgentOutcome> {
   return outcome;
 }
 
-/** Latencies of queries that start at an even pace, whatever the one before takes. */
+/** Returns the latencies of queries that start at an even pace, however long earlier ones take. */
 async function askUntil(client: pg.Pool, until: Promise<unknown>): Promise<readonly number[]> {
   const latencies: number[] = [];
   const asked: Promise<void>[] = [];
@@ -126,7 +127,7 @@ async function askUntil(client: pg.Pool, until: Promise<unknown>): Promise<reado
     const id = 1 + ((count * 7_919) % ROWS);
     asked.push(
       client.query('SELECT line FROM t WHERE id = $1', [id]).then(() => {
-        // From when it was due: a client that was late itself must not hide it.
+        // Measured from when the query was due, so that a late client can't hide a delay.
         latencies.push(performance.now() - dueAt);
       }),
     );

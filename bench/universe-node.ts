@@ -15,10 +15,10 @@ import { contextOf } from '../test/universe/agent/node-folder.ts';
 export const FILES_PER_TABLET = 40;
 const TABLETS_PER_TASK = 16;
 const TASKS_AT_ONCE = 2;
-/** Objects under way at once: two tasks with four each, and rclone's `--transfers`. */
+/** Objects in transfer at once: two tasks with four each, and rclone's `--transfers`. */
 export const CONCURRENCY = 8;
 
-/** A bucket of a gateway, whose keys the environment gets as BENCH_KEY and BENCH_SECRET. */
+/** Returns the location of a gateway's bucket, and sets the gateway's keys as BENCH_KEY and BENCH_SECRET in the environment. */
 export function locationIn(gateway: S3Gateway, bucket: string): S3Location {
   process.env.BENCH_KEY = gateway.accessKeyId;
   process.env.BENCH_SECRET = gateway.secretAccessKey;
@@ -45,7 +45,7 @@ export function peakMemoryBytes(pid: number): number {
   return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) * 1024;
 }
 
-/** Saves the tablets as `tabletTransfer` has an agent do it. */
+/** Saves the tablets as an agent does for `tabletTransfer`. */
 export async function save(
   agent: NodeAgent,
   store: Store,
@@ -75,12 +75,13 @@ const hex = (value: number, digits: number) => value.toString(16).padStart(digit
 const snapshotId = (number: number) => `00000000-0000-4000-8000-${hex(number, 12)}`;
 let snapshots = 0;
 
+/** Returns the folder of a tablet's snapshot on a disk. */
 export function folderOf(disk: string, { table, tablet, snapshot }: TabletName): string {
   const rocksdb = join(disk, 'yb-data/tserver/data/rocksdb');
   return join(rocksdb, `table-${table}`, `tablet-${tablet}.snapshots`, snapshot);
 }
 
-/** Incompressible files, as blocks of an SSTable with Snappy or LZ4 nearly are. */
+/** Writes incompressible files, since blocks of an SSTable with Snappy or LZ4 nearly are. */
 export async function writeTablets(
   disk: string,
   files: number,
@@ -94,7 +95,7 @@ export async function writeTablets(
     tablets.push(name);
     const folder = folderOf(disk, name);
     await mkdir(folder, { recursive: true });
-    // What RocksDB opens a database by.
+    // RocksDB opens a database by these files.
     await writeFile(join(folder, 'CURRENT'), 'MANIFEST-000001\n');
     await writeFile(join(folder, 'MANIFEST-000001'), 'files');
     for (let file = 0; file < FILES_PER_TABLET; file += 1) {
@@ -104,6 +105,7 @@ export async function writeTablets(
   return tablets;
 }
 
+/** Takes another snapshot of unchanged tablets, by hard links. */
 export async function snapshotAgain(
   disk: string,
   tablets: readonly TabletName[],

@@ -26,8 +26,8 @@ const SOURCE = '{ universe: { masters: ["10.0.0.1:7100"], databases: [orders] } 
 const REPLICAS = 3;
 
 /**
- * The workflows of a backup at the size of a large universe: real Temporal, real workflows, real placement of tablets; agents and
- * transfers do nothing. One universe after another, by one workflow worker.
+ * Measures the workflows of a backup of a large universe: real Temporal, real workflows and real placement of tablets; agents and
+ * transfers do nothing. One workflow worker serves one universe after another.
  */
 export async function benchScale(
   sizes: readonly { readonly tablets: number; readonly nodes: number }[],

@@ -29,7 +29,7 @@ export interface UploadFigures {
     readonly rcloneFirst: number;
     readonly rcloneUnchanged: number;
   };
-  /** Objects of data put by the second backup of unchanged files, and requests that it made in all. */
+  /** How many data objects the second backup of unchanged files put, and how many requests it made in all. */
   readonly unchangedPuts: number;
   readonly unchangedRequests: number;
   readonly rclone: string;
@@ -39,7 +39,7 @@ const BYTES = 5e9;
 const FILES = 20_000;
 const CHANGED_SHARE = 0.02;
 
-/** One node's files to an S3 gateway, by its agent and by rclone, in one run. @param scale 1: 5 GB in 20,000 files. */
+/** Compares the agent and rclone in one run: each sends one node's files to an S3 gateway. @param scale 1: 5 GB in 20,000 files. */
 export async function benchUpload(scale: number, say: (line: string) => void): Promise<UploadFigures> {
   await using cleanUp = new AsyncDisposableStack();
   const scratch = await createScratchFolder('bench-universe');
@@ -62,7 +62,7 @@ export async function benchUpload(scale: number, say: (line: string) => void): P
     address: '127.0.0.1:9100',
     dataDirectories: [disk],
   };
-  // One process for all backups, as an agent is.
+  // One agent serves all backups, as in production.
   const agent = new NodeAgent(node);
   let backups = 0;
   const backup = async (names: readonly TabletName[]) => {
@@ -81,7 +81,7 @@ export async function benchUpload(scale: number, say: (line: string) => void): P
   const rcloneFirst = await rclone.copy(live);
   say('rclone, nothing to do …');
   const rcloneUnchanged = await rclone.copy(live);
-  // A copy fewer on the disk: three at full size are 15 GB.
+  // Saves disk space: three copies at full size are 15 GB.
   await rm(join(buckets, 'rclone'), { recursive: true });
   say('holdfast, everything …');
   const first = await backup(tablets);
@@ -107,7 +107,7 @@ export async function benchUpload(scale: number, say: (line: string) => void): P
   };
 }
 
-/** New files take the place of some, evenly: a compaction here and there. */
+/** Replaces some files by new ones, evenly, like compactions here and there. */
 async function change(
   disk: string,
   tablets: readonly TabletName[],

@@ -11,7 +11,7 @@ export interface UniverseBenchOptions {
   readonly json: boolean;
   /** Writes the section of docs/benchmarks.md. */
   readonly write: boolean;
-  /** Only one of them. */
+  /** Runs only this part. */
   readonly part: UniversePart | undefined;
 }
 
@@ -31,7 +31,7 @@ const SIZES = [
   { tablets: 100_000, nodes: 300 },
 ] as const;
 
-/** The agents' upload beside rclone, and the workflows at the size of large universes. */
+/** Measures the agents' upload against rclone, and the workflows at the size of large universes. */
 export async function benchUniverse(options: UniverseBenchOptions): Promise<void> {
   const say = (line: string) => process.stderr.write(`${line}\n`);
   const { scale, part } = options;
@@ -48,7 +48,7 @@ export async function benchUniverse(options: UniverseBenchOptions): Promise<void
   };
   process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : `${render(report)}\n`);
   if (options.write) await writeSection(report);
-  // Temporal's core holds the process for as long as it polls.
+  // Temporal's core keeps the process alive while it polls.
   process.exit();
 }
 

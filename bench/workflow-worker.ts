@@ -1,4 +1,4 @@
-/** The workflow worker of `bench/simulation.ts`, a process of its own so that its memory is its own: ADDRESS QUEUE */
+/** The workflow worker of `bench/simulation.ts`, in a separate process so that its memory can be measured. Arguments: ADDRESS QUEUE */
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { workflowBundle } from '../worker/bundle.ts';
 import { boundGarbage } from '../worker/garbage.ts';

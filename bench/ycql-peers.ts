@@ -22,7 +22,7 @@ const DSBULK: JarSet = {
   size: 'about 60 MB',
 };
 
-/** What a process took, measured from outside. */
+/** Resources that a process used, measured from outside. */
 export interface Taken {
   readonly seconds: number;
   readonly cpuSeconds: number;
@@ -38,7 +38,7 @@ export class Dsbulk {
     this.#logs = logs;
   }
 
-  /** A table into gzipped CSV; returns its size too. */
+  /** Unloads a table into gzipped CSV; also returns its size. */
   async unload(
     keyspace: string,
     table: string,
@@ -78,7 +78,7 @@ export class Dsbulk {
   }
 }
 
-/** `cqlsh` of PyPI in a virtual environment of its own, kept; undefined where there is no Python for it. */
+/** Installs `cqlsh` from PyPI once in its own virtual environment; undefined where there is no Python for it. */
 export async function cqlsh(): Promise<string | undefined> {
   const python = await findOnPath('python3');
   if (python === undefined) return undefined;
@@ -105,7 +105,7 @@ export async function cqlsh(): Promise<string | undefined> {
   }
 }
 
-/** Runs a program to its end. Throws with the end of what it said. */
+/** Runs a program to its end. On failure throws an error with the end of its stderr. */
 export async function timed(program: string, args: readonly string[]): Promise<Taken> {
   const child = spawn('bash', ['-c', 'TIMEFORMAT="TIMED %R %U %S"; time "$@"', 'bash', program, ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],

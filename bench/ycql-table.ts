@@ -11,7 +11,7 @@ export const KEYSPACE = 'bench';
 export const TABLE = 'orders';
 const RANGES = 8;
 
-/** Orders with text of words, numbers, times and identifiers; deterministic but for the times of writing. */
+/** Fills a table of orders with text of words, numbers, times and identifiers; deterministic except for the write times. */
 export async function fill(session: CqlSession, rows: number): Promise<void> {
   await session.execute(
     'create',
@@ -73,7 +73,7 @@ export async function fill(session: CqlSession, rows: number): Promise<void> {
   await writer.finish();
 }
 
-/** What Holdfast asks, in as much parallelism, and nothing done with the answers. */
+/** Runs the same queries as Holdfast, with the same parallelism, and discards the answers. */
 export async function bareScan(session: CqlSession, parallelism: number): Promise<Taken> {
   const { signal } = new AbortController();
   const table = await readTable(session, KEYSPACE, TABLE, signal);

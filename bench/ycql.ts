@@ -17,14 +17,14 @@ export interface YcqlBenchOptions {
   readonly write: boolean;
 }
 
-/** Chunks at a time, and requests under way on the node (as many as a plan allows that says nothing). */
+/** Chunks at a time, and requests in flight on the node (a plan's default). */
 const PARALLELISM = 4;
-/** As `holdfast restore` without options. */
+/** The default of `holdfast restore`. */
 const RESTORE_PARALLELISM = 2;
 const ROWS = 1_000_000;
 const RESTORED = 'bench_restored';
 
-/** Holdfast through Temporal into S3 against dsbulk, cqlsh and a bare scan, alternating, in one run on one machine. */
+/** Compares Holdfast, through Temporal into S3, with dsbulk, cqlsh and a bare scan, alternating, in one run on one machine. */
 export async function benchYcql(options: YcqlBenchOptions): Promise<void> {
   await using cleanUp = new AsyncDisposableStack();
   const say = (line: string) => process.stderr.write(`${line}\n`);

@@ -24,7 +24,7 @@ export interface YsqlBenchOptions {
 
 const PARALLELISM = 2;
 const CHUNK_BYTES = 64 * 1024 * 1024;
-/** After which the worker's CPU time per backup no longer falls (measured: 4.2, 2.2, 2.1, 2.0, 2.0, 1.9 core-seconds). */
+/** After this many backups the worker's CPU time per backup no longer falls (measured: 4.2, 2.2, 2.1, 2.0, 2.0, 1.9 core-seconds). */
 const WARM_UP_BACKUPS = 8;
 const BACKUP_S3 = 'holdfast backup to S3';
 const BACKUP_FOLDER = 'holdfast backup to a directory';
@@ -39,16 +39,16 @@ const PEER_RESTORE = 'pg_restore 17 -j2 of the zstd:1 dump';
 const PEER_VACUUM = 'the same, then vacuumdb -j2 --analyze';
 const RESTORED = 'bench_restored';
 
-/** One program, or several in a row, that does a piece of work which is measured. */
+/** One program, or several in a row, whose work is measured. */
 interface Contender {
   readonly name: string;
   /** Not measured. */
   prepare(): Promise<void>;
-  /** Returns the bytes that it stored, where it stores some. */
+  /** Returns the stored bytes, if it stores any. */
   work(): Promise<number | undefined>;
 }
 
-/** Holdfast through Temporal against PostgreSQL's own programs and rclone, alternating, in one run on one machine. */
+/** Compares Holdfast, through Temporal, with PostgreSQL's own programs and rclone, alternating, in one run on one machine. */
 export async function benchYsql(options: YsqlBenchOptions): Promise<void> {
   await using cleanUp = new AsyncDisposableStack();
   const say = (line: string) => process.stderr.write(`${line}\n`);
@@ -174,7 +174,7 @@ export async function benchYsql(options: YsqlBenchOptions): Promise<void> {
   }
 }
 
-/** Each contender once a round, in turn, so that a noisy minute is everybody's. */
+/** Runs each contender once a round, in turn, so that a noisy minute affects all of them. */
 async function alternately(
   what: string,
   contenders: readonly Contender[],
@@ -202,7 +202,7 @@ async function alternately(
   });
 }
 
-/** What a second step takes was measured alone; a user waits for the first one too, round by round. */
+/** The second step was measured alone. A user also waits for the first one, so this adds its time, round by round. */
 function addedTo(one: Series, _index: number, all: readonly Series[]): Series {
   const first = { [copied(ZSTD)]: ZSTD, [copied(LZ4)]: LZ4, [PEER_VACUUM]: PEER_RESTORE }[one.name];
   const before = all.find(({ name }) => name === first);
@@ -218,7 +218,7 @@ type Report = {
   readonly rclone: string;
   readonly textBytes: number;
   readonly rounds: number;
-  /** Of a worker's first backup, in which its code is compiled. */
+  /** Time of a worker's first backup, in which its code is compiled. */
   readonly firstSeconds: number;
   readonly workerPeakBytes: number;
   readonly series: readonly Series[];

@@ -8,8 +8,8 @@ export type Account = { readonly name: string; readonly uid: number; readonly gi
 const UNPRIVILEGED_ACCOUNTS = ['postgres', 'nobody'];
 
 /**
- * The account for a server that refuses to run as root: Debian's `postgres`, or else `nobody`. Undefined when this process isn't
- * root: then its own account will do.
+ * Returns an account for a server that refuses to run as root: Debian's `postgres`, or else `nobody`. Returns undefined when this
+ * process isn't root, because then its own account works.
  *
  * @throws HoldfastError `NO_UNPRIVILEGED_ACCOUNT` when root has neither
  */

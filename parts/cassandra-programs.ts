@@ -17,7 +17,7 @@ export type JarSet = {
   readonly version: string;
   /** Each `group:artifact`. The set is these and their runtime dependencies. */
   readonly artifacts: readonly string[];
-  /** True: the contents of the jars are wanted, not the jars. */
+  /** True: unpack the jars instead of keeping them. */
   readonly unpacked?: boolean;
   /** Shown before the download starts. */
   readonly size: string;
@@ -31,6 +31,7 @@ const CASSANDRA: JarSet = {
   size: 'about 70 MB',
 };
 
+/** Paths of the programs that run Cassandra. */
 export type CassandraPrograms = {
   readonly java: string;
   /** For `-cp`. */
@@ -40,7 +41,7 @@ export type CassandraPrograms = {
 };
 
 /**
- * Java, and Cassandra's jars: from the cache folder, else fetched into it by Maven, once.
+ * Finds Java and Cassandra's jars. Maven fetches the jars once into the cache folder.
  *
  * @throws HoldfastError `CASSANDRA_NEEDS_JAVA`, `CASSANDRA_NEEDS_MAVEN`, `TOOL_BUILD`
  */
@@ -64,7 +65,7 @@ export async function findJava(): Promise<string> {
 }
 
 /**
- * The folder with the jars of a set, or with what is in them.
+ * Returns the folder with the jars of a set, or with their contents.
  *
  * @throws HoldfastError `CASSANDRA_NEEDS_MAVEN`, `TOOL_BUILD`
  */
@@ -88,7 +89,7 @@ async function isFetched(folder: string): Promise<boolean> {
   }
 }
 
-/** Fetches beside the final folder and renames, so that a download cut short is never taken for a whole one. */
+/** Fetches into a folder beside the final one and renames it, so that an interrupted download never counts as complete. */
 async function fetchJars(set: JarSet, folder: string, report: Report): Promise<void> {
   const maven = await findOnPath('mvn');
   if (maven === undefined) {

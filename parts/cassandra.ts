@@ -9,20 +9,20 @@ import { type ServerProcess, startServer } from './process.ts';
 import { createScratchFolder } from './scratch.ts';
 
 export type CassandraOptions = {
-  /** 1 (about 450 MB) to 3 nodes, on 127.0.0.1, 127.0.0.2 … of one port. Default 1. */
+  /** Number of nodes, 1 (about 450 MB) to 3. They listen on 127.0.0.1, 127.0.0.2 … with the same port. Default 1. */
   readonly nodes?: 1 | 2 | 3;
   /** Where the nodes keep their data, which stays after `stop`. Left out: a scratch folder. */
   readonly directory?: string;
   readonly port?: number;
-  /** True: a login is needed; the superuser is `cassandra` with the same password. Default: no login. */
+  /** True: clients must log in; the superuser is `cassandra`, and so is its password. Default: no login. */
   readonly authentication?: boolean;
   /** Largest heap of one node, e.g. `1G`. Default 512M. */
   readonly heap?: string;
-  /** False: a `kill -9` may lose data, and definitions and writes take a fraction of the time. Default true. */
+  /** False: a `kill -9` may lose data, but schema changes and writes take a fraction of the time. Default true. */
   readonly durable?: boolean;
   /**
-   * True: the JVM optimises hot code as that of a production server does, for benchmarks. Default false, which saves a third of a start's CPU time
-   * (8 s in place of 13 s on two busy cores).
+   * True: the JVM optimises hot code as in production, for benchmarks. Default false, which saves a third of the CPU time of a start (8 s instead of
+   * 13 s on two busy cores).
    */
   readonly optimised?: boolean;
   /** Lines of cassandra.yaml that replace those of the template, e.g. `{ tombstone_failure_threshold: '50' }`. */
@@ -34,13 +34,14 @@ export type CassandraNode = Pick<ServerProcess, 'pid' | 'logFile' | 'stop' | 'ki
   readonly address: string;
 };
 
+/** A running ring. */
 export type CassandraCluster = {
   readonly contactPoints: readonly string[];
   readonly port: number;
   readonly localDataCenter: string;
   readonly nodes: readonly CassandraNode[];
   readonly logFile: string;
-  /** Of the first node. */
+  /** Process id of the first node. */
   readonly pid: number | undefined;
   /** Runs `nodetool` against a node (counted from 0) and returns what it prints; takes about a second. */
   nodetool(node: number, ...args: readonly string[]): Promise<string>;
@@ -54,7 +55,7 @@ export type CassandraCluster = {
 
 /** The name that `SimpleSnitch` gives to the only data centre. */
 const DATA_CENTER = 'datacenter1';
-/** A node needs 5 s on a quiet machine, and many times that on one where everything else runs too. */
+/** A node starts in 5 s on a quiet machine, but takes many times that when everything else runs too. */
 const STARTUP_TIMEOUT_MS = 300_000;
 
 /**
@@ -109,7 +110,10 @@ export async function startCassandra(options: CassandraOptions = {}): Promise<Ca
   }
 }
 
-/** A node that comes back gives up after so long without an answer of another one ("Unable to gossip with any peers"), which takes a busy machine more than a second. */
+/**
+ * How long a restarted node waits for an answer of another node before it gives up ("Unable to gossip with any peers"). A busy machine takes more than a second
+ * for it.
+ */
 const RING_DELAY_MS = 10_000;
 
 type Place = {
@@ -154,7 +158,7 @@ async function startNode(
       `-Dcassandra.logdir=${folder}`,
       `-Dcassandra.jmx.local.port=${place.jmxPort}`,
       '-Dcom.sun.management.jmxremote=false',
-      // A ring of our own on one machine need not wait for gossip to settle.
+      // Our own ring on one machine needn't wait for gossip to settle.
       '-Dcassandra.skip_wait_for_gossip_to_settle=0',
       `-Dcassandra.ring_delay_ms=${(options.nodes ?? 1) > 1 ? RING_DELAY_MS : 1_000}`,
       '-Dcassandra.superuser_setup_delay_ms=0',
@@ -207,7 +211,7 @@ seed_provider:
 `;
 }
 
-/** Settings for little memory, and with long timeouts for a machine on which everything else runs too. */
+/** Settings for little memory, with long timeouts for a machine on which everything else runs too. */
 const SETTINGS: Readonly<Record<string, string>> = {
   cluster_name: 'holdfast-test',
   partitioner: 'org.apache.cassandra.dht.Murmur3Partitioner',

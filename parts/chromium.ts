@@ -4,12 +4,12 @@ import { findOnPath } from './path.ts';
 
 const MISSING = 'CHROMIUM_MISSING';
 
-/** Fonts of the tests' own, so that pages look the same on a machine without any. */
+/** The tests bring their own fonts, so that pages look the same on a machine that has none. */
 const PACKAGES = ['chromium', 'fonts-dejavu-core', 'fonts-liberation'];
 
 const PROGRAMS = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 
-/** The path of Chromium, which is installed first if it is missing and this user may install it. Throws `CHROMIUM_MISSING`. */
+/** Returns the path of Chromium. Installs it first if it is missing and this user may. Throws `CHROMIUM_MISSING`. */
 export function ensureChromium(report?: Report): Promise<string> {
   return orInstall(findChromium, [MISSING], PACKAGES, report);
 }

@@ -8,8 +8,8 @@ import { findOnPath } from './path.ts';
 export type Report = (line: string) => void;
 
 /**
- * The result of `find`. If it fails with one of `missingCodes`, Debian's packages are installed and it is tried again. That needs
- * root, which a CI container has; any other user gets the error, which says what to install.
+ * Returns the result of `find`. If `find` fails with one of `missingCodes`, this installs Debian's packages and calls it again.
+ * That needs root, which a CI container has; any other user gets the error, which says what to install.
  */
 export async function orInstall<T>(
   find: () => Promise<T>,

@@ -21,9 +21,10 @@ const DEBIAN_PROGRAM = '/usr/sbin/pgbouncer';
 export const PGBOUNCER_RUNS_HERE =
   existsSync(DEBIAN_PROGRAM) || (existsSync('/usr/bin/apt-get') && process.getuid?.() === 0);
 
-/** When a pooler takes a server's session back from a client: at the end of each transaction, or of the client's session. */
+/** When a pooler takes a server session back from a client: at the end of each transaction, or when the client's session ends. */
 export type PoolMode = 'transaction' | 'session';
 
+/** A running pgbouncer. */
 export type Pooler = {
   /** A connection URL through the pooler, as the server's superuser. */
   url(database?: string): string;
@@ -31,7 +32,7 @@ export type Pooler = {
 };
 
 /**
- * Starts a pgbouncer before a PostgreSQL server of ours.
+ * Starts a pgbouncer in front of one of our PostgreSQL servers.
  *
  * @throws HoldfastError `PGBOUNCER_MISSING`, `SERVER_START`
  */
@@ -94,7 +95,7 @@ ignore_startup_parameters = extra_float_digits,options,search_path
 }
 
 /**
- * Where pgbouncer is; as root on Debian it is installed first.
+ * Finds pgbouncer; as root on Debian it installs it if it is missing.
  *
  * @throws HoldfastError `PGBOUNCER_MISSING`
  */

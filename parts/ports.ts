@@ -3,8 +3,8 @@ import { connect, createServer } from 'node:net';
 import { permanent } from '../model/errors.ts';
 
 /**
- * Below the range from which the kernel takes local ports for outgoing connections (32768 and up on Linux, 49152 on macOS),
- * so that no connection gets a server's port while the server is down for a restart.
+ * The range is below the ports that the kernel uses for outgoing connections (32768 and up on Linux, 49152 on macOS). So no
+ * connection can take a server's port while the server is down for a restart.
  */
 const FIRST_PORT = 20_000;
 const LAST_PORT = 32_000;

@@ -12,13 +12,13 @@ import { cacheFolder, type Report, toStandardError } from './tools.ts';
 /** Major versions that are fetched for the tests; 15 or newer comes with Debian. */
 export type FetchedVersion = 11 | 16 | 17 | 18;
 
-/** Where a build comes from. Maven Central's have a server alone; PyPI's has the client programs, and a server without ICU. */
+/** Where a build comes from. Builds from Maven Central have only the server; those from PyPI have the client programs and a server without ICU. */
 type Build =
   | { readonly from: 'maven'; readonly version: string }
   | { readonly from: 'pypi'; readonly version: string; readonly package: string };
 
 const BUILDS: Readonly<Record<FetchedVersion | 'clients' | 'peer', Build>> = {
-  // YugabyteDB's lines up to 2024.2 are made from it.
+  // YugabyteDB's lines up to 2024.2 derive from it.
   11: { from: 'maven', version: '11.22.1' },
   16: { from: 'maven', version: '16.10.0' },
   17: { from: 'maven', version: '17.6.0' },
@@ -31,7 +31,8 @@ const BUILDS: Readonly<Record<FetchedVersion | 'clients' | 'peer', Build>> = {
 export const FETCHED_POSTGRES_RUNS_HERE = process.platform === 'linux' && process.arch === 'x64';
 
 /**
- * The folder of `postgres` and `initdb` of a version: kept between runs, else fetched, once. Linux on x86-64 only.
+ * Returns the folder of `postgres` and `initdb` of a version. Fetches them once and keeps them between runs. Linux on x86-64
+ * only.
  *
  * @throws HoldfastError `POSTGRES_VERSION_PLATFORM` elsewhere, `CASSANDRA_NEEDS_MAVEN`, `TOOL_BUILD`
  */
@@ -42,12 +43,12 @@ export async function findPostgresVersion(
   return await programsOf(BUILDS[major], report);
 }
 
-/** The folder of `pg_dump` and `psql` of PostgreSQL 18, which serve older servers too. As `findPostgresVersion`. */
+/** Returns the folder of `pg_dump` and `psql` of PostgreSQL 18, which work with older servers too. Like `findPostgresVersion`. */
 export async function findPostgresClients(report: Report = toStandardError): Promise<string> {
   return await programsOf(BUILDS.clients, report);
 }
 
-/** The folder of a `pg_dump` that compresses with zstd and lz4, which those of Debian 12 and of `findPostgresClients` can't: for benchmarks. */
+/** Returns the folder of a `pg_dump` that compresses with zstd and lz4, for benchmarks. Those of Debian 12 and of `findPostgresClients` can't. */
 export async function findPeerClients(report: Report = toStandardError): Promise<string> {
   return await programsOf(BUILDS.peer, report);
 }
@@ -74,7 +75,7 @@ async function programsOf(build: Build, report: Report): Promise<string> {
   );
 }
 
-/** The path of `bin` in the unpacked build. Programs of a wheel look for libraries beside their installation. */
+/** The path to `bin` in the unpacked build. The programs of a wheel look for libraries beside their installation. */
 function installationOf(build: Build): readonly string[] {
   return build.from === 'maven' ? [] : [build.package.replaceAll('-', '_'), 'pginstall'];
 }
@@ -85,7 +86,7 @@ function programFolder(version: string): string {
   return process.getuid?.() === 0 ? path.join(tmpdir(), `holdfast-${name}`) : cacheFolder(name);
 }
 
-/** The folder for temporary files is open to every user, so programs that another user left there are not run. */
+/** Refuses programs that another user left in the folder for temporary files, which is open to every user. */
 async function requireOwn(folder: string): Promise<void> {
   const found = await lstat(folder).catch((error: unknown) => {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
@@ -95,7 +96,7 @@ async function requireOwn(folder: string): Promise<void> {
   throw permanent('TOOL_BUILD', `${folder} belongs to somebody else`, 'Remove it, and try again.');
 }
 
-/** Unpacks beside the final folder and renames, so that an interrupted unpacking is never taken for a whole one. */
+/** Unpacks into a folder beside the final one and renames it, so that an interrupted unpacking never counts as complete. */
 async function fetch(build: Build, folder: string, report: Report): Promise<void> {
   const unfinished = `${folder}.unpacking`;
   await rm(unfinished, { recursive: true, force: true });
@@ -134,7 +135,7 @@ async function unpackMaven(version: string, into: string, report: Report): Promi
   }
 }
 
-/** Throws an error with `code` (permanent) that names Debian's package, if the program is missing or can't do what is needed. */
+/** Throws an error with `code` (permanent), which names Debian's package, if the program is missing or can't do what is needed. */
 async function requireProgram(
   program: string,
   args: readonly string[],
@@ -153,7 +154,7 @@ async function requireProgram(
   }
 }
 
-/** A wheel is a zip archive, which Python unpacks; it keeps no modes, so programs are made executable. */
+/** Fetches and unpacks a wheel, which is a zip archive. Python's unzip doesn't restore file modes, so this makes the programs executable. */
 async function unpackWheel(
   build: Extract<Build, { from: 'pypi' }>,
   into: string,

@@ -34,19 +34,20 @@ export type PostgresVersion = FetchedVersion | 15;
 type PostgresOptions = {
   /** Default 15. The others are fetched (`postgres-versions.ts`). */
   readonly version?: PostgresVersion;
-  /** Where the cluster lives; an existing one is started again, and it stays after `stop`. Left out: a scratch folder. */
+  /** The cluster's folder. An existing cluster is started again, and the folder stays after `stop`. Default: a scratch folder. */
   readonly directory?: string;
   readonly port?: number;
-  /** Configuration parameters, e.g. `{ fsync: 'on' }`; they come before the defaults of `TEST_SETTINGS`. */
+  /** Configuration parameters, e.g. `{ fsync: 'on' }`; they override `TEST_SETTINGS`. */
   readonly settings?: Readonly<Record<string, string>>;
 };
 
+/** A PostgreSQL server that can be stopped, killed and started again with its data. */
 export type PostgresServer = {
   readonly host: string;
   readonly port: number;
   readonly superuser: string;
   readonly password: string;
-  /** The folder of `psql`, `pg_dump` and their kin: of the server's own version, of the installed one for 11, of 18 for 16 to 18. */
+  /** The folder of `psql`, `pg_dump` and the other client programs: the server's own for 15, the installed ones for 11, those of 18 for 16 to 18. */
   readonly binDirectory: string;
   readonly logFile: string;
   /** The postmaster's process id while it runs. */
@@ -61,12 +62,12 @@ export type PostgresServer = {
   kill9(): Promise<void>;
 };
 
-/** Scratch data survive a crash of the server, which is tested, but need not survive one of the machine. */
+/** Scratch data survive a crash of the server, which tests cause, but needn't survive a crash of the machine. */
 const TEST_SETTINGS: Readonly<Record<string, string>> = {
   fsync: 'off',
   full_page_writes: 'off',
   max_wal_size: '4GB',
-  // Leaves nothing in /dev/shm after a kill -9, and doesn't depend on its size, which is 64 MB in a container.
+  // This leaves nothing in /dev/shm after a kill -9, and doesn't depend on its size, which is 64 MB in a container.
   dynamic_shared_memory_type: 'mmap',
 };
 
@@ -142,13 +143,13 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
 }
 
 /**
- * The folder of PostgreSQL's server programs: from PATH, else the newest of Debian's.
+ * Returns the folder of PostgreSQL's server programs: from PATH, otherwise Debian's newest.
  *
  * @throws HoldfastError `POSTGRES_MISSING`
  */
 export async function findPostgresPrograms(): Promise<string> {
   const onPath = await findOnPath('initdb');
-  // A link on PATH may stand alone; its target's folder has all programs.
+  // PATH may have only a link to one program; the folder of its target has all of them.
   if (onPath !== undefined) return path.dirname(await realpath(onPath));
   const versions = await readdir(DEBIAN_INSTALLATIONS).catch((error: unknown) => {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
@@ -202,7 +203,7 @@ async function openCluster(
       error,
     );
   }
-  // Written last, so that an interrupted run is seen as unfinished and not taken for a cluster.
+  // Written last, so that the cluster of an interrupted run counts as unfinished.
   await writeFile(passwordFile, password, { mode: 0o600 });
   return password;
 }

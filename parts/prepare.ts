@@ -1,4 +1,4 @@
-/** Makes sure that every server that the tests, the benchmarks and the demo drive is on this machine. Prints what it does. */
+/** Installs every server that the tests, the benchmarks and the demo need, if it is missing. Prints what it does. */
 import { HoldfastError } from '../model/errors.ts';
 import {
   type CassandraPrograms,

@@ -3,8 +3,8 @@ import { type FileHandle, open } from 'node:fs/promises';
 const OWNER_ALONE = 0o600;
 
 /**
- * Opens a file to append to, which nobody but its owner may read; makes it if it isn't there. One that an earlier version made readable for others,
- * and that is this user's, is closed to them. Throws the system's error.
+ * Opens a file for appending that only its owner may read; creates it if it is missing. If an earlier version made this user's file readable for
+ * others, this closes it to them. Throws the system's error.
  */
 export async function openPrivateFile(path: string): Promise<FileHandle> {
   const handle = await open(path, 'a', OWNER_ALONE);

@@ -20,20 +20,20 @@ type ServerSpec = {
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
-  /** Added to what the server gets of this process's own environment. */
+  /** Variables added to those that the server inherits from this process. */
   readonly environment?: Readonly<Record<string, string>>;
-  /** `everything`: for a process of Holdfast's own, which resolves secrets. Default: what `model/program-environment.ts` lets through. */
+  /** `everything`: for Holdfast's own processes, which resolve secrets. Default: what `model/program-environment.ts` lets through. */
   readonly inherits?: 'everything';
-  /** Names of further variables that it gets of this process's environment. */
+  /** Names of further variables that it inherits. */
   readonly variables?: readonly string[];
   readonly workingDirectory?: string;
   /** The account that it runs under. Default: that of this process. */
   readonly account?: Account | undefined;
-  /** True: only the account that it runs under may read what it makes. */
+  /** True: only the account that it runs under may read the files that it creates. */
   readonly isPrivate?: boolean;
-  /** Gets stdout and stderr, appended. */
+  /** Stdout and stderr are appended to this file. */
   readonly logFile: string;
-  /** Throws while the server doesn't answer yet. Left out, the server counts as ready at once. */
+  /** Throws while the server doesn't answer yet. Without it, the server counts as ready at once. */
   readonly checkReady?: () => Promise<void>;
   /** Longest time until it is ready. Default one minute. */
   readonly startupTimeoutMs?: number;
@@ -41,7 +41,7 @@ type ServerSpec = {
   readonly stopSignal?: NodeJS.Signals;
   /** The signal that the guard sends if this process dies. Default: `stopSignal`. */
   readonly orphanSignal?: NodeJS.Signals;
-  /** `detached`: goes on after this process has ended. Default `parent`: ends with it, however it ends. */
+  /** `detached`: the server continues after this process has ended. Default `parent`: it ends with this process, however that ends. */
   readonly lifetime?: 'parent' | 'detached';
 };
 
@@ -53,13 +53,13 @@ export type ServerProcess = {
   /** Process id while it runs, undefined once it is stopped. */
   readonly pid: number | undefined;
   readonly logFile: string;
-  /** Ends it: `signal` or the spec's stop signal, then SIGKILL after ten seconds. Nothing to do when it isn't running. */
+  /** Ends it by `signal` or the spec's stop signal, and by SIGKILL after ten seconds. Does nothing when it isn't running. */
   stop(signal?: NodeJS.Signals): Promise<void>;
-  /** `kill -9`, as a crash would; resolves when the process is gone. Its state stays, for `restart`. */
+  /** `kill -9`, like a crash; resolves when the process is gone. Its state stays, for `restart`. */
   kill9(): Promise<void>;
   /** Stops it if it runs, and starts it again on the same port with the same state. */
   restart(): Promise<void>;
-  /** Resolves when the process that runs now ends, whatever ends it. */
+  /** Resolves when the currently running process ends, for whatever reason. */
   waitForExit(): Promise<Exit>;
 };
 
@@ -113,7 +113,7 @@ async function launch(spec: ServerSpec): Promise<Running> {
     let reason: string;
     try {
       await spec.checkReady?.();
-      // The answer may have come from another server, on a port that this one failed to get.
+      // The answer may come from another server that has the port, so check that ours still runs.
       if (!running.hasExited()) return running;
       reason = 'it ended';
     } catch (error) {
@@ -138,7 +138,7 @@ function inherited({ inherits, variables }: ServerSpec): NodeJS.ProcessEnv {
   return inherits === 'everything' ? process.env : programEnvironment(process.env, variables);
 }
 
-/** A process that starts meanwhile has this umask. Nothing else runs in between, since `start` waits for nothing. */
+/** Calls `start` under this umask, which the process that it starts inherits. Nothing else runs in between, since `start` is synchronous. */
 function underUmask<T>(umask: number, start: () => T): T {
   const before = process.umask(umask);
   try {
@@ -164,7 +164,7 @@ async function spawnServer(spec: ServerSpec): Promise<Running> {
         gid: spec.account?.gid,
       });
     child = spec.isPrivate === true ? underUmask(0o077, start) : start();
-    // Listened for from the first moment: a program may end before anything here is waited for.
+    // Listen at once: the program may end before anything here awaits it.
     exited = exitOf(child);
     await once(child, 'spawn');
   } catch (error) {
@@ -179,7 +179,7 @@ async function spawnServer(spec: ServerSpec): Promise<Running> {
   }
   const pid = pidOf(child, spec.name);
   if (spec.lifetime !== 'detached') guardProcess(pid, spec.orphanSignal ?? spec.stopSignal ?? 'SIGTERM');
-  // A server that wasn't stopped (a failed test) must not keep this process alive; the guard stops it afterwards.
+  // A server that wasn't stopped (after a failed test) must not keep this process alive; the guard stops it afterwards.
   child.unref();
   const exit = exited.then((how) => {
     forgetProcess(pid);
@@ -196,7 +196,7 @@ function exitOf(child: ChildProcess): Promise<Exit> {
 
 async function end(running: Running, signal: NodeJS.Signals): Promise<void> {
   if (running.hasExited()) return;
-  // A process that waits for the server's end must not end before it.
+  // This process waits for the server's end, so it must stay alive until then.
   running.child.ref();
   send(signal === 'SIGKILL' ? -running.pid : running.pid, signal);
   const deadline = new AbortController();
@@ -214,7 +214,7 @@ function send(target: number, signal: NodeJS.Signals): void {
   try {
     process.kill(target, signal);
   } catch (error) {
-    // It ended between the check and the signal, which is what the signal wanted.
+    // It ended between the check and the signal, which is what the signal was for.
     if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return;
     throw error;
   }

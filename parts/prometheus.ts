@@ -11,12 +11,12 @@ import { createScratchFolder } from './scratch.ts';
 
 const MISSING = 'PROMETHEUS_MISSING';
 
-/** The path of Prometheus, which is installed first if it is missing and this user may install it. Throws `PROMETHEUS_MISSING`. */
+/** Returns the path of Prometheus. Installs it first if it is missing and this user may. Throws `PROMETHEUS_MISSING`. */
 export function ensurePrometheus(report?: Report): Promise<string> {
   return orInstall(findPrometheus, [MISSING], ['prometheus'], report);
 }
 
-/** Debian's package has both programs. The service that it installs is not used. */
+/** Debian's package has both programs. Its service is not used. */
 async function findPrometheus(): Promise<string> {
   const server = await findOnPath('prometheus');
   if (server !== undefined && (await findOnPath('promtool')) !== undefined) return server;
@@ -34,6 +34,7 @@ type PrometheusOptions = {
   readonly ruleFiles: readonly string[];
 };
 
+/** A running Prometheus. */
 export type PrometheusServer = {
   readonly url: string;
   readonly logFile: string;

@@ -19,10 +19,10 @@ const runTool = promisify(execFile);
 const REGION = 'us-east-1';
 
 type S3GatewayOptions = {
-  /** Folder whose subfolders are the buckets; it stays after `stop`. Left out: a scratch folder. */
+  /** Folder whose subfolders are the buckets; it stays after `stop`. Default: a scratch folder. */
   readonly directory?: string;
   readonly port?: number;
-  /** The root account; left out, random ones. */
+  /** The root account's keys; random by default. */
   readonly accessKeyId?: string;
   readonly secretAccessKey?: string;
   /** True: buckets may have object lock, and so versions. */
@@ -35,6 +35,7 @@ type S3GatewayOptions = {
 
 type S3User = { readonly accessKeyId: string; readonly secretAccessKey: string };
 
+/** An S3 gateway that can be stopped, killed and started again with its objects. */
 export type S3Gateway = {
   /** URL for a client with path-style addressing. */
   readonly endpoint: string;
@@ -49,7 +50,7 @@ export type S3Gateway = {
   readonly pid: number | undefined;
   /** Object lock needs a gateway that was started with `versioning`. */
   createBucket(name: string, options?: { readonly objectLock?: boolean }): Promise<void>;
-  /** Creates an account that may do on a bucket only what the statements of a policy allow. Needs `users`. */
+  /** Creates an account that may do only what a bucket's policy allows. Needs `users`. */
   createUser(): Promise<S3User>;
   /** Replaces the bucket's policy. */
   setPolicy(

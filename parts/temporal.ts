@@ -8,9 +8,9 @@ import { createScratchFolder } from './scratch.ts';
 import { executableOf, TEMPORAL } from './tools.ts';
 
 type TemporalOptions = {
-  /** SQLite file with the server's state; it stays after `stop`. Left out: one in a scratch folder. */
+  /** SQLite file with the server's state; it stays after `stop`. Default: one in a scratch folder. */
   readonly dbFile?: string;
-  /** Left out: beside `dbFile`. */
+  /** Default: beside `dbFile`. */
   readonly logFile?: string;
   readonly port?: number;
   readonly uiPort?: number;
@@ -18,10 +18,11 @@ type TemporalOptions = {
   readonly headless?: boolean;
   /** More arguments of `temporal server start-dev`. */
   readonly extraArgs?: readonly string[];
-  /** `detached`: goes on after this process has ended. Default `parent`. */
+  /** `detached`: the server continues after this process has ended. Default `parent`. */
   readonly lifetime?: 'parent' | 'detached';
 };
 
+/** A Temporal server that can be stopped, killed and started again with its state. */
 export type TemporalServer = {
   /** `host:port` of the gRPC service. */
   readonly address: string;
@@ -48,7 +49,8 @@ export async function startTemporal(options: TemporalOptions = {}): Promise<Temp
   const scratch = options.dbFile === undefined ? await createScratchFolder('temporal') : undefined;
   try {
     const dbFile = path.resolve(options.dbFile ?? path.join(scratch?.path ?? '', 'temporal.db'));
-    // It holds plans and histories. Not to be made here: in a file that is there the server looks for tables instead of making them.
+    // Closes an existing file to others, since it holds plans and histories. A missing file must not be created here: the server
+    // would look for tables in it instead of creating them.
     if (existsSync(dbFile)) await (await openPrivateFile(dbFile)).close();
     const host = '127.0.0.1';
     const port = options.port ?? (await freePort());
@@ -56,7 +58,7 @@ export async function startTemporal(options: TemporalOptions = {}): Promise<Temp
     const address = `${host}:${port}`;
     const server = await startServer({
       name: 'Temporal',
-      // What it writes holds plans and histories, so it is for this user alone.
+      // Its files hold plans and histories, so only this user may read them.
       command: '/bin/sh',
       args: [
         '-c',
@@ -72,10 +74,11 @@ export async function startTemporal(options: TemporalOptions = {}): Promise<Temp
         '--db-filename',
         dbFile,
         ...(uiPort === undefined ? ['--headless'] : ['--ui-port', String(uiPort)]),
-        // By default it creates, syncs and deletes a journal file for each transaction: a third of its CPU, as measured.
+        // By default it creates, syncs and deletes a journal file per transaction: a third of its CPU time (measured).
         '--sqlite-pragma',
         'journal_mode=WAL',
-        // By default it cuts each task queue in four, for clusters. On one node, tasks and polls then travel among the parts.
+        // By default it divides each task queue into four partitions, for clusters. On one node tasks and polls then travel
+        // between the partitions.
         '--dynamic-config-value',
         'matching.numTaskqueueReadPartitions=1',
         '--dynamic-config-value',
@@ -115,9 +118,9 @@ export async function startTemporal(options: TemporalOptions = {}): Promise<Temp
 }
 
 /**
- * The server has an HTTP API on a port that it chooses, and `--http-port` can't switch it off. Its requests need no header that a page of another
- * site could not send. No request has a host with a space in its name, so none is allowed (service/frontend/http_api_server.go of Temporal
- * 1.29.1: `allowedHostsMiddleware`); the routes of Nexus are beside that check.
+ * The server opens an HTTP API on a port that it chooses, and `--http-port` can't turn it off. A web page of another site could send requests to
+ * it, since they need no special header. So this allows only a host name with a space in it, which no request has
+ * (service/frontend/http_api_server.go of Temporal 1.29.1: `allowedHostsMiddleware`). Nexus is turned off because its routes bypass that check.
  */
 const WITHOUT_HTTP: readonly string[] = [
   '--dynamic-config-value',

@@ -9,7 +9,7 @@ import { FOR_DOWNLOADS, programEnvironment } from '../model/program-environment.
 import { forgetProcess, guardProcess } from './guard.ts';
 import { findOnPath, isProgram } from './path.ts';
 
-/** A program written in Go, which the user's Go builds once into the user's cache folder. */
+/** A program written in Go, built once with the user's Go into the user's cache folder. */
 export type Tool = {
   readonly name: string;
   readonly version: string;
@@ -61,7 +61,7 @@ export const ACTIONLINT: Tool = {
   buildTime: 'about 15 seconds on 2 cores',
 };
 
-/** Encryption of files to recipients: what a restore without Holdfast opens key files with. */
+/** Encrypts files to recipients. A restore without Holdfast opens key files with it. */
 export const AGE: Tool = {
   name: 'age',
   version: 'v1.3.2',
@@ -81,8 +81,8 @@ export const toStandardError: Report = (line) => {
 };
 
 /**
- * The path of a tool's executable: from PATH, else from the cache folder, else built into it, which takes minutes, needs
- * Go and the network, and happens once.
+ * Returns the path of a tool's executable: from PATH, otherwise from the cache folder. If it is in neither, this builds it, once,
+ * which takes minutes and needs Go and the network.
  *
  * @throws HoldfastError `TOOL_NEEDS_GO` where Go is missing, `TOOL_BUILD` when the build fails
  */
@@ -105,13 +105,13 @@ function cacheFolderOf(tool: Tool): string {
   return cacheFolder(`${tool.name}-${tool.version}`);
 }
 
-/** The folder in which this user's part of this name is kept between runs. */
+/** The folder where the part with this name is kept between runs, for this user. */
 export function cacheFolder(name: string): string {
   const cache = process.env.XDG_CACHE_HOME || path.join(homedir(), '.cache');
   return path.join(cache, 'holdfast', 'tools', name);
 }
 
-/** Builds beside the final folder and renames, so that a build cut short is never taken for a whole one. */
+/** Builds into a folder beside the final one and renames it, so that an interrupted build never counts as complete. */
 async function build(tool: Tool, report: Report): Promise<void> {
   const go = await findOnPath('go');
   if (go === undefined) {
@@ -136,7 +136,7 @@ async function build(tool: Tool, report: Report): Promise<void> {
 const PROGRESS_INTERVAL_MS = 10_000;
 const KEPT_OUTPUT_LINES = 20;
 
-/** What a build of Go reads: its own settings, the compiler of C, and how to reach modules. */
+/** Environment variables that a Go build reads: its own settings, the C compiler, and how to reach modules. */
 const FOR_GO: readonly string[] = ['GO*', 'CGO_*', 'CC', 'CXX', 'GIT_*', 'NETRC', ...FOR_DOWNLOADS];
 
 async function goInstall(tool: Tool, go: string, into: string, report: Report): Promise<void> {

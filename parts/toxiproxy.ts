@@ -14,19 +14,19 @@ export type Toxic =
   | { readonly type: 'latency'; readonly latencyMs: number; readonly jitterMs?: number }
   /** Limits the rate, in units of 1,000 bytes a second. */
   | { readonly type: 'bandwidth'; readonly kilobytesPerSecond: number }
-  /** Closes the connection by a TCP reset after so long; 0: at once. */
+  /** Closes the connection by a TCP reset after this time; 0: at once. */
   | { readonly type: 'reset_peer'; readonly afterMs: number }
-  /** Swallows the data, and closes the connection after so long; 0: never. */
+  /** Discards the data, and closes the connection after this time; 0: never. */
   | { readonly type: 'timeout'; readonly afterMs: number }
-  /** Closes the connection after so many bytes. */
+  /** Closes the connection after this many bytes. */
   | { readonly type: 'limit_data'; readonly bytes: number };
 
-/** One listening port that hands its connections on to an upstream server. */
+/** A listening port that forwards its connections to an upstream server. */
 export type Proxy = {
   readonly name: string;
   readonly host: string;
   readonly port: number;
-  /** Adds a fault, on new and open connections, and returns its name. It hits each connection with `probability` (default 1). */
+  /** Adds a fault to new and open connections, and returns its name. It affects each connection with `probability` (default 1). */
   addToxic(toxic: Toxic, options?: { direction?: Direction; probability?: number }): Promise<string>;
   removeToxic(name: string): Promise<void>;
   /** Closes every connection and refuses new ones, until `up`. */
@@ -35,6 +35,7 @@ export type Proxy = {
   remove(): Promise<void>;
 };
 
+/** A running toxiproxy. */
 export type Toxiproxy = {
   /** URL of the HTTP API. */
   readonly apiUrl: string;

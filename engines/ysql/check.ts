@@ -19,7 +19,7 @@ import { divide } from './slices/dump-slices.ts';
 import { openReadPoint } from './snapshot.ts';
 import { tablesWithoutKey } from './table-cuts.ts';
 
-/** What a backup of this source needs, each looked at by itself: connection, version, programs, privileges and read point. */
+/** Checks separately each thing that a backup of this source needs: connection, version, programs, privileges and read point. */
 export async function checkSource(
   verb: VerbContext,
   source: YsqlSource,
@@ -51,7 +51,7 @@ export async function checkSource(
             const { target, server } = await readTarget();
             const product = source.dumpProgram === 'pg_dump' ? 'postgresql' : server.product;
             const program = await findProgram('dumpall', server, product);
-            // What a backup asks for, whole: roles are few.
+            // The trial dumps all roles, as a backup does: there are few of them.
             const args = ['--globals-only', ...(source.globals === 'roles' ? ['--no-role-passwords'] : [])];
             const trial = await tryProgram(program, target, args, verb.signal);
             return `${describeProgram(program, server)}; ${trial}`;
@@ -79,7 +79,7 @@ export async function checkSource(
 
 const TABLES = new Set(['r', 'p', 'f']);
 
-/** A role without privileges, or a wrong database, sees none: then a backup would be complete and hold nothing. */
+/** Counts the tables that the role sees. A role without privileges, or one in the wrong database, sees none: its backup would complete and hold nothing. */
 async function tablesSeen(verb: VerbContext, source: YsqlSource): Promise<Check> {
   const empty: string[] = [];
   const seen = await check('tables', async () => {
@@ -107,7 +107,7 @@ async function tablesSeen(verb: VerbContext, source: YsqlSource): Promise<Check>
   };
 }
 
-/** What DDL in the database does to a backup that reads an instant. */
+/** Says what happens to a backup that reads at an instant while somebody runs DDL in the database. */
 async function ddlBeside(verb: VerbContext, source: YsqlSource): Promise<string> {
   const target = await resolveTarget(verb, source.connection);
   return withSession(target, target.database, verb.signal, async (session) => {
@@ -118,8 +118,8 @@ async function ddlBeside(verb: VerbContext, source: YsqlSource): Promise<string>
 }
 
 /**
- * Whether drills, verifications and restores would work by this role. They make databases of their own; objects get their owners back only by
- * a member of these. Throws `RESTORE_MAY_NOT_CREATE`.
+ * Says whether this role can run drills, verifications and restores. They create databases, and only a member of an owner's role can give
+ * that owner its objects back. Throws `RESTORE_MAY_NOT_CREATE` (permanent).
  */
 async function restorable(verb: VerbContext, source: YsqlSource): Promise<string> {
   const target = await resolveTarget(verb, source.connection);
@@ -157,7 +157,7 @@ async function restorable(verb: VerbContext, source: YsqlSource): Promise<string
   });
 }
 
-/** The locks of all databases together, since their snapshots are held at the same time. */
+/** Says how many locks all databases need together: a backup holds their snapshots at the same time. */
 async function locksNeeded(verb: VerbContext, source: YsqlSource): Promise<string> {
   const target = await resolveTarget(verb, source.connection);
   const room = await withSession(target, target.database, verb.signal, async (session) => ({
@@ -165,7 +165,7 @@ async function locksNeeded(verb: VerbContext, source: YsqlSource): Promise<strin
     databases: await selectedDatabases(session, target, source),
     locks: await lockRoom(session),
   }));
-  // YugabyteDB reads at an instant, which no lock holds.
+  // YugabyteDB reads at an instant and needs no lock for it.
   if (room.product === 'yugabytedb') return 'a backup of YugabyteDB holds no locks on tables';
   const { slots, maxConnections } = room.locks;
   const most = maxTablesAtOnce(room.locks);
@@ -192,7 +192,7 @@ async function locksNeeded(verb: VerbContext, source: YsqlSource): Promise<strin
   return `${tooMany}, and the schema is dumped in ${slices} slices`;
 }
 
-/** Tables that are larger than a chunk and can't be cut: that is no failure, but a crash sends each of them again as a whole. */
+/** Names the tables that are larger than a chunk and can't be cut. That is no failure, but after a crash each of them is sent again as a whole. */
 async function tablesInOnePiece(verb: VerbContext, source: YsqlSource): Promise<string> {
   const target = await resolveTarget(verb, source.connection);
   const { product, databases } = await withSession(target, target.database, verb.signal, async (session) => ({

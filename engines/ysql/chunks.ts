@@ -10,26 +10,27 @@ import type { Session } from './server/session.ts';
 /** What decides how a table is cut. */
 export interface TableShape {
   readonly oid: string;
-  /** Of rows in the table itself, and of those with what is in its TOAST table. On YugabyteDB as far as the server reports it. */
+  /** Size of the rows in the main fork, and that size plus the TOAST table's. On YugabyteDB as far as the server reports it. */
   readonly mainBytes: number;
   readonly totalBytes: number;
   readonly blockBytes: number;
-  /** By the statistics; 0 where there are none. */
+  /** Estimated from the planner's statistics; 0 where there are none. */
   readonly estimatedTextBytes: number;
   readonly isHeap: boolean;
-  /** Quoted, without dropped columns and those that are generated, stored or virtual (PostgreSQL 18). */
+  /** Quoted names, without dropped and generated columns (stored, or virtual as of PostgreSQL 18). */
   readonly columns: readonly string[];
-  /** Of the columns, by their names in `pg_catalog`; empty for a type of another schema. */
+  /** Type names of the columns as in `pg_catalog`; empty for a type of another schema. */
   readonly types: readonly string[];
   /** Quoted hash key of a hash-sharded YugabyteDB table, in order; empty otherwise. */
   readonly hashKey: readonly string[];
-  /** Primary key by whose ranges it can be cut, where there is one and the server doesn't hash it. */
+  /** The primary key whose ranges can cut the table. Absent when the table has none, or when the server hashes it. */
   readonly key?: CutKey;
 }
 
 /**
- * `pg_relation_size` is of now, not of the read point; so the last range of a table has no end. Of PostgreSQL's files only those that
- * hold rows count: `pg_table_size` adds maps of free space and visibility and the index of the TOAST table, 40 KiB for a table of ten rows.
+ * `pg_relation_size` returns the present size, not the size at the read point, so the last range of a table has no end. For PostgreSQL only
+ * files that hold rows count: `pg_table_size` adds the free space map, the visibility map and the index of the TOAST table, which make 40
+ * KiB for a table of ten rows.
  */
 const SHAPES = (totalBytes: string) => `
   SELECT c.oid::text AS oid, coalesce(pg_relation_size(c.oid), 0)::float8 AS "mainBytes",
@@ -50,8 +51,8 @@ const TOTAL_BYTES: Readonly<Record<Product, string>> = {
 };
 
 /**
- * YugabyteDB reports the size of files only, which lags behind; so its statistics are looked at too, as far as this role may see them. Of
- * PostgreSQL's tables those are that are so small that the number of blocks says too little.
+ * YugabyteDB reports only file sizes, which lag behind, so its statistics count too, as far as this role may see them. On PostgreSQL
+ * statistics count only for tables so small that their number of blocks says too little.
  */
 const ESTIMATES = `
   SELECT c.oid::text AS oid, greatest(c.reltuples, 0)::float8 * coalesce((SELECT sum(s.avg_width + 1) FROM pg_catalog.pg_stats s
@@ -69,7 +70,7 @@ const HASH_KEYS = `
 
 const HAS_TABLE_PROPERTIES = `SELECT to_regprocedure('yb_table_properties(oid)') IS NOT NULL AS known`;
 
-/** Shapes of tables by object id. */
+/** Reads the shapes of these tables, by object id. */
 export async function readShapes(
   session: Session,
   tables: readonly Relation[],
@@ -119,7 +120,7 @@ export async function readShapes(
   );
 }
 
-/** The number of blocks says too little of such a table: one row takes a block, and so do a hundred. */
+/** Up to this size the number of blocks says little about the text: one row takes a block, and so do a hundred. */
 const TINY_BLOCKS = 4;
 
 function isTiny({
@@ -130,7 +131,7 @@ function isTiny({
   return mainBytes > 0 && mainBytes <= TINY_BLOCKS * blockBytes && totalBytes === mainBytes;
 }
 
-/** True where rows can be read by ranges of blocks. */
+/** True when the server can read the table's rows by ranges of blocks. */
 export function hasBlocks(product: Product, isHeap: boolean): boolean {
   return product === 'postgresql' && isHeap;
 }
@@ -138,26 +139,26 @@ export function hasBlocks(product: Product, isHeap: boolean): boolean {
 /** How much larger COPY text is than the table's files: measured between 0.7 (narrow rows) and 1.1; TOAST holds compressed data. */
 const TEXT_PER_HEAP_BYTE = 1.1;
 const TEXT_PER_TOAST_BYTE = 2;
-/** Numbers and times are longer as text than in memory, which statistics count. */
+/** The statistics count widths in memory; numbers and times are longer as text. */
 const TEXT_PER_VALUE_BYTE = 1.5;
 /** YugabyteDB's files are compressed, and hold no row headers. */
 const TEXT_PER_SST_BYTE = 3;
 const HASH_CODES = 65_536;
 
-/** A table to be cut: its name, what the catalogs say of it, and the rows to keep where an extension limits them. */
+/** A table to be cut: its name, its shape from the catalogs, and the condition on its rows where an extension limits them. */
 export interface TableToCut {
   readonly table: TableId;
   readonly shape: TableShape;
   readonly condition: string | undefined;
-  /** Present where it is cut by ranges of its key. */
+  /** Present when ranges of its key cut the table. */
   readonly cut?: TableCut;
-  /** Why a table larger than a chunk is read as one; the manifest states it. */
+  /** Why a table larger than a chunk is read in one piece; the manifest states this. */
   readonly uncut?: string;
-  /** Its rows are read in COPY's binary format. */
+  /** True when COPY reads its rows in the binary format. */
   readonly binary?: boolean;
 }
 
-/** Cuts one table into ranges that give about `chunkBytes` of text each; every row is in exactly one of them. Pure. */
+/** Cuts one table into ranges of about `chunkBytes` of text each. Every row is in exactly one range. Pure. */
 export function cutTable(
   { table, shape, condition, cut, uncut }: TableToCut,
   product: Product,
@@ -209,7 +210,7 @@ export function estimatedText(shape: TableShape, product: Product): number {
   return isTiny(shape) && byStatistics > 0 ? Math.min(byFiles, byStatistics) : byFiles;
 }
 
-/** [0, length) in at most `pieces` parts of about equal length, none empty. */
+/** Divides [0, length) into at most `pieces` parts of about equal length, none of them empty. */
 function cuts(length: number, pieces: number): readonly { readonly from: number; readonly to: number }[] {
   const count = Math.max(1, Math.min(length, pieces));
   return Array.from({ length: count }, (_, index) => ({
@@ -218,7 +219,7 @@ function cuts(length: number, pieces: number): readonly { readonly from: number;
   }));
 }
 
-/** Cuts all tables: largest first, as a restore will load them. Ids are `t<table>-c<chunk>`. Pure. */
+/** Cuts all tables, the largest first, which is the order in which a restore loads them. Ids are `t<table>-c<chunk>`. Pure. */
 export function cutTables(
   tables: readonly TableToCut[],
   product: Product,

@@ -6,23 +6,28 @@ import { setLending } from './lending-socket.ts';
 import { asRead, borrowBlock, returnBlock, takeRows } from './row-memory.ts';
 import type { Session } from './server/session.ts';
 
-/** Whole rows, as they came: COPY text, or the binary format without its header and its trailer. Valid until the next block is asked for: its memory is used again. */
+/**
+ * Whole rows as the server sent them: COPY text, or the binary format without its header and trailer. `data` is valid only until the consumer asks for the next
+ * block, which reuses the memory.
+ */
 export interface CopyBlock {
   readonly data: Buffer;
   readonly rows: number;
 }
 
-/** While this many blocks wait to be consumed, the server waits too. */
+/** While this many blocks wait for the consumer, the reader pauses the server. */
 const BLOCKS_AHEAD = 2;
 
-/** How a COPY gives its rows. */
+/** The format of the rows that a COPY sends. */
 export type RowFormat = 'text' | 'binary';
 
 /**
  * Runs `COPY … TO STDOUT` and yields its rows in blocks of at most 1 MiB, cut at row boundaries (a longer row is a block of its
- * own). The server's count of rows must equal ours. A consumer that stops early must close the session.
+ * own). A consumer that stops early must close the session.
  *
- * The frames are taken from the socket directly, since the client library makes an event of each row.
+ * Throws `YSQL_COPY_MISCOUNT` (permanent) when the server's row count differs from ours, and the statement's own error.
+ *
+ * It takes the frames from the socket directly, because the client library creates an event per row.
  */
 export async function* copyOut(
   session: Session,
@@ -73,32 +78,35 @@ function frameHeader(type: number, frameBytes: number): Buffer {
 }
 
 /**
- * The server sends 8 KiB at a time, and to wake for each costs reader and server more than to take the rows: pauses made a
- * whole backup 6 % faster. While it pauses the rows gather in the socket.
+ * The server sends 8 KiB at a time. Waking up for each of these costs reader and server more than taking the rows, so the reader
+ * pauses while rows gather in the socket: this made a whole backup 6 % faster.
  */
 const SMALL_READ_BYTES = 128 * 1024;
 const PAUSE_MS = 1;
-/** Nobody wakes the pause. */
+/** Nothing notifies this buffer: a wait on it always ends by its timeout. */
 const pause = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
 
-/** Blocks the calling thread. Only a thread that moves rows may call this, since it has nothing else to do; never the main thread. */
+/** Blocks the calling thread. Only threads that move rows may call this, since they have nothing else to do; the main thread never may. */
 function letRowsGather(): void {
   if (!isMainThread) Atomics.wait(pause, 0, 0, PAUSE_MS);
 }
 
-/** A query of the client library that reads the COPY sub-protocol by itself and hands the connection back at its end. */
+/**
+ * A query object for the client library. It reads the COPY sub-protocol from the socket itself and returns the connection to the
+ * library when the COPY ends.
+ */
 class CopyOutReader implements Submittable {
   rowsByServer: number | undefined;
   readonly #statement: string;
-  /** Undefined for text: whether the header of the binary format is still to come. */
+  /** Whether the header of the binary format is still to come. Undefined for text. */
   #awaitsHeader: boolean | undefined;
   readonly #ready: CopyBlock[] = [];
   #connection: Connection | undefined;
   #libraryListener: ((chunk: Buffer) => void) | undefined;
-  /** A frame header that arrives in two parts. */
+  /** Collects a frame header that arrives in two parts. */
   readonly #header = Buffer.alloc(FRAME_HEADER_BYTES);
   #headerLength = 0;
-  /** Bytes of the current frame still to come, and whether they are row data. */
+  /** How many bytes of the current frame are still to come, and whether they are row data. */
   #frameLeft = 0;
   #frameIsData = false;
   #block: Buffer | undefined;
@@ -114,7 +122,7 @@ class CopyOutReader implements Submittable {
     this.#awaitsHeader = format === 'binary' ? true : undefined;
   }
 
-  /** The next block, undefined at the end of the statement; throws what the statement failed with. */
+  /** Returns the next block, or undefined at the end of the statement. Throws the statement's error. */
   async next(): Promise<CopyBlock | undefined> {
     for (;;) {
       const block = this.#ready.shift();
@@ -160,7 +168,7 @@ class CopyOutReader implements Submittable {
     this.#notify();
   }
 
-  /** From now on rows are dropped: whoever asked for them has all, or has lost interest. */
+  /** Drops all rows from now on: the consumer has them all, or has stopped reading. */
   leave(): void {
     this.#isLeft = true;
     for (const { data } of this.#ready.splice(0)) returnBlock(data);
@@ -180,7 +188,7 @@ class CopyOutReader implements Submittable {
         this.#blockRows += taken.rows;
         if (at === chunk.length) break;
       }
-      // What is left is one message, or a piece of one.
+      // What follows here is one message, or a piece of one.
       if (this.#frameLeft > 0) {
         const end = Math.min(at + this.#frameLeft, chunk.length);
         if (this.#frameIsData) this.#append(chunk, at, end);
@@ -229,14 +237,14 @@ class CopyOutReader implements Submittable {
     this.#blockLength += to - from;
   }
 
-  /** The trailer comes as the last message, and was counted as a row. */
+  /** Removes the trailer, which came as the last message and was counted as a row. */
   #dropTrailer(): void {
     if (this.#awaitsHeader === undefined || this.#block === undefined) return;
     this.#blockLength -= BINARY_TRAILER.length;
     this.#blockRows -= 1;
   }
 
-  /** The first message holds it before its row. Returns its length, 0 where there is none. */
+  /** Checks the header of the binary format, which the first message holds before its row. Returns the header's length in bytes, or 0 where there is none. */
   #passHeader(block: Buffer): number {
     if (this.#awaitsHeader !== true) return 0;
     this.#awaitsHeader = false;
@@ -262,7 +270,7 @@ class CopyOutReader implements Submittable {
     this.#notify();
   }
 
-  /** Gives the socket back to the client library, with what arrived and is not ours. */
+  /** Returns the socket to the client library, together with the bytes that arrived and belong to the library. */
   #release(rest: Buffer): void {
     const listener = this.#libraryListener;
     if (listener === undefined || this.#connection === undefined) return;

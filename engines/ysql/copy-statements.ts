@@ -2,7 +2,7 @@ import type { ChunkSpec, DataObject, KeyRange } from '../../model/backup.ts';
 import { selectRange } from './key-ranges.ts';
 import { quoteTable } from './server/identifiers.ts';
 
-/** COPY of one chunk, in the database's own encoding as pg_dump does it; SQL text itself travels as UTF-8. Pure. */
+/** The COPY statement that reads one chunk, in the database's own encoding as pg_dump does it. The SQL text itself travels as UTF-8. Pure. */
 export function copyToStatement(chunk: ChunkSpec, encoding: string): string {
   const table = quoteTable(chunk.table);
   const format = copyOptions(encoding, chunk.binary !== undefined);
@@ -22,12 +22,12 @@ function rangeCondition(range: Exclude<ChunkSpec['range'], KeyRange>): string {
     const start = `ctid >= '(${range.from},0)'`;
     return `WHERE ${range.to === null ? start : `${start} AND ctid < '(${range.to},0)'`}`;
   }
-  // Closed bounds over exactly the hash key: only so is the range pushed down to the tablets.
+  // The server pushes the range down to the tablets only when both bounds are closed and cover exactly the hash key.
   const code = `yb_hash_code(${range.keys.join(', ')})`;
   return `WHERE ${code} >= ${range.from} AND ${code} <= ${range.to}`;
 }
 
-/** The counterpart: COPY of an object's rows into its table. Pure. */
+/** The counterpart: the COPY statement that loads an object's rows into its table. Pure. */
 export function copyFromStatement(
   { table, columns, format }: Pick<DataObject, 'table' | 'columns' | 'format'>,
   encoding: string,
@@ -36,7 +36,7 @@ export function copyFromStatement(
   return `COPY ${quoteTable(table)}${names} FROM STDIN ${copyOptions(encoding, format === 'copy-binary')}`;
 }
 
-/** In parentheses. Text within binary rows is in the session's encoding, whatever COPY is told. */
+/** COPY's options, in parentheses. The binary format gets no ENCODING: text in binary rows has the session's encoding, whatever COPY's options say. */
 export function copyOptions(encoding: string, binary: boolean): string {
   return binary ? '(FORMAT binary)' : `(ENCODING '${encoding}')`;
 }

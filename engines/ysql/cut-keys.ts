@@ -2,11 +2,12 @@ import type { KeyColumn } from '../../model/backup.ts';
 import { quoteIdentifier } from './server/identifiers.ts';
 import type { Session } from './server/session.ts';
 
-/** A primary key by whose ranges a table can be cut. */
+/** A primary key whose ranges can cut a table. */
 export type CutKey = readonly CutColumn[];
 
+/** A column of such a key. */
 export interface CutColumn extends KeyColumn {
-  /** ` COLLATE …` for a value that stands beside no column; empty for the database's default. */
+  /** ` COLLATE …` to append to a value that is compared without a column; empty for the database's default. */
   readonly collate: string;
   readonly name: string;
 }
@@ -16,18 +17,18 @@ interface KeyRow {
   readonly columns: readonly {
     readonly name: string;
     readonly type: string;
-    /** A name of an object, which is read back only while the object bears it. */
+    /** True for a `reg…` type: its text is the name of an object, which can be read back only while the object has that name. */
     readonly isNameOfObject: boolean;
     readonly option: number;
     readonly collation: { readonly schema: string; readonly name: string } | null;
-    /** By strategy number, `schema.operator`: 1 <, 2 <=, 3 =, 4 >=, 5 >. The numbers are alike in PostgreSQL's btree and YugabyteDB's lsm. */
+    /** `schema.operator` by strategy number: 1 <, 2 <=, 3 =, 4 >=, 5 >. PostgreSQL's btree and YugabyteDB's lsm use the same numbers. */
     readonly operators: Readonly<Record<string, string>> | null;
   }[];
 }
 
 /**
- * The operators are those of the key's operator class: with an empty search path `=` of a `citext` column would mean that of `text`. A domain's values
- * are cast to the type beneath it. `format_type` with -1 names types without their length, `bit` among them.
+ * Takes the operators from the key's operator class: with an empty search path, `=` on a `citext` column would mean the `=` of `text`. Values of a
+ * domain are cast to its base type. `format_type` with typmod -1 names types without their length, which matters for `bit` too.
  */
 const PRIMARY_KEYS = `
   SELECT i.indrelid::text AS oid, (
@@ -58,7 +59,7 @@ const DESCENDING = 1;
 /** INDOPTION_HASH in YugabyteDB's pg_index.h. */
 const HASHED = 4;
 
-/** Primary keys in whose order rows can be read in ranges, by the table's object id; keys that are hashed are left out. */
+/** Reads the primary keys whose order allows reading rows in ranges, by the table's object id. Leaves out hashed keys. */
 export async function readCutKeys(
   session: Session,
   tables: readonly string[],

@@ -11,7 +11,7 @@ import type { Session } from './server/session.ts';
 interface DatabaseSelection {
   /** In order of name. */
   readonly selected: readonly string[];
-  /** Those that match and are not backed up, with the reason in a clause. */
+  /** Databases that match but are not backed up, each with the reason as a clause. */
   readonly skipped: readonly { readonly name: string; readonly reason: string }[];
 }
 
@@ -19,7 +19,7 @@ interface DatabaseRow {
   readonly name: string;
   readonly takesConnections: boolean;
   readonly isTemplate: boolean;
-  /** A DROP DATABASE was interrupted (PostgreSQL from 15.4 says so by this limit of connections). */
+  /** Somebody interrupted a DROP DATABASE. PostgreSQL from 15.4 marks it by this connection limit. */
   readonly invalid: boolean;
   readonly encoding: string;
 }
@@ -62,7 +62,7 @@ export async function selectDatabases(
   return { selected: wanted.map(({ name }) => name), skipped };
 }
 
-/** As `selectDatabases`, the selected names alone. */
+/** Like `selectDatabases`, but returns only the selected names. */
 export async function selectedDatabases(
   session: Session,
   target: ConnectionTarget,
@@ -71,7 +71,10 @@ export async function selectedDatabases(
   return (await selectDatabases(session, target, source)).selected;
 }
 
-/** A pattern is no wish for these; a name in full is, as far as the database can be read. */
+/**
+ * Returns why a matching database is skipped, or undefined. Templates and databases of a restore are skipped unless the plan
+ * names them in full; unreadable ones always are.
+ */
 function reasonToSkip(row: DatabaseRow, named: ReadonlySet<string>): string | undefined {
   if (row.invalid) return 'it is invalid: dropping it was interrupted, and only DROP DATABASE is left';
   if (!row.takesConnections) return 'it takes no connections (ALLOW_CONNECTIONS false)';
@@ -87,15 +90,15 @@ function describe(row: DatabaseRow, named: ReadonlySet<string>): string {
 }
 
 /**
- * True for the failure to connect to a database that isn't there: where a pattern chose it, it was dropped meanwhile (a drill drops its
- * copies). A name that the plan gives in full must be there.
+ * True when connecting failed because a database that a pattern selected was dropped meanwhile (a drill drops its copies). A database
+ * that the plan names in full must exist.
  */
 export function isGone(error: unknown, source: YsqlSource, database: string): boolean {
   if (source.databases === undefined || source.databases.include.includes(database)) return false;
   return isNoSuchDatabase(error);
 }
 
-/** Says once, at the read point, what the patterns match and the backup leaves out. */
+/** Logs once, at the read point, which databases match the patterns but are not backed up. */
 export function tellSkipped(verb: VerbContext, { skipped }: DatabaseSelection): void {
   if (skipped.length === 0) return;
   verb.log('databases that the patterns match are left out', {
@@ -103,11 +106,12 @@ export function tellSkipped(verb: VerbContext, { skipped }: DatabaseSelection): 
   });
 }
 
+/** Logs that a database which a pattern selected was dropped before it was read. */
 export function tellGone(verb: VerbContext, database: string): void {
   verb.log('a database that a pattern matched was dropped before it was read', { database });
 }
 
-/** A read point of nothing would be an empty backup under a green verdict. */
+/** Throws `YSQL_NO_DATABASE` (transient) when no database is left: the backup would be empty and still count as a success. */
 export function requireAny(databases: number): void {
   if (databases > 0) return;
   throw transient(

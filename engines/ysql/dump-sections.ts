@@ -5,7 +5,7 @@ import { describesDatabase } from './server/database-entries.ts';
 import { type DumpEntry, readDump, withoutEntries } from './server/dump-script.ts';
 import { tableName } from './server/identifiers.ts';
 
-/** The schema of one database as plain SQL that psql runs. */
+/** The schema of one database as plain SQL that psql can run. */
 export interface SchemaScripts {
   /** CREATE DATABASE, its settings, comment and grants. */
   readonly database: string;
@@ -14,9 +14,9 @@ export interface SchemaScripts {
 }
 
 /**
- * The two sections of a dump (`--section=pre-data --create`, `--section=post-data`) as a backup keeps them: plain SQL, without what
- * only a shell understands, with the quotes that ysql_dump left out, without statistics of the planner, which ANALYZE makes anew, and
- * without what belongs to excluded tables, and without an archive's publication. Pure. Throws `DUMP_UNREADABLE` (permanent), as `readDump` does.
+ * Turns the two sections of a dump (`--section=pre-data --create`, `--section=post-data`) into the scripts that a backup keeps. They are plain
+ * SQL without psql's own commands, and with the quotes that ysql_dump leaves out. They leave out the planner's statistics, which ANALYZE makes
+ * anew, the entries of excluded tables, and an archive's publication. Pure. Throws `DUMP_UNREADABLE` (permanent), as `readDump` does.
  */
 export function schemaScripts(
   preData: string,
@@ -32,27 +32,30 @@ export function schemaScripts(
   };
 }
 
-/** PostgreSQL 18 and YugabyteDB 2.25.2 dump what the planner knows of tables; older servers have no function to take it. */
+/** PostgreSQL 18 and YugabyteDB 2.25.2 dump the planner's statistics; older servers lack the function that would load them. */
 function isStatisticsData({ type }: DumpEntry): boolean {
   return type === 'STATISTICS DATA';
 }
 
 const PUBLICATIONS = new Set(['PUBLICATION', 'PUBLICATION TABLE']);
 
-/** The publication that Holdfast makes for an archive of changes is no part of the application's schema. The entry of a table in it is called `publication table`. */
+/**
+ * The publication that Holdfast creates for a change archive is not part of the application's schema. The entry that adds a table to it is tagged `publication
+ * table`.
+ */
 function isOfArchive({ type, name }: DumpEntry): boolean {
   const [publication = ''] = name.split(' ');
   return PUBLICATIONS.has(type) && isArchiveName(publication);
 }
 
-/** What no restore brings back, though a backup of an older release may hold it. */
+/** True for entries that no restore creates. Backups made by an older release of Holdfast may hold them. */
 export function isNeverRestored(entry: DumpEntry): boolean {
   return isStatisticsData(entry) || isOfArchive(entry);
 }
 
 /**
- * Programs of PostgreSQL 11 to 15 write the extended statistics of tables that are excluded (upstream mended it in pg_dump 15.x): they
- * are left out here, with their comments.
+ * Selects the entries to leave out. Among them are the extended statistics of excluded tables, with their comments, which the programs
+ * of PostgreSQL 11 to 15 write nevertheless (fixed upstream in pg_dump 15.x).
  */
 function leftOut(gone: ReadonlySet<string>): (entry: DumpEntry) => boolean {
   const statistics = new Set<string>();
@@ -67,7 +70,7 @@ function leftOut(gone: ReadonlySet<string>): (entry: DumpEntry) => boolean {
   };
 }
 
-/** Types of entries that pg_dump writes behind the rows (dbObjectTypePriority in pg_dump_sort.c, from the post-data boundary on). */
+/** Entry types that pg_dump writes after the rows (dbObjectTypePriority in pg_dump_sort.c, from the post-data boundary on). */
 export const BEHIND_ROWS: ReadonlySet<string> = new Set([
   'CHECK CONSTRAINT',
   'CONSTRAINT',
@@ -90,9 +93,9 @@ export const BEHIND_ROWS: ReadonlySet<string> = new Set([
 const PRIVILEGES = new Set(['ACL', 'DEFAULT ACL']);
 
 /**
- * Cuts a schema where its rows belong. Only the place says so, not the type: a default or a view that needs a function that needs a
- * key stands behind that key, while pg_dump counts it to the section before the rows, from which it can't be made. Privileges,
- * which pg_dump writes last of all, go with what they are about. Pure.
+ * Cuts a schema at the place of its rows. Only an entry's position decides its side, not its type: a default or a view may need a
+ * function that needs a key, so it stands after that key. pg_dump counts it to the section before the rows, where it can't be
+ * created. Privileges, which pg_dump writes last, go with the object that they belong to. Pure.
  */
 export function cutAtRows(script: string): { readonly preData: string; readonly postData: string } {
   const dump = readDump(script);
@@ -103,7 +106,7 @@ export function cutAtRows(script: string): { readonly preData: string; readonly 
   const names = new Set(behind.map(({ schema, name }) => `${schema} ${bareName(name)}`));
   const isBehind = (entry: DumpEntry, place: number) => {
     if (place < boundary) return false;
-    // `FUNCTION label_of(k integer)` is about `label_of(integer)`.
+    // The privileges tagged `FUNCTION label_of(k integer)` belong to the entry `label_of(integer)`.
     const about = entry.name.replace(/^(?:FOREIGN |LARGE )?[A-Z]+ /, '');
     return !PRIVILEGES.has(entry.type) || names.has(`${entry.schema} ${bareName(about)}`);
   };
@@ -114,7 +117,7 @@ export function cutAtRows(script: string): { readonly preData: string; readonly 
   };
 }
 
-/** Without arguments, which privileges name and functions don't, and without quotes. Functions of one name go together. */
+/** Strips quotes and arguments: the tags of privileges contain argument names, those of functions don't. Functions with the same name count as one. */
 function bareName(tag: string): string {
   return tag.replace(/\(.*$/s, '').replaceAll('"', '');
 }

@@ -11,7 +11,7 @@ import { openReadPoint } from './snapshot.ts';
 import { runStatement } from './sql.ts';
 import { upload } from './upload.ts';
 
-/** The logical engine for YugabyteDB's YSQL, and for PostgreSQL 15 or newer: needs the SQL port only. */
+/** The logical engine for YugabyteDB's YSQL and for PostgreSQL 15 or newer. It needs only the SQL port. */
 export const ysqlEngine = rowEngine<YsqlSource>({
   name: 'ysql',
   identify,

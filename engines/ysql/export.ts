@@ -32,7 +32,7 @@ import { resolveTarget, type Session } from './server/session.ts';
 import { givingLocksBack, tablesLockedAtOnce } from './slices/unlocked-tables.ts';
 import { tablesToCut } from './table-cuts.ts';
 
-/** Writes the schema of every selected database and cuts their tables into chunks, all at the read point. */
+/** Writes the schema of every selected database and cuts the tables into chunks, all at the read point. */
 export async function exportWorkList(
   verb: BackupContext,
   source: YsqlSource,
@@ -87,7 +87,8 @@ export async function exportWorkList(
             : await withReader(target, name, readPoint, signal, (own) =>
                 dumpSchema({ ...from, verb: { ...verb, signal } }, own, selection),
               );
-        // Most of an export is the dump's waiting for the server. Where locks are counted, each has the server's room to itself.
+        // During an export the dump mostly waits for the server, so both run side by side. Where locks are counted they run in
+        // turn, so that each has the server's whole room for locks.
         const [{ toCut, binary, hiddenCalls }, scripts] =
           tablesLockedAtOnce(readPoint) === undefined
             ? await sideBySide(verb.signal, lookAtTables, dump)
@@ -162,14 +163,14 @@ export async function exportWorkList(
   };
 }
 
-/** A backup of nothing is complete and worth nothing, so it says so. */
+/** A backup without any table completes but is worthless, so the manifest states it. */
 const NO_TABLE = 'any table: this role sees none; see whether the plan names the right database';
 
 function lossesOf(losses: readonly string[]): Pick<ManifestDatabase, 'losses'> {
   return losses.length === 0 ? {} : { losses };
 }
 
-/** A snapshot names its databases; those of an instant are listed again. */
+/** Lists the databases of the read point. An exported snapshot names them; for an instant they are selected again. */
 async function databasesAt(
   session: Session,
   target: Parameters<typeof selectedDatabases>[1],

@@ -10,9 +10,9 @@ import { onlyRow, resolveTarget, type Session } from './server/session.ts';
 const ASK_EVERY_MS = 500;
 
 /**
- * Waits until no DDL is under way in the selected databases: no other session holds or awaits an exclusive lock on a user's table
- * and, on YugabyteDB, no DDL that breaks has come between two looks. Throws `YSQL_DDL_UNDER_WAY` (transient) naming the
- * sessions when that takes longer than `waitMs`.
+ * Waits until no DDL runs in the selected databases. That means that no other session holds or awaits an exclusive lock on a
+ * user's table and, on YugabyteDB, that no breaking DDL ran between two polls. Throws `YSQL_DDL_UNDER_WAY` (transient), which
+ * names the sessions, when that takes longer than `waitMs` milliseconds.
  */
 export async function flush(
   verb: VerbContext,
@@ -56,9 +56,9 @@ async function ddlUnderWay(session: Session, databases: readonly string[]): Prom
 }
 
 /**
- * What changes with DDL on YugabyteDB; undefined on PostgreSQL, where locks show it. The catalog version itself is raised by every ANALYZE, and so by
- * auto-analyze (on by default from 2026.1.1; issues 21764, 1721), which changes no schema: the last breaking version is not. It stands by
- * database, or once for all in older builds. What it misses (a new table) is found when the schema is dumped.
+ * Reads what DDL changes on YugabyteDB; undefined on PostgreSQL, where locks show DDL. It reads the last breaking version, because every ANALYZE
+ * raises the catalog version itself, and so does auto-analyze (on by default from 2026.1.1; issues 21764, 1721), though neither changes the schema.
+ * There is one row per database, or one row for all of them in older builds. DDL that this misses (a new table) is found when the schema is dumped.
  */
 async function breakingVersions(session: Session, server: Server): Promise<string | undefined> {
   if (server.product !== 'yugabytedb') return undefined;

@@ -1,6 +1,6 @@
 import type { Session } from './server/session.ts';
 
-/** Functions that an extension put into pg_catalog, and functions of operator classes in a language whose text can reach anything. */
+/** Finds indexes that call functions which an extension put into pg_catalog, or operator class functions in a language whose code can call anything. */
 const HIDDEN = `
   SELECT n.nspname || '.' || c.relname AS name
   FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
@@ -17,8 +17,9 @@ const HIDDEN = `
   ORDER BY 1`;
 
 /**
- * Indexes (`schema.index`) that call functions which aren't built in though the schema's text doesn't show it: pg_dump writes names in
- * pg_catalog without a schema, and the functions of operator classes not at all. A restore keeps their place (`restore/calls.ts`).
+ * Lists the indexes (`schema.index`) that call functions which aren't built in, though the schema's text doesn't show it: pg_dump
+ * writes names in pg_catalog without a schema, and never writes the functions of operator classes. A restore keeps the place of these
+ * indexes (`restore/calls.ts`).
  */
 export async function readHiddenCalls(reader: Session): Promise<readonly string[]> {
   const rows = await reader.query<{ name: string }>(

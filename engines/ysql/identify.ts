@@ -4,7 +4,7 @@ import type { VerbContext } from '../engine.ts';
 import { serverId } from '../source-identity.ts';
 import { parseConnectionUrl } from './server/connection-url.ts';
 
-/** Throws what reading the secret and the URL throw. */
+/** Says which server and databases this source is. Throws what reading the secret and the URL throw. */
 export async function identify(source: YsqlSource, secret: VerbContext['secret']): Promise<SourceIdentity> {
   const { hosts, database } = parseConnectionUrl(await secret(source.connection));
   const addresses = hosts.map(({ host, port }) => `${host}:${port}`);

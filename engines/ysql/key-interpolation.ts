@@ -1,15 +1,15 @@
 /**
- * Places between values of a key column that nobody has looked at: where they lie is known, how many rows lie between them is guessed. A guess makes
- * chunks uneven, never wrong.
+ * Guesses places between known values of a key column. The positions of these places are exact, but the number of rows between them is a guess. A
+ * bad guess makes chunks uneven, never wrong.
  */
 
-/** Maps the text of values to numbers and back, so that places between two of them can be named. */
+/** Maps the text of values to numbers and back, so that places between two values can be computed. */
 interface Scale {
   toNumber(text: string): bigint | undefined;
   toText(number: bigint): string;
 }
 
-/** At most this many steps apart are looked at in a text. */
+/** How many characters of a text, after the common prefix, count as digits. */
 const TEXT_DIGITS = 8;
 const FRACTION = 1_000_000n;
 
@@ -18,7 +18,7 @@ const integers: Scale = {
   toText: (number) => number.toString(),
 };
 
-/** Writes six digits after the point. */
+/** Numbers with six digits after the point. */
 const decimals: Scale = {
   toNumber: (text) => {
     const [, sign, whole, fraction = ''] = /^(-?)(\d+)(?:\.(\d+))?$/.exec(text) ?? [];
@@ -32,7 +32,7 @@ const decimals: Scale = {
   },
 };
 
-/** Sessions write times as ISO in UTC (`EXACT_TEXT_SETTINGS`); milliseconds are enough. Years beyond four digits aren't read. */
+/** Sessions write times as ISO in UTC (`EXACT_TEXT_SETTINGS`). Milliseconds are precise enough. It doesn't read years of more than four digits. */
 const times: Scale = {
   toNumber: (text) => {
     const [, day, time = '00:00:00', fraction = ''] =
@@ -72,8 +72,8 @@ const BY_TYPE: Readonly<Record<string, Scale>> = {
 const TEXT_TYPES: ReadonlySet<string> = new Set(['text', 'character varying', 'bpchar', 'name']);
 
 /**
- * Texts are read as numbers whose digits are the characters that `known` values use, behind what all of them begin with: so that `user-000017` has
- * ten digits, and a hash in hex sixteen. Whether the column's collation orders these characters so is all the same, since places are sorted by the server.
+ * Reads texts as numbers. Their digits are the characters that the `known` values use after their common prefix, so `user-000017` has ten digits and a hex
+ * hash sixteen. It doesn't matter whether the column's collation orders these characters alike, because the server sorts the places.
  */
 function textScale(known: readonly string[]): Scale | undefined {
   const [first = ''] = known;
@@ -104,14 +104,14 @@ function textScale(known: readonly string[]): Scale | undefined {
   };
 }
 
-/** The scale of a column of this type, undefined where none is known. `known`: some of its values. */
+/** Returns the scale for a column of this type, or undefined where none is known. `known` holds some of the column's values. */
 function scaleOf(type: string, known: readonly string[]): Scale | undefined {
   return TEXT_TYPES.has(type) ? textScale(known) : BY_TYPE[type];
 }
 
 /**
- * `pieces - 1` values of type `type` that lie evenly between `from` and `to`, in that order (which may be descending); fewer where no more lie between,
- * and none where the type isn't known. Pure.
+ * Returns `pieces - 1` values of type `type`, spread evenly between `from` and `to` in that order (which may be descending). Returns fewer when fewer
+ * values lie between the two, and none when the type isn't known. Pure.
  *
  * @param type as `format_type` writes it
  */
@@ -130,7 +130,7 @@ export function valuesBetween(
   return [...new Set(values)].filter((value) => value !== from && value !== to);
 }
 
-/** Which part of the way from `from` to `to` lies before `at`, 0 to 1; undefined where that can't be said. Pure. */
+/** The fraction (0 to 1) of the way from `from` to `to` that lies before `at`; undefined where it can't be computed. Pure. */
 export function shareBefore(
   type: string,
   {

@@ -6,21 +6,20 @@ import type { Session } from './server/session.ts';
 import { splitPlaces } from './split-clause.ts';
 
 /*
- * Where a table is cut: at places of its key that lie a chunk's worth of rows apart.
+ * Decides where to cut a table: at places of its key that lie a chunk's worth of rows apart.
  *
- * Statistics may be missing and sizes lag on YugabyteDB (facts/yugabytedb-programs.md, section 9), it has no TABLESAMPLE (issue 4288), and there is no other way to
- * know how many rows lie between two keys than to pass them. So the table is walked in the order of its key, a chunk's rows at a time: the server reads keys, and one
- * row in a chunk comes here. That takes a small part of the time that the backup takes, and it is bounded: after `CutBudget.walkMs` what lies further on
- * is cut by what costs next to nothing, all of it guesses: where the server split the table into tablets, the statistics of the key's first column, and
- * values evenly between these.
+ * On YugabyteDB statistics may be missing, sizes lag (facts/yugabytedb-programs.md, section 9), and there is no TABLESAMPLE (issue 4288). The only way to learn
+ * how many rows lie between two keys is to pass over them. So this code walks the table in key order, a chunk's rows at a time: the server reads only keys and
+ * sends one row per chunk. The walk takes a small part of the backup's time and is bounded. After `CutBudget.walkMs` the rest is cut by cheap guesses: the
+ * tablets' split points, the statistics of the key's first column, and values spread evenly between these.
  */
 
-/** Bounds what cutting may cost. */
+/** Limits the cost of cutting. */
 export interface CutBudget {
-  /** For one table, and for all tables of a database together. */
+  /** Limits for one table, and for all tables of a database together, milliseconds. */
   readonly walkMs: number;
   readonly allWalksMs: number;
-  /** In ranges; a table that wants more gets larger chunks. */
+  /** Number of places; a table that needs more gets larger chunks. */
   readonly maxPlaces: number;
   readonly now: () => number;
 }
@@ -34,30 +33,34 @@ export const CUT_BUDGET: CutBudget = {
 
 /** How a table is cut, in the order of its key. */
 export interface TableCut {
-  /** Strictly ascending in the key's order; what both of two neighbours begin with is the same text. The first range begins before all of them. */
+  /**
+   * Strictly ascending in the key's order. Neighbours with equal leading values write these values as the same text. The first range begins before
+   * the first place.
+   */
   readonly places: readonly KeyPlace[];
-  /** Estimated text of each range, bytes: one more than there are places. */
+  /** Estimated text of each range, bytes. There is one range more than places. */
   readonly rangeBytes: readonly number[];
-  /** Present where a part of the table that may be large couldn't be cut: why. */
+  /** Why a part of the table, possibly a large one, couldn't be cut. Absent where all was cut. */
   readonly uncut?: string;
 }
 
-/** A table to be looked at. */
+/** A table with the key that may cut it. */
 interface KeyedTable {
   readonly oid: string;
   /** Quoted, with its schema. */
   readonly table: string;
   readonly key: CutKey;
-  /** By statistics and files; 0 where neither is known. */
+  /** Estimated from statistics and files, in bytes of text; 0 where neither is known. */
   readonly estimatedBytes: number;
 }
 
-/** How many rows a first look reads, and each further one. */
+/** How many rows the first sample reads, and each later one. */
 const FIRST_LOOK_ROWS = 100;
 const LOOK_ROWS = 20;
 
 /**
- * Finds where to cut a table into ranges of about `chunkBytes` of COPY text. `session` sees the table at the read point. Bounded by `budget`; memory holds the places alone.
+ * Finds where to cut a table into ranges of about `chunkBytes` of COPY text. `session` must see the table at the read point. `budget` limits the cost; memory
+ * holds only the places.
  */
 export async function cutByKey(
   session: Session,
@@ -82,14 +85,14 @@ interface Look {
 }
 
 const WHOLE_ROW = '"holdfast row"';
-/** The text of a row as a whole is about as long as its COPY text. */
+/** A whole row cast to text is about as long as its COPY text. */
 const MEASURES = `count(*)::float8 AS rows, coalesce(sum(octet_length(${WHOLE_ROW}::text)), 0)::float8 AS bytes`;
 
 function fromPlace(keys: CutKey, place: KeyPlace | undefined): KeyRange {
   return { kind: 'key', keys, from: place ?? null, to: null };
 }
 
-/** Counts and measures at most `limit` rows from a place on. */
+/** Counts and measures at most `limit` rows, starting at a place. */
 async function rowsFrom(
   session: Session,
   { table, key }: KeyedTable,
@@ -106,15 +109,15 @@ async function rowsFrom(
 
 interface Walk {
   readonly places: readonly KeyPlace[];
-  /** Every row lies before the last place or less than a chunk behind it. */
+  /** True when every row lies before the last place, or less than a chunk after it. */
   readonly ended: boolean;
-  /** Of the rows behind the last place, where the walk ended. */
+  /** Bytes of the rows after the last place, when the walk reached the end. */
   readonly lastBytes: number;
 }
 
 /**
- * Passes over a chunk's rows at a time; how many these are is measured anew at each place, since rows may grow along the key. The first step is always
- * taken, so that a table smaller than a chunk is known as such.
+ * Walks the table one chunk's rows at a time. It measures the row size again at each place, since rows may grow along the key. It always takes the
+ * first step, so that it recognises a table smaller than a chunk.
  */
 async function walkTable(
   session: Session,
@@ -134,7 +137,7 @@ async function walkTable(
       const rows = await countRows(session, table, place, step);
       return { places, ended: true, lastBytes: Math.ceil((rows * look.bytes) / Math.max(1, look.rows)) };
     }
-    // A value that doesn't come back as it was written leads nowhere new.
+    // A value that the server doesn't read back as it wrote it leads to the same place again.
     if (place !== undefined && next.every((value, index) => value === place?.[index])) break;
     places.push(next);
     place = next;
@@ -143,7 +146,7 @@ async function walkTable(
   return { places, ended: false, lastBytes: 0 };
 }
 
-/** The key of the row that comes `step` rows after `place`; undefined where the table ends before. */
+/** Returns the key of the row that is `step` rows after `place`, or undefined when the table ends before that. */
 async function placeAfter(
   session: Session,
   { table, key }: KeyedTable,
@@ -159,7 +162,7 @@ async function placeAfter(
   return rows[0]?.place;
 }
 
-/** Counts at most `limit` rows from a place on. */
+/** Counts at most `limit` rows, starting at a place. */
 async function countRows(
   session: Session,
   { table, key }: KeyedTable,
@@ -174,12 +177,12 @@ async function countRows(
   return count?.rows ?? 0;
 }
 
-/** `format` writes values as COPY does; a cast to text needn't. */
+/** `format` writes values as COPY does; a cast to text may write them differently. */
 function writtenPlace(columns: readonly CutColumn[]): string {
   return `ARRAY[${columns.map(({ column }) => `pg_catalog.format('%s', ${column})`).join(', ')}]::text[]`;
 }
 
-/** What the walk didn't reach. */
+/** Cuts the part of the table that the walk didn't reach. */
 async function cutTheRest(
   session: Session,
   table: KeyedTable,
@@ -220,7 +223,7 @@ async function cutTheRest(
   };
 }
 
-/** At most `most` of the items, spread evenly. */
+/** Keeps at most `most` of the items, spread evenly. */
 function evenly<T>(items: readonly T[], most: number): readonly T[] {
   if (items.length <= most) return items;
   return items.filter(
@@ -237,7 +240,7 @@ interface Ends {
   readonly last: string;
 }
 
-/** The first column of the first and the last row. */
+/** Reads the key's first column of the first and of the last row. */
 async function endsOf(session: Session, { table, key }: KeyedTable): Promise<Ends | undefined> {
   const [first] = key;
   if (first === undefined) return undefined;
@@ -250,7 +253,7 @@ async function endsOf(session: Session, { table, key }: KeyedTable): Promise<End
   return ends?.first == null || ends.last === null ? undefined : { first: ends.first, last: ends.last };
 }
 
-/** Bytes behind the walk; undefined where nothing shows them. */
+/** Estimates the bytes after the walk's end; undefined where nothing gives an estimate. */
 function estimateRest(
   { estimatedBytes }: KeyedTable,
   first: CutColumn,
@@ -277,7 +280,7 @@ function estimateRest(
   return rest > 0 ? rest : undefined;
 }
 
-/** Evenly between the known places ahead, so that there are about `wanted` in all. */
+/** Guesses places evenly between the known places ahead, so that there are about `wanted` in all. */
 function guessedBetween(
   { type }: CutColumn,
   {
@@ -305,7 +308,7 @@ function guessedBetween(
   });
 }
 
-/** Where YugabyteDB split the table; none where the server reports none, as for a colocated table. */
+/** Reads where YugabyteDB split the table into tablets. Empty where the server reports nothing, as for a colocated table. */
 async function tabletPlaces(session: Session, oid: string): Promise<readonly KeyPlace[]> {
   const [known] = await session.query<{ known: boolean }>(
     'look for the function that tells split points',
@@ -321,7 +324,7 @@ async function tabletPlaces(session: Session, oid: string): Promise<readonly Key
   return splitPlaces(row?.clause ?? null);
 }
 
-/** Values that divide the rows evenly by the first column, as the last ANALYZE found them and this role may see them. */
+/** Reads the values that divide the rows evenly by the key's first column, as the last ANALYZE found them and as far as this role may see them. */
 async function statisticsPlaces(
   session: Session,
   oid: string,
@@ -339,8 +342,8 @@ async function statisticsPlaces(
 }
 
 /**
- * Sorts places as the key sorts rows and leaves out those that equal another. Where two begin with equal values they are given the same text, since `1.0` and `1.00`
- * are one place. Only the server can decide that.
+ * Sorts places in the key's order and removes duplicates. Where two neighbours have equal leading values, both get the same text for them, since `1.0` and
+ * `1.00` are one place. Only the server can compare values, so it does the sorting.
  */
 async function inOrder(
   session: Session,

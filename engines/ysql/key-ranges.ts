@@ -1,14 +1,15 @@
 import type { KeyColumn, KeyRange } from '../../model/backup.ts';
 import { quoteLiteral } from './server/identifiers.ts';
 
-/** A place in the order of a key: values of its first columns, as the server writes them. */
+/** A place in a key's order: values of the key's first columns, as the server writes them. */
 export type KeyPlace = readonly string[];
 
 /**
- * The conditions that hold for the rows of a range: every row of it meets exactly one of them, in the order of the key. Pure.
+ * Returns conditions that divide a range, in the order of the key: every row of the range meets exactly one of them. Pure.
  *
- * Each compares columns with constants one by one. YugabyteDB reads exactly the rows of such a condition; a comparison of rows
- * (`(a, b) >= (1, 2)`) it answered wrongly in many releases (issues 11280, 21847, 22075, 22078, 32153), and an OR reads the whole table.
+ * Each condition compares columns with constants one by one. YugabyteDB reads exactly the rows of such a condition. It answered row
+ * comparisons (`(a, b) >= (1, 2)`) wrongly in many releases (issues 11280, 21847, 22075, 22078, 32153), and for an OR it reads the whole
+ * table.
  */
 function rangeConditions({ keys, from, to }: KeyRange): readonly string[] {
   const start = compared(keys, from ?? []);
@@ -34,7 +35,7 @@ function rangeConditions({ keys, from, to }: KeyRange): readonly string[] {
   return [...lower.reverse(), between, ...upper].map((parts) => [...lead, ...parts].join(' AND '));
 }
 
-/** How many values both places begin with. */
+/** How many leading values both places share. */
 function sharedValues(one: KeyPlace, other: KeyPlace): number {
   const differs = one.findIndex((value, index) => value !== other[index]);
   return differs < 0 ? one.length : differs;
@@ -55,13 +56,14 @@ function compared(keys: readonly KeyColumn[], place: KeyPlace) {
   });
 }
 
-/** Puts rows into the order of the key. Pure. */
+/** The ORDER BY clause that sorts rows by the key. Pure. */
 function keyOrder(keys: readonly KeyColumn[]): string {
   return `ORDER BY ${keys.map(({ column, before }) => `${column} USING ${before}`).join(', ')}`;
 }
 
 /**
- * Reads `what` of the rows of a range in the order of its key; `limit` bounds how many rows are read. Pure.
+ * The query that selects `what` from the rows of a range in key order. `limit` bounds how many rows each of its conditions reads.
+ * Pure.
  *
  * @param table quoted
  */

@@ -5,9 +5,9 @@ import { quoteIdentifier, quoteLiteral } from './server/identifiers.ts';
 import { onlyRow, type Session } from './server/session.ts';
 
 /*
- * Large objects are carried as pg_dump carries them: with all tables, and not where the plan names tables to include. Their
- * pages are the rows of pg_catalog.pg_largeobject and travel in chunks, as the rows of any table do; what else is known of them
- * (number, owner, privileges, comment, label) is a script in pg_dump's form. YugabyteDB has none.
+ * A backup carries large objects as pg_dump does: with all tables, but not where the plan names tables to include. Their pages
+ * are the rows of pg_catalog.pg_largeobject and travel in chunks like the rows of any table. Everything else about them (number,
+ * owner, privileges, comment, label) is a script in pg_dump's form. YugabyteDB has no large objects.
  */
 
 /** The table that holds the pages of all large objects. */
@@ -41,6 +41,7 @@ interface LargeObjects {
   readonly blockBytes: number;
 }
 
+/** Counts the large objects of the session's database, and reads whether this role may read their pages. */
 export async function findLargeObjects(session: Session): Promise<LargeObjects> {
   const rows = await session.query<LargeObjects>(
     `count the large objects of database "${session.database}"`,
@@ -56,7 +57,7 @@ export function carriesLargeObjects(source: YsqlSource): boolean {
   return source.contents !== 'schema' && source.tables.include.length === 0;
 }
 
-/** Refuses a server with another page size: a restore would put the pages to the wrong places. Throws `YSQL_CANNOT_CARRY` (permanent). */
+/** Refuses a server with another page size, because a restore would put the pages in the wrong places. Throws `YSQL_CANNOT_CARRY` (permanent). */
 export function requireUsualPages(blockBytes: number, database: string): void {
   if (blockBytes === BLOCK_BYTES) return;
   throw permanent(
@@ -70,7 +71,7 @@ interface LargeObject {
   readonly oid: string;
   readonly owner: string;
   readonly comment: string | null;
-  /** Null where nobody but the owner has privileges, and the owner has all. */
+  /** Null when the privileges are the default: the owner has all, and nobody else has any. */
   readonly grants: readonly Grant[] | null;
   readonly labels: readonly { readonly provider: string; readonly label: string }[];
 }
@@ -94,8 +95,8 @@ const OBJECTS = `
   FROM pg_catalog.pg_largeobject_metadata m WHERE m.oid > $1::oid ORDER BY m.oid LIMIT ${2_000}`;
 
 /**
- * The script that creates the session's large objects without their content, then gives them owner, privileges, comment and label;
- * in the form of pg_dump, an entry each, so that it is adapted to its target as other scripts are.
+ * Returns the script that creates the large objects of the session's database without their content, then sets owner, privileges,
+ * comment and label. It has pg_dump's form, with one entry each, so that the same code adapts it to its target as other scripts.
  */
 export async function largeObjectsScript(session: Session): Promise<string> {
   const entries = ['-- Large objects, without their content.\n'];
@@ -141,7 +142,7 @@ function entriesOf({ oid, owner, comment, grants, labels }: LargeObject): readon
   ];
 }
 
-/** Does nothing where the object is there, so that it can be run again. */
+/** Creates the object unless it exists, so that the script can run again. */
 function creating(oid: string): string {
   return `SELECT pg_catalog.lo_create('${oid}') WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata WHERE oid = '${oid}');`;
 }

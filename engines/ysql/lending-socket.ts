@@ -2,13 +2,13 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { readBuffer } from './row-memory.ts';
 
-/** Sockets whose reader takes what it needs before it returns, and so may be lent the buffer that the next read fills. */
+/** Sockets whose reader uses the data before it returns, so that they may share the buffer that the next read fills. */
 const lending = new WeakSet<Duplex>();
 
 /**
- * A socket that reads into this thread's one buffer for all of them, which its listeners are given before another is read. Node's own
- * way allocates 64 KiB for every read; at the rates of COPY the collector would spend as much time on them as everything else in
- * this process together.
+ * Creates a socket that reads into one buffer, shared by all such sockets of this thread; its listeners get the data before the next
+ * read. Node's default allocates 64 KiB for every read. At the rates of COPY the garbage collector would then need as much time as
+ * everything else in this process together.
  */
 export function lendingSocket(): Socket {
   const socket: Socket = new Socket({
@@ -16,7 +16,7 @@ export function lendingSocket(): Socket {
       buffer: readBuffer,
       callback: (length, buffer) => {
         const bytes = Buffer.from(buffer.buffer, buffer.byteOffset, length);
-        // The client library keeps slices of what it is given, so outside of a COPY it gets a copy.
+        // The client library keeps slices of the data, so outside of a COPY it gets a copy.
         socket.emit('data', lending.has(socket) ? bytes : Buffer.from(bytes));
         return true;
       },
@@ -25,7 +25,7 @@ export function lendingSocket(): Socket {
   return socket;
 }
 
-/** Whether the reader of `stream` uses what it is given at once. Without effect on sockets of another kind (TLS). */
+/** Sets whether the reader of `stream` uses the data before it returns. Has no effect on other kinds of sockets (TLS). */
 export function setLending(stream: Duplex, lends: boolean): void {
   if (lends) lending.add(stream);
   else lending.delete(stream);

@@ -1,7 +1,7 @@
 import { permanent } from '../../model/errors.ts';
 import { onlyRow, type Session } from './server/session.ts';
 
-/** How many locks the server has room for, over all sessions: what is beyond is `out of shared memory` (SQLSTATE 53200). */
+/** How many locks the server has room for, over all sessions. One lock more fails with `out of shared memory` (SQLSTATE 53200). */
 export async function lockSlots(session: Session): Promise<number> {
   return (await lockRoom(session)).slots;
 }
@@ -9,10 +9,11 @@ export async function lockSlots(session: Session): Promise<number> {
 /** The server's room for locks. */
 interface LockRoom {
   readonly slots: number;
-  /** `max_connections` and `max_prepared_transactions`: what `max_locks_per_transaction` is multiplied by. */
+  /** `max_connections` plus `max_prepared_transactions`, by which the server multiplies `max_locks_per_transaction`. */
   readonly maxConnections: number;
 }
 
+/** Reads how many locks the server has room for, over all sessions. */
 export async function lockRoom(session: Session): Promise<LockRoom> {
   const rows = await session.query<LockRoom>(
     'read how many locks the server has room for',
@@ -22,17 +23,20 @@ export async function lockRoom(session: Session): Promise<LockRoom> {
   return onlyRow(rows, 'its room for locks');
 }
 
-/** What is left for others while Holdfast holds its locks. */
+/** Holdfast takes at most this share of the locks and leaves the rest to others. */
 const OWN_SHARE = 0.8;
 
-/** How many tables and sequences a backup may lock at once; the session that holds the snapshot and the program that dumps the schema have the same locks. Pure. */
+/**
+ * How many tables and sequences a backup may lock at once. The session that holds the snapshot and the dump program lock the same tables, which counts once.
+ * Pure.
+ */
 export function maxTablesAtOnce({ slots }: LockRoom): number {
   return Math.floor(slots * OWN_SHARE);
 }
 
 /**
- * Throws `YSQL_TOO_FEW_LOCKS` (permanent) where tables that have to be locked at once are more than may be: those that the order of a
- * dump depends on, after all others were put into slices. Pure.
+ * Throws `YSQL_TOO_FEW_LOCKS` (permanent) when more tables must be locked at once than may be. These are the tables that the order of
+ * a dump depends on and that no slice can take. Pure.
  *
  * @param most what `maxTablesAtOnce` allows
  */
@@ -54,10 +58,10 @@ export function requireRoomForLocks({
   );
 }
 
-/** A slice takes less than may be locked at once: so more is left for the sessions of others. */
+/** The share of the allowed locks that one slice takes, which leaves more to other sessions. */
 const SLICE_SHARE = 0.5;
 
-/** Tables in slices, each of which is locked by a run of its own. Pure. */
+/** Divides tables into slices. A separate run of the dump program locks each slice. Pure. */
 export function slicesOf<Table>(tables: readonly Table[], most: number): readonly (readonly Table[])[] {
   const size = Math.max(1, Math.floor(most * SLICE_SHARE));
   return Array.from({ length: Math.ceil(tables.length / size) }, (_, slice) =>
@@ -65,15 +69,15 @@ export function slicesOf<Table>(tables: readonly Table[], most: number): readonl
   );
 }
 
-/** Relations that creating an entry of pre-data may lock: a table with its TOAST table and that one's index, a sequence with its owner. */
+/** How many relations the creation of a pre-data entry may lock: a table with its TOAST table and that table's index, or a sequence with its owner. */
 function locksOf({ type }: { readonly type: string }): number {
   return type === 'TABLE' ? 4 : 2;
 }
 
-/** The share of the room that one transaction may take. */
+/** The share of the server's locks that one transaction may take. */
 const TRANSACTION_SHARE = 0.25;
 
-/** Entries in runs, in order, none of which takes more than its share of the locks; one run where all of them fit. Pure. */
+/** Divides entries, in order, into runs that each take at most their share of the locks. Returns one run when all entries fit. Pure. */
 export function inLockBudget<Entry extends { readonly type: string }>(
   entries: readonly Entry[],
   slots: number,

@@ -25,8 +25,9 @@ const PROPERTIES = `
   ORDER BY n.nspname, c.relname`;
 
 /**
- * What every ysql_dump leaves out, as entries of a dump: the comment of a primary key, and the replica identity by one or by changes
- * (`dumpConstraint` returns early where `contype` is `p`, upstream pg_dump.c; `relreplident` `c` has no branch there).
+ * Returns, as entries of a dump, what every ysql_dump leaves out: the comment of a primary key, and a table's replica identity when
+ * it is the primary key's index or CHANGE (`dumpConstraint` returns early where `contype` is `p`, upstream pg_dump.c; `relreplident`
+ * `c` has no branch there).
  */
 export async function lostByYsqlDump(
   session: Session,

@@ -4,7 +4,7 @@ import { quoteIdentifier, quoteTable } from './server/identifiers.ts';
 import type { Session } from './server/session.ts';
 import { type Repair, type Statement, type Token, withRepairs } from './server/sql-text.ts';
 
-/** Where YugabyteDB keeps the rows of a table or index: in how many tablets, with which others together. */
+/** Where YugabyteDB keeps the rows of a table or index: how many tablets it has, and with which relations it shares them. */
 interface RelationPlacement {
   readonly schema: string;
   readonly table: string;
@@ -13,7 +13,7 @@ interface RelationPlacement {
   readonly tablegroup: string | null;
   /** A table of a colocated database that has tablets of its own. */
   readonly apart: boolean;
-  /** By what it is known among those it shares tablets with; xCluster wants it alike on both sides. Null where it shares none. */
+  /** Its number among the relations that share its tablets; xCluster needs the same number on both sides. Null where it shares none. */
   readonly colocationId: string | null;
 }
 
@@ -25,6 +25,7 @@ interface Tablegroup {
   readonly grantees: readonly string[];
 }
 
+/** The tablegroups of a database, and where YugabyteDB keeps its tables and indexes. */
 export interface Placement {
   readonly tablegroups: readonly Tablegroup[];
   readonly relations: readonly RelationPlacement[];
@@ -32,7 +33,7 @@ export interface Placement {
 
 const NO_PLACEMENT: Placement = { tablegroups: [], relations: [] };
 
-/** What the server has of the functions and tables that say where rows are. They came one by one (2.13 to 2.18). */
+/** Whether the server has all functions and tables that describe placement. They came one by one (2.13 to 2.18). */
 const KNOWN = `
   SELECT EXISTS (SELECT FROM pg_catalog.pg_proc WHERE proname = 'yb_table_properties') AND
     EXISTS (SELECT FROM pg_catalog.pg_proc WHERE proname = 'yb_get_range_split_clause') AND
@@ -46,7 +47,7 @@ const TABLEGROUPS = `
   FROM pg_catalog.pg_yb_tablegroup g LEFT JOIN pg_catalog.pg_tablespace s ON s.oid = g.grptablespace
   ORDER BY g.grpname`;
 
-/** As ysql_dump with metadata decides it (upstream pg_dump.c, getYbTablePropertiesAndReloptions). */
+/** Decides as ysql_dump does with metadata (upstream pg_dump.c, getYbTablePropertiesAndReloptions). */
 const RELATIONS = `
   SELECT n.nspname AS schema, c.relname AS table,
     CASE WHEN p.is_colocated OR p.num_tablets IS NULL OR c.relkind = 'p' THEN NULL
@@ -65,8 +66,9 @@ const RELATIONS = `
   ORDER BY n.nspname, c.relname`;
 
 /**
- * Reads from the catalogue how the tables of the session's database are split, and what is kept together: a dump without YugabyteDB's
- * metadata says nothing of it (M9 of upstream's expected dumps). Nothing where the server can't describe it; then `log` is called.
+ * Reads from the catalogue how the tables of the session's database are split and which of them share tablets. A dump without
+ * YugabyteDB's metadata lacks this (M9 of upstream's expected dumps). Returns an empty placement, and calls `log`, when the server
+ * can't describe it.
  */
 export async function readPlacement(
   session: Session,
@@ -84,13 +86,13 @@ export async function readPlacement(
     'look whether the database is colocated',
     'SELECT pg_catalog.yb_is_database_colocated() AS colocated',
   );
-  // A colocated database makes its tablegroups by itself.
+  // A colocated database creates its tablegroups itself.
   const tablegroups =
     colocated?.colocated === true ? [] : await session.query<Tablegroup>('list the tablegroups', TABLEGROUPS);
   return { relations, tablegroups };
 }
 
-/** A script of a dump with the placement of what it creates; tablegroups first where it is `pre-data`. Pure. */
+/** Returns a dump's script with a placement clause on each relation that it creates. In `pre-data` the tablegroups come first. Pure. */
 export function withPlacement(
   script: string,
   placement: Placement,
@@ -109,13 +111,13 @@ export function withPlacement(
   edits.sort((one, other) => one.start - other.start);
   const text = withRepairs(script, edits);
   if (section === 'post-data' || placement.tablegroups.length === 0) return text;
-  // The settings of the script's head come before the first object.
+  // Tablegroups come before the first object, and after the settings at the script's head.
   const first = readDump(text).entries[0]?.start ?? text.length;
   const start = text.slice(0, first).endsWith('--\n') ? first - 3 : first;
   return text.slice(0, start) + placement.tablegroups.map(tablegroupEntry).join('') + text.slice(start);
 }
 
-/** The table, materialized view or index, quoted, that a statement creates. An index is in the schema of its table. */
+/** Returns the quoted name of the table, materialized view or index that a statement creates. An index is in the schema of its table. */
 function createdRelation({ tokens }: Statement): string | undefined {
   if (tokens[0]?.text !== 'create') return undefined;
   const words = tokens.slice(1, 4).map(({ text }) => text);
@@ -142,12 +144,12 @@ function placed(statement: Statement, placement: RelationPlacement): readonly Re
   const isTable = tokens[1]?.text !== 'unique' && !tokens.slice(1, 3).some(({ text }) => text === 'index');
   const partition = top.findIndex(({ text }) => text === 'partition');
   const isPartition = partition > 0 && top[partition + 1]?.text === 'of';
-  // Before the query of a materialized view, and before the condition of an index.
+  // The clauses go before the query of a materialized view, and before the condition of an index.
   const before = top.find(({ text }, at) => at > 2 && (text === 'where' || text === 'as'));
   const place = before?.start ?? end;
   const edits: Repair[] = [];
   const clauses: string[] = [];
-  // `FOR VALUES WITH (…)` of a partition are no options.
+  // The `WITH (…)` of a partition's `FOR VALUES WITH (…)` holds no options.
   const options = top.findIndex(({ text }, at) => text === 'with' && top[at - 1]?.text !== 'values');
   const close = options < 0 ? undefined : closing(tokens, top[options]);
   const option = colocationOption(placement);
@@ -163,13 +165,13 @@ function placed(statement: Statement, placement: RelationPlacement): readonly Re
   return [...edits, { start: place, end: place, with: before === undefined ? text : `${text.trimStart()} ` }];
 }
 
-/** As ysql_dump writes it with metadata (upstream's expected dump of a colocated database). */
+/** The option as ysql_dump writes it with metadata (upstream's expected dump of a colocated database). */
 function colocationOption({ apart, colocationId }: RelationPlacement): string | undefined {
   if (apart) return "colocation='false'";
   return colocationId === null ? undefined : `colocation_id='${colocationId}'`;
 }
 
-/** Words outside of parentheses. */
+/** Returns the words outside of parentheses. */
 function topLevel(tokens: readonly Token[]): readonly Token[] {
   let depth = 0;
   return tokens.filter((token) => {
@@ -179,7 +181,7 @@ function topLevel(tokens: readonly Token[]): readonly Token[] {
   });
 }
 
-/** The parenthesis that closes the list behind a word. */
+/** Returns the parenthesis that closes the list after a word. */
 function closing(tokens: readonly Token[], word: Token | undefined): Token | undefined {
   const from = word === undefined ? -1 : tokens.indexOf(word);
   if (from < 0 || tokens[from + 1]?.text !== '(') return undefined;
@@ -210,7 +212,7 @@ function tablegroupEntry({ name, owner, tablespace, grantees }: Tablegroup): str
   );
 }
 
-/** The statement without what says where its rows are to be; its text where it says nothing. Pure. */
+/** Returns the statement without its placement clauses, or its text as it is where it has none. Pure. */
 export function withoutPlacement(statement: Statement): string {
   const { text, tokens, start } = statement;
   if (createdRelation(statement) === undefined) return text;
@@ -232,7 +234,7 @@ export function withoutPlacement(statement: Statement): string {
 
 const COLOCATION_OPTIONS: ReadonlySet<string> = new Set(['colocation', 'colocated', 'colocation_id']);
 
-/** `colocation='false'` and `colocation_id='…'` in `WITH (…)`. */
+/** Returns the cuts that remove `colocation='false'` and `colocation_id='…'` from `WITH (…)`. */
 function withoutColocation(
   tokens: readonly Token[],
   at: number,
@@ -253,7 +255,7 @@ function withoutColocation(
     const [first] = option;
     const last = option.at(-1);
     if (!isOwn(option) || first === undefined || last === undefined) return [];
-    // With the comma before it, or behind it where all before it go too.
+    // Cut the option with the comma before it. Where all options before it are cut too, cut it with the comma after it.
     const isLeading = options.slice(0, place).every(isOwn);
     const from = isLeading ? first.start : (options[place - 1]?.at(-1)?.end ?? first.start);
     const to = isLeading ? (options[place + 1]?.[0]?.start ?? last.end) : last.end;
@@ -261,7 +263,7 @@ function withoutColocation(
   });
 }
 
-/** `CREATE DATABASE` without what makes its tables share tablets; the target then decides. Pure. */
+/** Returns `CREATE DATABASE` without the option that makes its tables share tablets, so that the target decides. Pure. */
 export function withoutColocatedDatabase(statement: Statement): Statement {
   const { text, tokens, start } = statement;
   const at = tokens.findIndex(
@@ -274,7 +276,7 @@ export function withoutColocatedDatabase(statement: Statement): Statement {
   return { ...statement, text: withRepairs(text, [cut]) };
 }
 
-/** Whether an entry is about a tablegroup alone. */
+/** True when an entry describes only a tablegroup. */
 export function isOfTablegroup(entry: {
   readonly type: string;
   readonly name: string;

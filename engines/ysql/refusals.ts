@@ -14,8 +14,8 @@ import type { Session } from './server/session.ts';
 const NAMED_AT_MOST = 20;
 
 /**
- * Refuses by name what this engine can't carry or this role can't read, before anything is written; all of one database in one
- * error. Throws `YSQL_CANNOT_CARRY` or `YSQL_CANNOT_READ` (permanent).
+ * Refuses, before anything is written, what this engine can't carry or this role can't read. One error names everything of one
+ * database. Throws `YSQL_CANNOT_CARRY` or `YSQL_CANNOT_READ` (permanent).
  */
 export async function refuseWhatCannotBeCarried(
   session: Session,
@@ -42,7 +42,7 @@ export async function refuseWhatCannotBeCarried(
   );
 }
 
-/** The role `pg_read_all_data` is there from PostgreSQL 14 on, so not in YugabyteDB's PostgreSQL 11 line. */
+/** PostgreSQL has the role `pg_read_all_data` from version 14 on, so YugabyteDB's PostgreSQL 11 line lacks it. */
 async function whoReadsAll(session: Session): Promise<string> {
   const { major } = await readServer(session);
   return major >= 14
@@ -50,7 +50,7 @@ async function whoReadsAll(session: Session): Promise<string> {
     : 'Connect as a superuser, or as a role with BYPASSRLS, USAGE on these schemas and SELECT on all their tables and sequences';
 }
 
-/** The table of their pages, where there are large objects to carry and this role may not read it. */
+/** Names the table of the large objects' pages when the backup must carry large objects and this role may not read it. */
 async function unreadableLargeObjects(session: Session, source: YsqlSource): Promise<readonly string[]> {
   if (!carriesLargeObjects(source)) return [];
   const { count, readable, blockBytes } = await findLargeObjects(session);

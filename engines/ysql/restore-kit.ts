@@ -8,8 +8,8 @@ import { quoteLiteral, quoteTable, tableName } from './server/identifiers.ts';
 import { findScript, type ScriptName } from './server/scripts.ts';
 
 /**
- * `RESTORE.md`, a `load-<n>.sh` per database that says which object goes into which table, and `SHA256SUMS` over everything that
- * they use. All a restore needs besides is psql (or ysqlsh), zstd and sha256sum. Pure.
+ * Returns the files of the restore kit: `RESTORE.md`, a `load-<n>.sh` per database that says which object goes into which table,
+ * and `SHA256SUMS` over everything that they use. A restore needs nothing else but psql (or ysqlsh), zstd and sha256sum. Pure.
  */
 export function restoreKit(manifest: Manifest, dataObjects: readonly DataObject[]): readonly KitFile[] {
   const loads = manifest.databases.map((database, index) => ({
@@ -41,7 +41,7 @@ function loadScript(
 ): string {
   const options = [
     ...SESSION_OPTIONS,
-    // Else COPY commits every 20,000 rows, and an object that fails half-way leaves rows behind.
+    // Without this COPY commits every 20,000 rows, and an object that fails half-way leaves rows behind.
     ...(manifest.server.product === 'yugabytedb' ? ['yb_default_copy_from_rows_per_transaction=0'] : []),
   ];
   const loads = dataObjects
@@ -149,7 +149,7 @@ echo "${formatAmount(rows, 'row')} in ${formatAmount(database.tables.length, 'ta
 `;
 }
 
-/** Shell commands that ask the server these statements. Each is one quoted word, so names can hold anything. */
+/** Shell commands that send these statements to the server. Each statement is one quoted word, so names can hold anything. */
 function asked(statements: readonly string[]): string {
   if (statements.length === 0) return ': >"$work/answer"';
   return `printf '%s\\n' \\\n${statements.map((text) => `  ${shellQuote(text)} \\\n`).join('')}  >"$work/question"\nask <"$work/question"`;
@@ -166,7 +166,7 @@ function difference(table: ManifestTable): string {
   return `SELECT ${said} FROM ONLY ${name} HAVING count(*) <> ${table.rows} AND ${notOfExtension(name)};`;
 }
 
-/** Configuration tables of extensions hold rows that come with the extension. */
+/** A condition that leaves out configuration tables of extensions: they hold rows that come with the extension. */
 function notOfExtension(quotedTable: string): string {
   return `NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE ${quoteLiteral(quotedTable)}::pg_catalog.regclass = ANY (extconfig))`;
 }

@@ -17,7 +17,7 @@ interface SchemaSource extends DumpSource {
   readonly readPoint: LogicalReadPoint;
 }
 
-/** Dumps the schema of the reader's database at the read point. Throws `READ_POINT_LOST` when it no longer is what it was then. */
+/** Dumps the schema of the reader's database at the read point. Throws `READ_POINT_LOST` (permanent) when the schema has changed since then. */
 export async function dumpSchema(
   from: SchemaSource,
   reader: Session,
@@ -27,7 +27,7 @@ export async function dumpSchema(
   const args = [
     '--encoding=UTF8',
     '--lock-wait-timeout=30000',
-    // Large objects have a script of their own; pg_dump up to 16 would write them into pre-data.
+    // Large objects have their own script; pg_dump up to 16 would write them into pre-data.
     '--no-blobs',
     ...(await driver.commonOptions()),
     ...selection.excluded.map(excludeArgument),
@@ -41,9 +41,9 @@ export async function dumpSchema(
 }
 
 /**
- * For programs that can't dump as of an instant, and where nobody holds locks on all tables, since the server's own functions show the present: makes
- * sure that the schema is what it was at the read point, before the dump and after it. Catalogue versions don't count: ANALYZE
- * raises them (yugabyte-db issue 21764).
+ * For dump programs that can't read at an instant, and for read points that don't lock all tables: the server's own functions show the present.
+ * Checks before and after the dump that the schema is the same as at the read point. It can't compare catalogue versions, because ANALYZE raises them
+ * (yugabyte-db issue 21764).
  */
 async function dumpUnchanged(
   { verb, target }: SchemaSource,
@@ -74,7 +74,7 @@ async function dumpSections(
   selection: Selection,
 ): Promise<SchemaScripts> {
   const { database } = reader;
-  // Both sections at once: only together do they stand in the order in which they can be made again.
+  // One run dumps both sections, since only then does the script list them in an order in which they can be created.
   const sections = ['--section=pre-data', '--section=post-data'];
   const dump = async (further: readonly string[]) =>
     utf8(
@@ -90,12 +90,12 @@ async function dumpSections(
   return schemaScripts(preData, postData, selection);
 }
 
-/** Quotes make pg_dump's pattern characters literal. */
+/** The quotes make pg_dump's pattern characters literal. */
 function excludeArgument(relation: Relation): string {
   return `--exclude-table=${quoteTable(relation)}`;
 }
 
-/** Leaves out foreign keys that refer to tables which are left out; the plan's patterns ask for it. */
+/** Removes foreign keys that refer to tables which the plan's patterns leave out. */
 export async function withoutDanglingForeignKeys(
   reader: Session,
   postData: string,

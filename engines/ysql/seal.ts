@@ -9,8 +9,8 @@ import { sequencesScript } from './server/sequence-values.ts';
 import { resolveTarget } from './server/session.ts';
 
 /**
- * Reads the value of every sequence, at the end: sequences know no snapshot, and a value read after the last row can't be behind
- * a row that the backup holds.
+ * Reads the value of every sequence at the end of a backup. Sequences ignore snapshots, and a value read after the last row can't
+ * be behind any row in the backup.
  */
 export async function seal(
   verb: BackupContext,

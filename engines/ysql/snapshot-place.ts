@@ -3,12 +3,13 @@ import type { SnapshotPlace } from '../../model/backup.ts';
 import type { Server } from './server/server.ts';
 import { onlyRow, type Session } from './server/session.ts';
 
-/** `pg_current_snapshot()` came with this version. */
+/** PostgreSQL has `pg_current_snapshot()` from this major version on. */
 const SINCE = 13;
 
 /**
- * Begins to note where snapshots stand among the server's transactions, so that an archive of changes can go on exactly where a backup ends;
- * call before the first snapshot is taken. Undefined where the server can't report it: YugabyteDB, PostgreSQL before 13, a standby.
+ * Starts to record the position of snapshots among the server's transactions, so that a change archive can continue exactly where a backup
+ * ends. Call it before the first snapshot is taken. Returns undefined where the server can't report the position: YugabyteDB, PostgreSQL
+ * before 13, a standby.
  */
 export async function beginPlacing(
   holders: readonly Session[],
@@ -26,7 +27,7 @@ export async function beginPlacing(
       const snapshotXids: Record<string, string> = {};
       let seenByMicros = 0;
       for (const holder of holders) {
-        // In the transaction of the exported snapshot, so that it is the same one.
+        // This runs in the transaction of the exported snapshot, so it reads the same snapshot.
         const { xids, micros } = onlyRow(
           await holder.query<{ xids: string; micros: string }>(
             'read which transactions the snapshot sees',

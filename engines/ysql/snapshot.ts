@@ -17,10 +17,11 @@ import { connect, onlyRow, pinSettings, resolveTarget, type Session } from './se
 import { beginPlacing } from './snapshot-place.ts';
 
 /**
- * Pins the read point. On YugabyteDB it is an instant that any session can name again; on PostgreSQL one exported snapshot per
- * database, held by sessions that also lock the tables against DDL, as pg_dump does, where the server has room for so many locks.
+ * Pins the read point. On YugabyteDB it is an instant that any session can name again. On PostgreSQL it is one exported snapshot
+ * per database, held by a session. That session also locks the tables against DDL, as pg_dump does, where the server has room for
+ * all the locks.
  *
- * @param most how many tables may be locked at once; left out: what the server has room for
+ * @param most how many tables may be locked at once; by default what the server has room for
  */
 export async function openReadPoint(
   verb: VerbContext,
@@ -71,8 +72,8 @@ async function serverTime(session: Session): Promise<string> {
 }
 
 /**
- * Reads every database at the instant, which checks that the server can, that the role may, and that nothing stands in the way of the
- * backup. Returns why not where the instant can't be read.
+ * Reads every database at the instant. This checks that the server supports it, that the role may do it, and that no other obstacle
+ * to the backup exists. Returns why the instant can't be read, or undefined where it can.
  */
 async function refusalAt(
   verb: VerbContext,
@@ -114,11 +115,11 @@ interface Holding {
   readonly server: Server;
   readonly epoch: number;
   readonly takenAt: string;
-  /** Why snapshots are held where an instant would do. */
+  /** Why the read point is an exported snapshot and not an instant. */
   readonly reason?: string;
-  /** What would let an instant be read. */
+  /** What to do so that an instant can be read. */
   readonly remedy?: string | undefined;
-  /** So many tables may be locked at once; undefined: as many as the server has room for. */
+  /** How many tables may be locked at once; undefined: as many as the server has room for. */
   readonly most?: number | undefined;
 }
 
@@ -189,7 +190,7 @@ async function holdSnapshots(
   }
 }
 
-/** How many tables and sequences may be locked at once where those of all databases together are more; empty where they are not. */
+/** Returns how many tables and sequences may be locked at once when all databases together have more of them, and an empty object when they don't. */
 async function beyondRoom(
   holders: readonly Session[],
   source: YsqlSource,
@@ -211,9 +212,10 @@ const LOCK_ROUNDS = 5;
 const TABLES_PER_LOCK_STATEMENT = 200;
 
 /**
- * Locks first, exports then: so no table can be truncated or rewritten between the snapshot and its lock, which an older
- * snapshot wouldn't notice. Tables that came between listing and locking are seen by the snapshot; then once more. Where there is no room
- * for so many locks, whoever reads a table looks for such changes (`slices/unlocked-tables.ts`).
+ * Locks the tables first and exports the snapshot then. Otherwise a table could be truncated or rewritten between the snapshot and its
+ * lock, which an older snapshot would not notice. The snapshot may show tables that were created between listing and locking; then it
+ * locks once more. Where the server has no room for so many locks, the reader of each table looks for such changes
+ * (`slices/unlocked-tables.ts`).
  */
 async function exportSnapshot(
   holder: Session,
@@ -243,7 +245,7 @@ async function exportSnapshot(
   );
 }
 
-/** Object ids of what is locked now; undefined when a table had gone meanwhile. */
+/** Locks the selected tables and returns their object ids, or undefined when a table was dropped meanwhile. */
 async function lockTables(holder: Session, selection: Selection): Promise<Set<string> | undefined> {
   const tables = selection.read.filter(isLockable);
   for (let at = 0; at < tables.length; at += TABLES_PER_LOCK_STATEMENT) {
@@ -285,13 +287,13 @@ async function exportedSnapshot(holder: Session, { server, reason, remedy }: Hol
 const WATCH_EVERY_MS = 5_000;
 const ANSWER_WITHIN_MS = 20_000;
 
-/** Rejects `lost` when any holder's session ends or stops answering: then its snapshot is gone. */
+/** Watches the sessions that hold the snapshots. `lost` rejects when one of them ends or stops answering, because its snapshot is gone then. */
 function watchHolders(
   holders: readonly Session[],
   signal: AbortSignal,
 ): { readonly lost: Promise<never>; stop(): void } {
   const { promise: lost, reject } = Promise.withResolvers<never>();
-  // The caller may have left already; a rejection that nobody awaits must not end the worker.
+  // The caller may no longer wait; an unhandled rejection must not end the worker.
   lost.catch(() => undefined);
   let asking = false;
   const timer = setInterval(async () => {

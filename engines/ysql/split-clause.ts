@@ -4,9 +4,10 @@ import type { KeyPlace } from './key-ranges.ts';
 const VALUE = /\s*(?:(?<prefix>[EB]?)'(?<quoted>(?:[^']|'')*)'|(?<bare>[^\s,()']+))\s*(?<end>[,)])/y;
 
 /**
- * The places at which YugabyteDB split a range-sharded table into tablets, from the answer of `yb_get_range_split_clause`:
- * `SPLIT AT VALUES ((10, 'a'), (20, MINVALUE))`. A place ends before its first MINVALUE or MAXVALUE, which is near enough for cutting. Empty where
- * the server reports none, or in a way that isn't understood. Source: `rangeSplitClause` and `appendDatumToString` in YugabyteDB's pg_yb_utils.c. Pure.
+ * Reads the places at which YugabyteDB split a range-sharded table into tablets from the answer of `yb_get_range_split_clause`: `SPLIT AT VALUES ((10,
+ * 'a'), (20, MINVALUE))`. A place ends before its first MINVALUE or MAXVALUE, which is precise enough for cutting. Returns none where the server
+ * reports none, or writes a clause that this code doesn't understand. Source: `rangeSplitClause` and `appendDatumToString` in YugabyteDB's
+ * pg_yb_utils.c. Pure.
  */
 export function splitPlaces(clause: string | null): readonly KeyPlace[] {
   const text = /^SPLIT AT VALUES \(([\s\S]*)\)$/.exec(clause ?? '')?.[1];

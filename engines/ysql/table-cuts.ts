@@ -10,19 +10,19 @@ import type { Session } from './server/session.ts';
 import { givingLocksBack } from './slices/unlocked-tables.ts';
 import { exceedsChunk, hashedBytes } from './table-size.ts';
 
-/** How a database's tables are looked at before they are cut. */
+/** Options for examining a database's tables before they are cut. */
 export interface CutOptions {
   readonly product: Product;
-  /** Of COPY text that a chunk should give. */
+  /** How much COPY text a chunk should have, bytes. */
   readonly chunkBytes: number;
-  /** Tells that work goes on. */
+  /** Reports that work goes on (a heartbeat). */
   readonly report: (progress: Readonly<Record<string, string>>) => void;
-  /** Lends a session that sees the database at the read point, and may fail without harm to others. */
+  /** Runs `work` in a session that sees the database at the read point. A failure there harms no other session. */
   readonly lend: <T>(work: (session: Session) => Promise<T>) => Promise<T>;
   readonly budget?: CutBudget;
 }
 
-/** Looks at the tables whose rows are backed up, at the read point that `reader` sees. What it costs is bounded for each table. */
+/** Decides how to cut the tables whose rows are backed up, at the read point that `reader` sees. The cost is bounded for each table. */
 export async function tablesToCut(
   reader: Session,
   relations: readonly Relation[],
@@ -84,9 +84,9 @@ async function lookAt(
 }
 
 /**
- * Why no query of a table can be planned; undefined where it can. The planner evaluates what the table's indexes compute, and a function
- * there may depend on a search_path (earthdistance's does; immich-app/immich#5630). A plain COPY is not planned, so such a table is
- * read in one piece, as pg_dump reads it.
+ * Returns why the planner can't plan any query of a table; undefined where it can. The planner evaluates the expressions of the table's
+ * indexes, and a function there may depend on a search_path (earthdistance's does; immich-app/immich#5630). A plain COPY needs no
+ * planner, so such a table is read in one piece, as pg_dump does.
  */
 async function planningError(reader: Session, table: string): Promise<string | undefined> {
   try {
@@ -103,7 +103,7 @@ async function planningError(reader: Session, table: string): Promise<string | u
   }
 }
 
-/** Names of the tables that are larger than a chunk and can't be cut, as `session` sees them. */
+/** Returns the names of the tables that are larger than a chunk and can't be cut, as `session` sees them. */
 export async function tablesWithoutKey(
   session: Session,
   selection: Selection,
@@ -121,7 +121,8 @@ export async function tablesWithoutKey(
 }
 
 /**
- * YugabyteDB orders such a table by a hidden column, `ybrowid`, which SQL can't name; a condition on `ybctid` is a filter over the whole table for any but equality
- * (issue 28024), so that each chunk would read all of it. An index on other columns could cut it, but a backup must not depend on an index that may miss rows.
+ * YugabyteDB orders such a table by a hidden column, `ybrowid`, which SQL can't name. A condition on `ybctid` other than equality filters the whole table
+ * (issue 28024), so each chunk would read all of it. An index on other columns could cut the table, but a backup must not depend on an index that may miss
+ * rows.
  */
 const NO_KEY = 'it has no primary key to cut it by, so its rows are read in one piece; give it a primary key';

@@ -1,6 +1,6 @@
 import type { Session } from './server/session.ts';
 
-/* How large tables are where neither files nor statistics show it. Each look is bounded: it reads about a chunk's worth of rows. */
+/* Measures tables whose size neither files nor statistics show. Each measurement is bounded: it reads about a chunk's worth of rows. */
 
 const FIRST_LOOK_ROWS = 100;
 const WHOLE_ROW = '"holdfast row"';
@@ -10,7 +10,7 @@ interface Look {
   readonly bytes: number;
 }
 
-/** True when a table has more text than a chunk; reads at most a chunk's worth of rows, which stay at the server. */
+/** True when a table has more text than a chunk. Reads at most a chunk's worth of rows, and the server sends none of them. */
 export async function exceedsChunk(session: Session, table: string, chunkBytes: number): Promise<boolean> {
   const look = await firstRows(session, table);
   if (look.rows < FIRST_LOOK_ROWS) return look.bytes > chunkBytes;
@@ -36,13 +36,13 @@ async function countAtMost(session: Session, table: string, where: string, limit
   return count?.rows ?? 0;
 }
 
-/** The part of all hash codes whose rows are counted. */
+/** How many of the 65,536 hash codes a sample counts the rows of. */
 const SLICE_CODES = 64;
 const SLICE_SHARE = SLICE_CODES / 65_536;
 
 /**
- * Estimated text of a hash-sharded table, bytes: exact where it is small, else from the rows of a slice of its hash codes; a bound from below where the
- * slice alone holds more than a chunk.
+ * Estimates the text of a hash-sharded table, in bytes: exactly for a small table, otherwise from the rows in a slice of its hash codes. Where the
+ * slice alone holds more than a chunk, the result is a lower bound.
  */
 export async function hashedBytes(
   session: Session,

@@ -5,7 +5,7 @@ import type { BackupContext } from '../engine.ts';
 import { resolveTarget } from './server/session.ts';
 import { threads } from './thread-pool.ts';
 
-/** Streams chunks into objects, one after another: a thread reads them into parts, each of which is put here. */
+/** Streams chunks into objects, one after another. A thread reads them into parts, and this function stores each part. */
 export async function upload(
   verb: BackupContext,
   source: YsqlSource,

@@ -1,4 +1,4 @@
-/** What is used here of WebAssembly: TypeScript declares it for browsers alone, and the types of Node not at all. */
+/** The parts of WebAssembly that this project uses: TypeScript declares it only for browsers, and Node's types don't declare it. */
 declare namespace WebAssembly {
   class Module {
     constructor(bytes: Uint8Array);

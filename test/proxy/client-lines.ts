@@ -2,26 +2,26 @@
 export const CLIENT_LINE_NAMES = ['2.18', '2024.2', '2025.2', '2026.1'] as const;
 export type ClientLineName = (typeof CLIENT_LINE_NAMES)[number];
 
-/** What `ysql_dump`, `ysql_dumpall` and `ysqlsh` of one release line are and can do. */
+/** The properties and abilities of `ysql_dump`, `ysql_dumpall` and `ysqlsh` of one release line. */
 export interface ClientLine {
   readonly name: ClientLineName;
-  /** What the programs and the server call themselves, after the product's name in the banner. */
+  /** The version that the programs and the server report, after the product's name in the banner. */
   readonly version: string;
   /** PostgreSQL's major version, of programs and server. */
   readonly major: 11 | 15;
-  /** `ysql_dump --read-time=MICROSECONDS`, which no help names. */
+  /** Whether `ysql_dump` has `--read-time=MICROSECONDS`, which its help never lists. */
   readonly readTime: boolean;
-  /** `--dump-role-checks`, which wants `--include-yb-metadata` beside it. */
+  /** Whether it has `--dump-role-checks`, which requires `--include-yb-metadata`. */
   readonly roleChecks: boolean;
-  /** Statistics of the planner are dumped unless `--no-statistics` is given. */
+  /** Whether it dumps the planner's statistics unless `--no-statistics` is given. */
   readonly statistics: boolean;
-  /** Whether `ysql_dump` reads PGHOST; else it dumps localhost where no `--host` is given. */
+  /** Whether `ysql_dump` reads PGHOST. If not, it dumps localhost when no `--host` is given. */
   readonly readsHostVariable: boolean;
-  /** Dumps begin with `\restrict`, and `ysqlsh` knows that command. */
+  /** Whether dumps begin with `\restrict`, which `ysqlsh` then knows. */
   readonly restrict: boolean;
-  /** `CREATE TABLE … PARTITION OF …` in place of a table and its TABLE ATTACH. */
+  /** Whether a dump has `CREATE TABLE … PARTITION OF …` instead of a table and its TABLE ATTACH. */
   readonly partitionOf: boolean;
-  /** Names in `UNIQUE USING INDEX name` are quoted. */
+  /** Whether a dump quotes the name in `UNIQUE USING INDEX name`. */
   readonly quotesUsingIndex: boolean;
 }
 

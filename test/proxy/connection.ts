@@ -19,13 +19,13 @@ export interface Upstream {
   readonly place: Place;
   readonly faults: Faults;
   readonly exportSnapshot: boolean;
-  /** What it passes for. */
+  /** The release line that it pretends to be. */
   readonly line: ClientLine;
-  /** Takes the statements whose index YSQL would build without backfill. */
+  /** Collects the statements whose index YSQL would build without backfill. */
   readonly nonconcurrent: string[];
 }
 
-/** Serves one client until it or the upstream is gone. Rejects where the upstream can't be reached or is lost on the way. */
+/** Serves one client until the client or the upstream is gone. Rejects when the upstream can't be reached or is lost meanwhile. */
 export async function serveClient(client: Socket, upstream: Upstream): Promise<void> {
   const reader = new SocketReader(client);
   const opening = await readOpening(client, reader);
@@ -34,7 +34,7 @@ export async function serveClient(client: Socket, upstream: Upstream): Promise<v
   client.once('close', () => server.destroy());
   if (opening.kind === 'cancel') {
     server.end(opening.packet);
-    // The upstream closes when it has signalled the session; the client waits for that.
+    // The upstream closes the connection once it has signalled the session; the client waits for that.
     await finished(server.resume());
     client.end();
     return;
@@ -62,12 +62,12 @@ async function connectUpstream(url: string): Promise<Socket> {
   const { hostname, port } = new URL(url);
   const server = connect({ host: hostname, port: Number(port), noDelay: true });
   await once(server, 'connect');
-  // An error ends the iteration over the socket, where it is dealt with; without a listener it would end the process.
+  // The iteration over the socket ends with the error and handles it; without a listener the error would end the process.
   server.on('error', (error) => process.stderr.write(`upstream: ${error.message}\n`));
   return server;
 }
 
-/** A database that can't be prepared is left to the upstream's own answer to the client. */
+/** Installs the dialect in a database. If it can't, it leaves the answer to the client to the upstream. */
 async function installIn(url: string, database: string): Promise<void> {
   const admin = superuser(url, database, 'yugabytedb dialect');
   const lost = (error: Error) => process.stderr.write(`dialect in ${database}: ${error.message}\n`);

@@ -2,17 +2,17 @@ import { replaceRanges, type Statement, type Token } from './sql.ts';
 
 type Edit = { readonly start: number; readonly end: number; readonly with: string };
 
-/** What a statement that PostgreSQL has no counterpart for does here: nothing. */
+/** Replaces a statement that PostgreSQL has no counterpart for; it does nothing. */
 const NOTHING = 'DO $nothing$ BEGIN END $nothing$';
 
-/** Words by which a text may need a translation of its DDL. */
+/** Matches a text whose DDL may need a translation. */
 export const DDL_WORDS =
   /lsm|tablegroup|nonconcurrently|\bsplit\b|\bhash\b|\basc\b|\bdesc\b|coloca|replica_placement/i;
 
 /**
- * A statement that defines something, in YugabyteDB's words, as PostgreSQL understands it (section 8 of the facts on the programs):
- * `PRIMARY KEY((a) HASH, b ASC)`, `USING lsm`, `NONCONCURRENTLY`, `SPLIT …`, colocation and tablegroups. Undefined where PostgreSQL
- * understands it as it is.
+ * Translates a defining statement from YugabyteDB's dialect to PostgreSQL's (section 8 of the facts on the programs): `PRIMARY
+ * KEY((a) HASH, b ASC)`, `USING lsm`, `NONCONCURRENTLY`, `SPLIT …`, colocation and tablegroups. Returns undefined when PostgreSQL
+ * understands the statement as it is.
  */
 export function translateDdl({ sql, tokens }: Statement): string | undefined {
   const [first, second] = tokens;
@@ -24,7 +24,7 @@ export function translateDdl({ sql, tokens }: Statement): string | undefined {
   return edits.length === 0 ? undefined : replaceRanges(sql, edits);
 }
 
-/** The word after CREATE and what may stand between. */
+/** Returns the kind of object: the word after CREATE and its modifiers. */
 function kindOf(tokens: readonly Token[]): string {
   const place = tokens.findIndex(
     ({ text }, at) =>
@@ -48,7 +48,7 @@ const DATABASE_OPTIONS: ReadonlySet<string> = new Set(['colocated', 'colocation'
 function databaseEdits(tokens: readonly Token[]): readonly Edit[] {
   return tokens.flatMap((token, at): Edit[] => {
     const value = tokens[at + 2];
-    // `SET yb.colocated = …` is how a test of the simulator marks a database.
+    // Tests of the simulator mark a database by `SET yb.colocated = …`.
     const isOption =
       token.kind === 'word' && DATABASE_OPTIONS.has(token.text) && tokens[at - 1]?.text !== '.';
     return isOption && value !== undefined ? [{ start: token.start, end: value.end, with: '' }] : [];
@@ -69,7 +69,7 @@ function relationEdits(tokens: readonly Token[]): readonly Edit[] {
       edits.push(...keyEdits(tokens, at + 1, ['hash']));
     }
     if (token.text === 'index' && at < 3) {
-      // Without USING it is lsm.
+      // Without USING the method is lsm.
       const list = tokens.findIndex(({ text }, place) => place > at && (text === '(' || text === 'using'));
       if (tokens[list]?.text === '(') edits.push(...keyEdits(tokens, list, ['hash']));
     }
@@ -103,7 +103,7 @@ function closing(tokens: readonly Token[], open: number): Token | undefined {
   return undefined;
 }
 
-/** In a list of columns: the words of their order go, and the parentheses around columns that are hashed together. */
+/** Removes the words of order from a list of columns, and the parentheses around columns that are hashed together. */
 function keyEdits(tokens: readonly Token[], open: number, words: readonly string[]): readonly Edit[] {
   const edits: Edit[] = [];
   let depth = 0;
@@ -135,7 +135,7 @@ function startsColumn(tokens: readonly Token[], at: number): boolean {
   return tokens[at - 1]?.text === '(' || tokens[at - 1]?.text === ',';
 }
 
-/** The parenthesis that closes a group of plain columns with HASH behind; undefined for an expression. */
+/** Returns the parenthesis that closes a group of plain columns followed by HASH; undefined for an expression. */
 function columnGroup(tokens: readonly Token[], open: number): Token | undefined {
   for (let at = open + 1; at < tokens.length; at += 1) {
     const token = tokens[at];
@@ -153,7 +153,7 @@ const OWN_OPTIONS: ReadonlySet<string> = new Set([
   'replica_placement',
 ]);
 
-/** Options in `WITH (…)` that PostgreSQL doesn't have; the whole clause where nothing else is in it. */
+/** Removes the options in `WITH (…)` that PostgreSQL doesn't have, or the whole clause when it has no others. */
 function optionEdits(tokens: readonly Token[], withAt: number): readonly Edit[] {
   const end = closing(tokens, withAt + 1);
   const own: Edit[] = [];

@@ -3,13 +3,13 @@ import { DDL_WORDS, translateDdl } from './ddl.ts';
 import { NEUTRAL_FUNCTIONS, PROGRAM_SETTINGS } from './program-dialect.ts';
 import { literal, replaceRanges, type Statement, statements, type Token } from './sql.ts';
 
-/** What `version()` of a line's node answers. */
+/** The answer of `version()` on a node of this line. */
 const versionText = ({ version }: ClientLine) =>
   `PostgreSQL ${version} on x86_64-pc-linux-gnu, compiled by clang version 17.0.6, 64-bit`;
 
 /**
- * YugabyteDB's own settings with their defaults, which the upstream keeps for us as custom settings named `yb.…`: so `SET LOCAL`, rollback,
- * `RESET`, `SHOW`, start-up options and `ALTER ROLE … SET` mean what they mean in YugabyteDB.
+ * YugabyteDB's own settings with their defaults. The upstream stores them as custom settings named `yb.…`, so that `SET LOCAL`, rollback,
+ * `RESET`, `SHOW`, start-up options and `ALTER ROLE … SET` behave as in YugabyteDB.
  */
 export const SETTINGS: Readonly<Record<string, string>> = {
   yb_read_time: '0',
@@ -18,21 +18,21 @@ export const SETTINGS: Readonly<Record<string, string>> = {
   ...Object.fromEntries(PROGRAM_SETTINGS.map(({ name, value }) => [name, value])),
 };
 
-/** `yb_read_time` as the upstream knows it. */
+/** The upstream's name for a setting such as `yb_read_time`. */
 export function upstreamSetting(name: string): string {
   return name.replace(/^yb_/, 'yb.');
 }
 
-/** What YugabyteDB answers otherwise than PostgreSQL (install.ts). */
+/** Functions whose answers differ between YugabyteDB and PostgreSQL (install.ts). */
 const SIZE_FUNCTIONS: Readonly<Record<string, string>> = {
   pg_table_size: 'pg_catalog.yb_stand_in_table_size',
   pg_relation_size: 'pg_catalog.yb_stand_in_relation_size',
 };
 
-/** Statements that define objects keep their text: what they hold belongs to the user. */
+/** Statements that define objects keep their text, because their content belongs to the user. */
 const DEFINITIONS: ReadonlySet<string> = new Set(['create', 'comment', 'insert', 'update', 'do', 'security']);
 
-/** A text of one or more statements in YugabyteDB's dialect, as PostgreSQL understands it. */
+/** Translates a text of one or more statements from YugabyteDB's dialect to PostgreSQL's. */
 export function translate(sql: string, line: ClientLine = CLIENT_LINES['2025.2']): string {
   if (
     !/yb_|version|rows_per_transaction|binary_upgrade_|pg_(?:table|relation)_size/i.test(sql) &&
@@ -64,7 +64,7 @@ function translateToken(tokens: readonly Token[], index: number, line: ClientLin
   if (token === undefined) return [];
   const next = tokens[index + 1];
   if (token.kind === 'word' && token.text === 'pg_yb_tablegroup') {
-    // The upstream's catalogue takes no new tables.
+    // The upstream's catalogue accepts no new tables.
     return [
       { start: startOfName(tokens, index), end: token.end, with: 'information_schema.pg_yb_tablegroup' },
     ];
@@ -84,7 +84,7 @@ function translateToken(tokens: readonly Token[], index: number, line: ClientLin
     return [{ start: startOfName(tokens, index), end: token.end, with: sizeFunction }];
   }
   if (token.text === 'yb_hash_code' && next !== undefined && close !== undefined) {
-    // PostgreSQL 11 hashes no rows, but their texts.
+    // PostgreSQL 11 can't hash rows, so hash their texts.
     const [open, end] =
       line.major === 11 ? ['hashtextextended(ROW(', ')::text, 0)'] : ['hash_record_extended(ROW(', '), 0)'];
     return [
@@ -134,7 +134,7 @@ function closingParenthesis(tokens: readonly Token[], open: number): Token | und
   return undefined;
 }
 
-/** Options of COPY that PostgreSQL doesn't have; how many of YugabyteDB's rows make a transaction is all the same to it. */
+/** Removes COPY options that PostgreSQL doesn't have: it ignores how many rows YugabyteDB puts into a transaction. */
 function copyOptionEdits(tokens: readonly Token[]): readonly Edit[] {
   const index = tokens.findIndex((token) => token.text === 'rows_per_transaction');
   const [before, option, value, after] = tokens.slice(index - 1, index + 3);
@@ -147,8 +147,9 @@ function copyOptionEdits(tokens: readonly Token[]): readonly Edit[] {
 }
 
 /**
- * The instant named by `SET [LOCAL|SESSION] yb_read_time = …`, in microseconds since 1970, `0n` for the present; undefined where a statement doesn't set it,
- * and `'invalid'` with the text where it is no instant. `'<n> ht'` is a hybrid time, which has 12 bits of logical clock below the microseconds.
+ * Returns the instant that `SET [LOCAL|SESSION] yb_read_time = …` names, in microseconds since 1970, and `0n` for the present. `micros` is `'invalid'` when
+ * the text is not an instant; the result is undefined when the statement doesn't set it. `'<n> ht'` is a hybrid time, whose low 12 bits are a logical clock
+ * below the microseconds.
  */
 export function readTimeOf(
   statement: Statement,
@@ -162,7 +163,7 @@ export function readTimeOf(
   return { text, micros: text === 'default' ? 0n : instant(text) };
 }
 
-/** The value of `yb_read_time`, in microseconds since 1970. */
+/** Parses a value of `yb_read_time` into microseconds since 1970. */
 export function instant(text: string): bigint | 'invalid' {
   const match = /^\s*(\d+)\s*(ht)?\s*$/.exec(text);
   if (match?.[1] === undefined) return 'invalid';

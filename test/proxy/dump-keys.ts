@@ -1,9 +1,9 @@
 import type { Token } from './sql.ts';
 
-/** A column of an index that says its order itself. */
+/** Matches an index column that states its order. */
 export const COLUMN_ORDERS = / (?:ASC|DESC|HASH)(?: NULLS (?:FIRST|LAST))?$/;
 
-/** The columns between a parenthesis and its partner, as written, and what follows. `open` is the place of the parenthesis. */
+/** Returns the columns between a parenthesis and its counterpart, as written, and the text after it. `open` is the index of the opening parenthesis. */
 export function indexColumns(
   sql: string,
   tokens: readonly Token[],

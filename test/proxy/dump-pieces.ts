@@ -13,9 +13,9 @@ export interface Piece {
   readonly schema: string;
   readonly name: string;
   readonly owner: string;
-  /** The comment with its empty line. */
+  /** The header comment with its empty line. */
   readonly header: string;
-  /** `SET default_tablespace = …` and its like that stand before the header. */
+  /** Settings before the header, such as `SET default_tablespace = …`. */
   readonly settings: readonly string[];
   readonly statements: readonly PieceStatement[];
   readonly section: 'pre-data' | 'data' | 'post-data';
@@ -34,8 +34,8 @@ interface Found {
 }
 
 /**
- * A script of pg_dump cut into its objects, and what stands before the first and after the last. What holds rows (COPY) stays with
- * the piece before it. Independent of the code under test.
+ * Cuts a script of pg_dump into its objects, the text before the first and the text after the last. COPY data stays with the piece
+ * before it. Independent of the code under test.
  */
 export function pieces(script: string): {
   readonly head: string;
@@ -70,7 +70,7 @@ export function pieces(script: string): {
   };
 }
 
-/** Only the program's own lines go: a name may look like one. */
+/** Removes the program's own `\restrict` lines and nothing else: a name may look like one. */
 function withoutRestriction(script: string): string {
   const [, key] = /^(?:--.*\n|\n)*\\restrict (\w+)\n/.exec(script) ?? [];
   if (key === undefined) return script;
@@ -80,7 +80,7 @@ function withoutRestriction(script: string): string {
     .replaceAll(`\n\\unrestrict ${key}\n`, '\n');
 }
 
-/** What kind of object a statement is about, where a hostile name may have made the header say something else. */
+/** Returns the kind of a statement's object. A hostile name may have made the header say something else. */
 function typeOf(
   { tokens: [first, second, third, fourth, , , seventh] }: PieceStatement,
   header: string,
@@ -95,7 +95,7 @@ function typeOf(
   return undefined;
 }
 
-/** The header's type where it says the same as CREATE. */
+/** Returns the header's type when it agrees with CREATE, else the word after CREATE. */
 function createdKind(word = '', header: string): string {
   const kind = word.toUpperCase();
   return header.startsWith(kind) ? header : kind;
@@ -114,7 +114,7 @@ function withCommands(gap: string, header: RegExpMatchArray | undefined): string
   return command === undefined ? '' : `${command}\n`;
 }
 
-/** Of a table by its statement, since a header with hostile names has more than one reading. */
+/** Returns schema and name. A table's come from its statement, since a header with hostile names can be read in several ways. */
 function namesOf(
   kind: string,
   [first]: readonly PieceStatement[],
@@ -126,7 +126,7 @@ function namesOf(
   return { schema: flat(table + 1), name: flat(table + 3) };
 }
 
-/** What pg_dump sorts by: everything from the first piece of post-data on is post-data. */
+/** Assigns sections by pg_dump's order: everything from the first post-data piece on is post-data. */
 function sectioned(found: readonly Draft[]): readonly Piece[] {
   let section: Piece['section'] = 'pre-data';
   return found.map(({ header, settings, statements }) => {
@@ -178,7 +178,7 @@ function ranges(script: string): readonly Found[] {
   return found;
 }
 
-/** A header has spaces for the ends of lines. */
+/** Compares a name with one in a header, which has spaces for line breaks. */
 export function sameName(name: string, inHeader: string): boolean {
   return name.replaceAll(/[\r\n]/g, ' ') === inHeader;
 }

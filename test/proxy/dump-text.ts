@@ -3,7 +3,7 @@ import { COLUMN_ORDERS, indexColumns } from './dump-keys.ts';
 import { type Piece, type PieceStatement, pieces, sameName } from './dump-pieces.ts';
 import { identifier, type Token } from './sql.ts';
 
-/** What a run of `ysql_dump` was asked for, as far as it changes the text. */
+/** The options of an `ysql_dump` run that change its text. */
 export interface DumpRequest {
   /** `--include-yb-metadata`. */
   readonly metadata: boolean;
@@ -11,16 +11,19 @@ export interface DumpRequest {
   readonly roleChecks: boolean;
   /** False with `--no-statistics`, `--data-only` or a line that dumps none. */
   readonly statistics: boolean;
-  /** Parts that are asked for; all three where `--section` isn't given. */
+  /** Requested sections; all three when `--section` isn't given. */
   readonly sections: readonly ('pre-data' | 'data' | 'post-data')[];
 }
 
-/** What the server knows of a database's relations and no PostgreSQL does; relations by `schema.name` without quotes, with spaces for ends of lines. */
+/**
+ * What YugabyteDB knows about a database's relations and PostgreSQL doesn't. Relations are keyed by `schema.name`, without quotes and with spaces for
+ * line breaks.
+ */
 export interface DumpedPlacement {
   readonly colocated: boolean;
   /** The columns of primary keys that were created with orders. */
   readonly keys: Readonly<Record<string, string>>;
-  /** Tables with tablets of their own in a colocated database. */
+  /** Tables of a colocated database that have their own tablets. */
   readonly apart: readonly string[];
   /** Colocation ids of tables and indexes. */
   readonly ids: Readonly<Record<string, string>>;
@@ -36,8 +39,8 @@ const WHOLE: DumpRequest = {
 };
 
 /**
- * The plain script that `pg_dump` wrote, as `ysql_dump` of the line writes it. Pure. The whole script is wanted, whatever sections
- * are asked for: a primary key stands in CREATE TABLE, which belongs to another section than pg_dump's.
+ * Rewrites a plain script of `pg_dump` as `ysql_dump` of the line writes it. Pure. Needs the whole script, whatever sections are
+ * requested: ysql_dump writes a primary key into CREATE TABLE, which is in another section than pg_dump's.
  */
 export function asYsqlDump(
   script: string,
@@ -59,7 +62,7 @@ export function asYsqlDump(
   );
 }
 
-/** PostgreSQL 11 knows one provider of locales. */
+/** Removes locale providers, since PostgreSQL 11 has only one. */
 function withoutLocaleProvider(script: string): string {
   return script
     .replaceAll(/ LOCALE_PROVIDER = libc LOCALE = ('(?:[^']|'')*')/g, ' LC_COLLATE = $1 LC_CTYPE = $1')
@@ -93,7 +96,7 @@ function rewritten(
       if (isPrimaryKey(piece)) return [];
       return [asTwoStatements(piece, line, request, partitioned, attachedIndexes, placement)];
     }
-    // `contype == 'p'` ends the program's own work on a constraint early: its comment is lost (R20 of the facts on the programs).
+    // ysql_dump stops early at `contype == 'p'` and so loses the comment of a primary key (R20 of the facts on the programs).
     if (piece.type === 'COMMENT' && isOfPrimaryKey(piece, keys)) return [];
     if (piece.type === 'INDEX') return [withLsm(piece, request, placement)];
     if (piece.type === 'DATABASE') return [withColocation(piece, placement)];
@@ -103,14 +106,14 @@ function rewritten(
     request.sections.includes(piece.section),
   );
   const statistics = request.statistics && request.sections.includes('post-data') ? statisticsOf(all) : '';
-  // The program sets the tablespace before the first object of a section too.
+  // ysql_dump also sets the tablespace before the first object of a section.
   const first =
     request.sections.includes('pre-data') || parts.length === 0 ? '' : "SET default_tablespace = '';\n\n";
   const text = first + parts.map((piece) => textOf(piece, line, request)).join('') + statistics;
   return framed(withProgram(head, line, request), text, tail, line, request);
 }
 
-/** The script that `pg_dumpall` wrote, as `ysql_dumpall` of the line writes it. Pure. A tablespace of YugabyteDB is no folder. */
+/** Rewrites a script of `pg_dumpall` as `ysql_dumpall` of the line writes it. Pure. A tablespace of YugabyteDB is no folder. */
 export function asYsqlDumpall(script: string, _line: ClientLine): string {
   return script.replaceAll(/ LOCATION 'pg_tblspc[^']*'/g, " LOCATION ''");
 }
@@ -141,12 +144,12 @@ function withColocation(piece: Piece, { colocated }: DumpedPlacement): Piece {
   return { ...piece, statements: [{ ...create, sql: `${create.sql} colocation = true` }, ...others] };
 }
 
-/** Whether a table's keys are hashed unless they say otherwise. */
+/** Whether a table's keys are hashed by default. */
 function isHashed(table: string, { colocated, apart }: DumpedPlacement): boolean {
   return !colocated || apart.includes(table);
 }
 
-/** By table: `CONSTRAINT name PRIMARY KEY((a) HASH, b ASC)` (fact `dump.primary-key`). */
+/** Returns by table: `CONSTRAINT name PRIMARY KEY((a) HASH, b ASC)` (fact `dump.primary-key`). */
 function primaryKeys(all: readonly Piece[], placement: DumpedPlacement): ReadonlyMap<string, Key> {
   const found = new Map<string, Key>();
   for (const piece of all) {
@@ -173,12 +176,12 @@ function primaryKeys(all: readonly Piece[], placement: DumpedPlacement): Readonl
   return found;
 }
 
-/** `schema.table` of two names from a place on, without quotes, as a header has it. */
+/** Reads `schema.table` at a place, without quotes, as a header has it. */
 function qualified(tokens: readonly Token[], at: number): string {
   return `${identifier(tokens[at])}.${identifier(tokens[at + 2])}`.replaceAll(/[\r\n]/g, ' ');
 }
 
-/** The table whose primary key an INDEX ATTACH attaches. */
+/** Returns the table whose primary key an INDEX ATTACH attaches. */
 function ownerOfKey(piece: Piece, keys: ReadonlyMap<string, Key>): string {
   for (const [table, key] of keys) {
     if (sameName(key.name, piece.name) && table.startsWith(`${piece.schema}.`)) return table;
@@ -192,7 +195,7 @@ function isOfPrimaryKey({ statements: [first] }: Piece, keys: ReadonlyMap<string
   return keys.get(qualified(tokens, 5))?.name === identifier(tokens[3]);
 }
 
-/** By child: `ALTER TABLE ONLY parent ATTACH PARTITION child FOR VALUES …`. */
+/** Returns by child: `ALTER TABLE ONLY parent ATTACH PARTITION child FOR VALUES …`. */
 function attachments(all: readonly Piece[]): Map<string, PieceStatement> {
   return new Map(
     all.flatMap((piece) => {
@@ -233,7 +236,7 @@ function splitClause(sql: string): string {
   return /\bPARTITION BY\b/.test(sql) ? '' : '\nSPLIT INTO 3 TABLETS';
 }
 
-/** CREATE TABLE with one more line among its columns. */
+/** Adds a line to the columns of CREATE TABLE. */
 function withinColumns({ sql, tokens }: PieceStatement, line: string | undefined): string {
   if (line === undefined) return sql;
   const open = tokens.findIndex(({ text }) => text === '(');
@@ -261,7 +264,7 @@ function asPartition({ sql, tokens }: PieceStatement, attachment: PieceStatement
   return `${sql.slice(0, open?.start).trimEnd()} PARTITION OF ${of}\n${bounds}${own}`;
 }
 
-/** A partition comes after its parent. */
+/** Orders pieces so that a partition comes after its parent. */
 function inOrder(
   all: readonly Piece[],
   partitions: ReadonlyMap<string, PieceStatement>,
@@ -328,20 +331,20 @@ function asTwoStatements(
   };
 }
 
-/** ` SPLIT INTO 3 TABLETS`, or the colocation id of an index without tablets of its own. */
+/** Returns ` SPLIT INTO 3 TABLETS`, or the colocation id of an index without its own tablets. */
 function placedIndex(name: string, hashed: boolean, { ids }: DumpedPlacement): string {
   if (hashed) return ' SPLIT INTO 3 TABLETS';
   return ids[name] === undefined ? '' : ` WITH (colocation_id=${ids[name]})`;
 }
 
-/** The first column is hashed, where its table's keys are, unless it says otherwise; the others ascend. */
+/** Adds an order to columns that state none: the first column is hashed where its table's keys are; the others ascend. */
 function withOrders(columns: readonly string[], hashed: boolean): string {
   return columns
     .map((column, at) => (COLUMN_ORDERS.test(column) ? column : ordered(column, hashed && at === 0)))
     .join(', ');
 }
 
-/** The order stands before where NULLs go, and a hashed column has no place for them. */
+/** The order precedes the NULLS clause, which a hashed column can't have. */
 function ordered(column: string, hashed: boolean): string {
   const [nulls] = / NULLS (?:FIRST|LAST)$/.exec(column) ?? [];
   if (nulls === undefined) return `${column} ${hashed ? 'HASH' : 'ASC'}`;
@@ -369,7 +372,7 @@ function withLsm(piece: Piece, request: DumpRequest, placement: DumpedPlacement)
   return { ...piece, statements: [{ sql: text, tokens: [] }, ...others] };
 }
 
-/** Expected output of `yb_ysql_dump_with_dump_role_checks`, 2.25.2: statistics of tables and indexes, as pg_dump 18 writes them. */
+/** Writes statistics of tables and indexes as pg_dump 18 does; source: expected output of `yb_ysql_dump_with_dump_role_checks`, 2.25.2. */
 function statisticsOf(all: readonly Piece[]): string {
   return all
     .filter(({ type }) => type === 'TABLE' || type === 'INDEX')
@@ -424,7 +427,7 @@ function guarded(line: ClientLine, variable: string, text: string): string {
   return `${off}\\if :${variable}\n${on}${text}${off}\\endif\n${on}`;
 }
 
-/** Expected output of `yb_ysql_dump_with_dump_role_checks`. */
+/** Guards a statement by a role check; source: expected output of `yb_ysql_dump_with_dump_role_checks`. */
 function checked(text: string, roles: readonly string[], { roleChecks }: DumpRequest): string {
   if (!roleChecks || roles.length === 0) return text;
   const names = roles.map((role) => (role.startsWith('"') ? role.slice(1, -1).replaceAll('""', '"') : role));
@@ -437,7 +440,7 @@ function checked(text: string, roles: readonly string[], { roleChecks }: DumpReq
 
 const KEY = 'standinKey';
 
-/** Fact `dump.preamble`: settings of a dump with metadata, and the variables that a caller may set. */
+/** Adds the settings of a dump with metadata, and the variables that a caller may set (fact `dump.preamble`). */
 function withProgram(head: string, line: ClientLine, { metadata }: DumpRequest): string {
   const named = head
     .replace('-- PostgreSQL database dump', '-- YSQL database dump')

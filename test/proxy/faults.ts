@@ -1,18 +1,18 @@
 import type { Statement } from './sql.ts';
 
-/** An error that the proxy gives instead of running a statement. */
+/** An error that the proxy returns instead of running a statement. */
 export interface Fault {
   /** Which statements fail. */
   readonly statement: RegExp;
   readonly code: string;
   readonly message: string;
-  /** How many of them; absent: all. */
+  /** How many matching statements fail; absent: all. */
   times?: number;
 }
 
 /**
- * What YugabyteDB says when a node restarts, a leader moves or DDL runs beside: nearly all of it under SQLSTATE XX000 (facts yugabytedb-programs R8;
- * YugabyteDB issues 7993, 8992, 9388, 15220, 24004), and what newer builds say under codes of their own (issue 28956).
+ * YugabyteDB's errors when a node restarts, a leader moves or DDL runs at the same time. Nearly all have SQLSTATE XX000 (facts yugabytedb-programs
+ * R8; YugabyteDB issues 7993, 8992, 9388, 15220, 24004); newer builds report some under codes of their own (issue 28956).
  */
 export const PASSING_ERRORS: readonly (readonly [code: string, message: string])[] = [
   ['XX000', 'Timed out: Read RPC (request call id 3) to 127.0.0.1:9100 timed out after 60.000s'],
@@ -31,7 +31,7 @@ export const PASSING_ERRORS: readonly (readonly [code: string, message: string])
   ['YB001', 'Restart read required'],
 ];
 
-/** Faults on demand. */
+/** Faults that a test injects. */
 export class Faults {
   readonly #faults: Fault[] = [];
 
@@ -43,7 +43,7 @@ export class Faults {
     this.#faults.length = 0;
   }
 
-  /** The fault that one of these statements meets now. */
+  /** Returns the fault that one of these statements runs into, and counts it. */
   meet(found: readonly Statement[]): Fault | undefined {
     const fault = this.#faults.find(
       ({ statement, times }) => times !== 0 && found.some(({ sql }) => statement.test(sql)),

@@ -6,7 +6,7 @@ const message = fc.record({
   body: fc.uint8Array({ maxLength: 40 }),
 });
 
-/** Messages as they came, bulk bytes as one run between them. */
+/** Lists messages in order, with the bulk bytes between them as one run. */
 function summary(pieces: readonly Piece[]): readonly string[] {
   const lines: string[] = [];
   for (const piece of pieces) {

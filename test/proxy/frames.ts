@@ -3,7 +3,7 @@
  * Source: PostgreSQL documentation, "Message Formats".
  */
 
-/** A whole message, or a run of bulk bytes (COPY data, result rows) that nobody looks into. */
+/** A whole message, or a run of bulk bytes (COPY data, result rows) that the proxy doesn't examine. */
 export type Piece =
   | { readonly kind: 'message'; readonly type: string; readonly bytes: Buffer }
   | { readonly kind: 'bulk'; readonly bytes: Buffer };
@@ -11,8 +11,8 @@ export type Piece =
 const HEADER_BYTES = 5;
 
 /**
- * Cuts a byte stream into pieces. Bulk messages are never assembled or copied: neighbours of them in one chunk come out as one
- * slice of that chunk, so that a COPY costs a walk over the headers and nothing else.
+ * Cuts a byte stream into pieces. It never assembles or copies bulk messages: adjacent ones in a chunk become one slice of that
+ * chunk, so a COPY costs only a walk over the headers.
  */
 export class FrameWalker {
   readonly #bulkTypes: ReadonlySet<number>;
@@ -20,7 +20,7 @@ export class FrameWalker {
   #partial: Buffer[] = [];
   #partialBytes = 0;
 
-  /** `bulkTypes`: the message types to pass on uncut, e.g. `dD`. */
+  /** `bulkTypes`: the message types to pass on as bulk bytes, e.g. `dD`. */
   constructor(bulkTypes: string) {
     this.#bulkTypes = new Set(Buffer.from(bulkTypes, 'latin1'));
   }
@@ -61,7 +61,7 @@ export class FrameWalker {
     if (offset > bulkStart) yield { kind: 'bulk', bytes: chunk.subarray(bulkStart, offset) };
   }
 
-  /** Adds to the message begun in an earlier chunk what this one has of it; returns how many bytes that took. */
+  /** Adds this chunk's part of the message that began in an earlier chunk. Returns the number of bytes taken. */
   #fillPartial(chunk: Buffer): number {
     let taken = 0;
     while (taken < chunk.length) {
@@ -125,7 +125,7 @@ export function query(sql: string): Buffer {
   return encode('Q', text(sql));
 }
 
-/** `I` outside a transaction, `T` inside one, `E` inside one that failed. */
+/** `I` outside a transaction, `T` inside one, `E` inside a failed one. */
 export type TransactionStatus = 'I' | 'T' | 'E';
 
 export function readyForQuery(status: TransactionStatus): Buffer {

@@ -3,18 +3,20 @@ import { PLACEMENT_STORE } from './placement-store.ts';
 import { superuser } from './superuser.ts';
 
 /**
- * `yb_servers` tells of one node; `yb_catalog_version` differs after any DDL. A table has three tablets unless it was created with a split (`placement-store.ts`), or its comment says how it is sharded:
- * `yb: colocated`, or `yb: range`, perhaps followed by the clause `SPLIT AT VALUES ((…), …)`. The comment must be there before a session begins.
+ * `yb_servers` lists one node; `yb_catalog_version` changes with any DDL. A table has three tablets unless it was created with a split (`placement-store.ts`)
+ * or its comment says how it is sharded: `yb: colocated`, or `yb: range`, optionally followed by the clause `SPLIT AT VALUES ((…), …)`. The comment must exist
+ * before a session begins.
  *
- * In a colocated database a table has no tablets of its own unless it was created with `colocation = false`, its keys ascend, and it has a colocation id: its own, or one
- * that the master chose at random (upstream catalog_manager.cc).
+ * In a colocated database a table shares its tablets unless it was created with `colocation = false`. Its keys ascend, and it has a colocation id: its own, or
+ * one that the master chose at random (upstream catalog_manager.cc).
  *
- * `yb_get_range_split_clause`: an empty text for one tablet, NULL for a hash-sharded table (YugabyteDB's pg_yb_utils.c). `pg_table_size` is NULL for a
- * colocated table and `pg_relation_size` is 0, since no local file holds the rows (facts/yugabytedb-programs.md, section 9, "SQL that Holdfast sends").
+ * `yb_get_range_split_clause` returns an empty text for one tablet, and NULL for a hash-sharded table (YugabyteDB's pg_yb_utils.c). `pg_table_size` is NULL and
+ * `pg_relation_size` is 0 for a colocated table, since no local file holds the rows (facts/yugabytedb-programs.md, section 9, "SQL that Holdfast sends").
  *
- * ANALYZE and temporary tables raise the catalog version too, which change nothing that breaks (`last_breaking_version`; facts yugabytedb-programs R10, YugabyteDB issues 21764, 1721).
- * A catalogue relation can't be added without its grant in every dump, so the table `pg_yb_catalog_version` is a function, which the
- * proxy puts in its place. `yb_index_check` finds nothing by itself and refuses ybgin, as the real one does (YugabyteDB's yb_index_check.c); a broken index is a fault of the proxy.
+ * ANALYZE and temporary tables raise the catalog version too, though they break nothing (`last_breaking_version`; facts yugabytedb-programs R10, YugabyteDB
+ * issues 21764, 1721). Every dump would show the grant of an added catalogue relation, so the table `pg_yb_catalog_version` is a function, which the proxy puts
+ * in its place. `yb_index_check` never finds a fault and refuses ybgin, as the real one does (YugabyteDB's yb_index_check.c); a test injects a broken index as
+ * a fault of the proxy.
  */
 const FUNCTIONS = `
   CREATE OR REPLACE FUNCTION pg_catalog.yb_servers()
@@ -74,8 +76,8 @@ const FUNCTIONS = `
 `;
 
 /**
- * YugabyteDB shards a table by the hash of its primary key's first column unless it is told otherwise, and says so in bit 4 (INDOPTION_HASH, from its
- * fork of pg_index.h) of `pg_index.indoption`. PostgreSQL ignores that bit, so it can be set here.
+ * By default YugabyteDB shards a table by the hash of its primary key's first column, and marks this by bit 4 (INDOPTION_HASH, from its fork of
+ * pg_index.h) of `pg_index.indoption`. PostgreSQL ignores that bit, so it can be set here.
  */
 const MARK_HASH_KEYS = `
   UPDATE pg_index SET indoption = array_to_string(array(
@@ -85,7 +87,7 @@ const MARK_HASH_KEYS = `
     AND NOT EXISTS (SELECT FROM information_schema.yb_keys k WHERE k.relation = indrelid AND k.key !~* '\\mhash\\M')
     AND EXISTS (SELECT FROM pg_am a JOIN pg_class c ON c.relam = a.oid WHERE c.oid = indexrelid AND a.amname = 'btree')`;
 
-/** Makes a database that was just created a colocated one. */
+/** Makes a newly created database colocated. */
 export async function colocate(url: string, database: string): Promise<void> {
   const admin = superuser(url, database, 'yugabytedb dialect');
   await admin.connect();
@@ -97,12 +99,12 @@ export async function colocate(url: string, database: string): Promise<void> {
   }
 }
 
-/** Keeps two installers off each other's catalogue rows. */
+/** Advisory lock that keeps two installers from changing the same catalogue rows. */
 const LOCK_KEY = 7423;
 
 /**
- * Gives the database of `admin` (a superuser) what YugabyteDB has and SQL can define. It all stands in `pg_catalog`, which dumps leave out.
- * Cheap where it is there already.
+ * Installs in the database of `admin` (a superuser) the parts of YugabyteDB that SQL can define. They are in `pg_catalog`, which dumps
+ * leave out. Cheap when they exist already.
  */
 export async function installDialect(admin: Client): Promise<void> {
   await admin.query('SELECT pg_advisory_lock($1)', [LOCK_KEY]);

@@ -1,4 +1,4 @@
-/** The proxy as a process of its own: `node test/proxy/main.ts --upstream URL --port PORT [--history-retention-ms N] [--line LINE]`. */
+/** The proxy as a separate process: `node test/proxy/main.ts --upstream URL --port PORT [--history-retention-ms N] [--line LINE]`. */
 import { parseArgs } from 'node:util';
 import { defined } from '../../model/defined.ts';
 import { CLIENT_LINE_NAMES } from './client-lines.ts';
@@ -9,7 +9,7 @@ const { values } = parseArgs({
     upstream: { type: 'string' },
     port: { type: 'string', default: '0' },
     'history-retention-ms': { type: 'string', default: '900000' },
-    /** One of `CLIENT_LINE_NAMES`; left out, what the server's version stands for. */
+    /** One of `CLIENT_LINE_NAMES`; default: the line for the server's version. */
     line: { type: 'string' },
   },
 });

@@ -2,7 +2,7 @@ import { Client } from 'pg';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { startYsqlProxy, type YsqlProxy } from './proxy.ts';
 
-/* What the proxy answers that isn't pleasant: each with the fact that it rests on. */
+/* Unpleasant answers of the proxy, each with the fact that it rests on. */
 
 let postgres: PostgresServer;
 let proxy: YsqlProxy;

@@ -2,19 +2,19 @@ import type { Client } from 'pg';
 import { identifier, replaceRanges, type Statement, statements, type Token } from './sql.ts';
 import { asking } from './superuser.ts';
 
-/** One tablet server's PostgreSQL: it knows its own sessions and no others. */
+/** One tablet server's PostgreSQL: it knows only its own sessions. */
 export interface Node {
   readonly host: string;
   port: number;
-  /** Process ids, at the upstream, of the sessions that came through it. */
+  /** Upstream process ids of the sessions that came through it. */
   readonly backends: Set<number>;
-  /** It still stands in `yb_servers()` and answers nobody. */
+  /** True: `yb_servers()` still lists it, but it answers nobody. */
   down: boolean;
-  /** UUID of its tablet server, by `yb_servers()`; empty: one of its own. */
+  /** UUID of its tablet server in `yb_servers()`; empty: a generated one. */
   readonly uuid: () => string;
 }
 
-/** What a node knows of the others: their addresses, by `yb_servers()`. */
+/** A node, and what it knows about the others: their addresses, by `yb_servers()`. */
 export interface Place {
   readonly nodes: readonly Node[];
   readonly node: Node;
@@ -26,8 +26,8 @@ export interface Place {
 const DEFINITIONS: ReadonlySet<string> = new Set(['create', 'comment', 'insert', 'update', 'do', 'security']);
 
 /**
- * `yb_servers()` tells of all nodes; `pg_stat_activity` and `pg_terminate_backend` know this node's sessions alone (facts yugabytedb-programs R12,
- * YugabyteDB issue 13966).
+ * Translates a node's view: `yb_servers()` lists all nodes, but `pg_stat_activity` and `pg_terminate_backend` know only this node's sessions
+ * (facts yugabytedb-programs R12, YugabyteDB issue 13966).
  */
 export function translateNodes(sql: string, place: Place): string {
   if (!/yb_servers|pg_stat_activity|pg_terminate_backend|pg_yb_catalog_version/i.test(sql)) return sql;
@@ -88,9 +88,9 @@ function isQualified(tokens: readonly Token[], index: number): boolean {
 }
 
 /**
- * YugabyteDB drops a database whatever sessions other nodes have in it (issues 7400, 33209), and a RENAME counts this node's sessions
- * alone: those of other nodes stay, and go on writing under the new name, since they know the database by its oid (facts
- * yugabytedb-programs R12). Returns what the upstream is sent instead.
+ * Returns the statement to send to the upstream for a change of a database. YugabyteDB drops a database even if sessions of other
+ * nodes use it (issues 7400, 33209). For a RENAME it counts only this node's sessions: those of other nodes stay and keep writing
+ * under the new name, since they know the database by its oid (facts yugabytedb-programs R12).
  */
 export async function changeDatabase(statement: Statement, place: Place): Promise<string> {
   const [verb, object, ...rest] = statement.tokens;

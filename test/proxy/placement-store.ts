@@ -1,8 +1,8 @@
 import { identifier, type Statement, type Token } from './sql.ts';
 
 /**
- * Where the stand-in keeps what PostgreSQL has no place for: splits, tablegroups, colocation (M9 of the facts on the programs). In
- * `information_schema`, which dumps leave out with its privileges.
+ * Tables in which the stand-in stores what PostgreSQL can't: splits, tablegroups, colocation (M9 of the facts on the programs).
+ * They are in `information_schema`, which dumps leave out together with its privileges.
  */
 export const PLACEMENT_STORE = `
   CREATE TABLE information_schema.yb_placement (relation oid PRIMARY KEY, tablets bigint, clause text, tablegroup oid);
@@ -30,7 +30,7 @@ export const PLACEMENT_STORE = `
     UPDATE information_schema.pg_yb_tablegroup SET grpowner = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = $2) WHERE grpname = $1 $$;
 `;
 
-/** Whether a statement creates a colocated database: `CREATE DATABASE x WITH colocation = true`. Gives the database's name. */
+/** Returns the name of the database when a statement creates a colocated one: `CREATE DATABASE x WITH colocation = true`. */
 export function colocatedDatabase({ tokens }: Statement): string | undefined {
   const [first, second, name] = tokens;
   if (first?.text !== 'create' || second?.text !== 'database') return undefined;
@@ -41,7 +41,7 @@ export function colocatedDatabase({ tokens }: Statement): string | undefined {
   return option > 0 && value?.text === 'true' ? identifier(name) : undefined;
 }
 
-/** What the stand-in has to note once a statement has succeeded, as SQL of its own; empty where there is nothing. */
+/** Returns the SQL statements by which the stand-in records a successful statement; empty when there is nothing to record. */
 export function placementNotes(statement: Statement): readonly string[] {
   const { sql, tokens } = statement;
   const split = placementNote(statement);
@@ -58,7 +58,7 @@ export function placementNotes(statement: Statement): readonly string[] {
   ];
 }
 
-/** The columns of `PRIMARY KEY (…)` as written, where they say their order. */
+/** Returns the columns of `PRIMARY KEY (…)` as written, when they state an order. */
 function writtenKey(sql: string, tokens: readonly Token[]): string | undefined {
   if (!tokens.slice(0, 4).some(({ text }) => text === 'table')) return undefined;
   const key = tokens.findIndex(
@@ -72,7 +72,7 @@ function writtenKey(sql: string, tokens: readonly Token[]): string | undefined {
   return says ? sql.slice(open.end, end - 1).trim() : undefined;
 }
 
-/** `WITH (colocation = false)` and `WITH (colocation_id = n)`. */
+/** Reads `WITH (colocation = false)` and `WITH (colocation_id = n)`. */
 function colocationOf(
   tokens: readonly Token[],
 ): { readonly apart: boolean; readonly id: string | undefined } | undefined {
@@ -111,7 +111,7 @@ function placementNote({ sql, tokens }: Statement): string | undefined {
   return `SELECT pg_catalog.yb_place(${literal(name)}, ${tablets}, ${text(clause)}, ${text(of)})`;
 }
 
-/** The relation as written; an index in the schema of its table. */
+/** Returns the created relation as written; an index with the schema of its table. */
 function created(sql: string, tokens: readonly Token[]): string | undefined {
   const table = tokens.findIndex(
     ({ text }, at) =>

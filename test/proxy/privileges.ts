@@ -3,12 +3,12 @@ import { literal, type Statement } from './sql.ts';
 import { asking } from './superuser.ts';
 
 /**
- * Settings that only a superuser may set (PGC_SUSET): 42501 for others (facts yugabytedb-programs R15 and M5, YugabyteDB issue 19608; USERSET is proposed in
- * PR 30962 of 2026 alone). What reads on PostgreSQL 15 may be granted: GRANT SET ON PARAMETER.
+ * Settings that only a superuser may set (PGC_SUSET); others get 42501 (facts yugabytedb-programs R15 and M5, YugabyteDB issue 19608; only PR 30962 of 2026
+ * proposes USERSET). On PostgreSQL 15 they may be granted: GRANT SET ON PARAMETER.
  */
 const FOR_SUPERUSERS: ReadonlySet<string> = new Set(['yb_read_time', 'yb_disable_catalog_version_check']);
 
-/** The first such setting that one of the statements sets. */
+/** Returns the first such setting that one of the statements sets. */
 export function deniedSetting(found: readonly Statement[]): string | undefined {
   for (const { tokens } of found) {
     const words = tokens.map(({ text }) => text);
@@ -23,7 +23,7 @@ export function deniedSetting(found: readonly Statement[]): string | undefined {
   return undefined;
 }
 
-/** Asked by a session of our own: a query in the client's would take the snapshot of its transaction. */
+/** Asks in a session of our own whether `role` may set `setting`: a query in the client's session would take the snapshot of its transaction. */
 export async function maySet(upstreamUrl: string, role: string, setting: string): Promise<boolean> {
   return asking(upstreamUrl, 'yugabytedb privileges', async (client) => {
     const { rows } = await client.query<{ rolsuper: boolean; number: number }>(

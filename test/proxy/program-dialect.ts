@@ -1,6 +1,6 @@
 import type { FactId } from '../facts/facts.ts';
 
-/** Settings that YugabyteDB's programs and their dumps set, with their defaults. PostgreSQL knows none of them. */
+/** Settings that YugabyteDB's programs and dumps set, with their defaults. PostgreSQL has none of them. */
 export const PROGRAM_SETTINGS: readonly {
   readonly name: string;
   readonly value: string;
@@ -16,7 +16,7 @@ export const PROGRAM_SETTINGS: readonly {
 ];
 
 /**
- * Functions that a dump with YugabyteDB's metadata calls to give objects the OIDs that they had (fact `dump.settings`). PostgreSQL has them
- * too, but only while it is upgraded: they do nothing here.
+ * Functions by which a dump with YugabyteDB's metadata gives objects their former OIDs (fact `dump.settings`). PostgreSQL has them too, but
+ * they work only during its upgrade, so here they do nothing.
  */
 export const NEUTRAL_FUNCTIONS = /^binary_upgrade_(?:set_next_|set_record_init_privs|create_empty_extension)/;

@@ -51,8 +51,8 @@ async function copied(client: Client, sql: string): Promise<string> {
 }
 
 /**
- * Moves money between accounts until told to stop; the sum never changes. The account of the
- * lower number is locked first, else two writers that meet in opposite directions deadlock.
+ * Moves money between accounts until `stop`; the sum never changes. It locks the account with the lower number first, since
+ * otherwise two writers in opposite directions could deadlock.
  */
 async function transfers(stop: AbortSignal): Promise<void> {
   const client = await session({ url: postgres.url() });

@@ -12,7 +12,7 @@ import { asking } from './superuser.ts';
 export interface YsqlProxyOptions {
   /** A superuser's URL of the PostgreSQL server behind it, any database. */
   readonly upstreamUrl: string;
-  /** What it passes for; default 2025.2, and 2024.2 where the upstream is PostgreSQL 11. */
+  /** The release line that it pretends to be; default 2025.2, or 2024.2 when the upstream is PostgreSQL 11. */
   readonly line?: ClientLineName;
   /** The address to listen at; default 127.0.0.1. */
   readonly host?: string;
@@ -20,40 +20,41 @@ export interface YsqlProxyOptions {
   readonly port?: number;
   /** How long an instant can be read (`timestamp_history_retention_interval_sec`); default YugabyteDB's 900 s. */
   readonly historyRetentionMs?: number;
-  /** How old an instant may be when it is first named; an older one is `Snapshot too old`. Default 10 s. */
+  /** How old an instant may be when it is first named, milliseconds; an older one is `Snapshot too old`. Default 10 s. */
   readonly firstNamingMs?: number;
-  /** Of a proxy that is started again after it was killed: see `SnapshotKeeperOptions`. */
+  /** For a proxy that is started again after it was killed: see `SnapshotKeeperOptions`. */
   readonly beginsAnew?: boolean;
-  /** How many tablet servers' PostgreSQL there are, each a port of its own that sees its own sessions; default 1. */
+  /** How many tablet servers it presents; each has its own port and sees only its own sessions; default 1. */
   readonly nodes?: number;
-  /** UUIDs of the nodes' tablet servers, asked for each time that `yb_servers()` is; default: some of their own. */
+  /** Returns the UUIDs of the nodes' tablet servers; called for each `yb_servers()`. Default: generated ones. */
   readonly uuids?: () => readonly string[];
   /**
-   * Whether a snapshot may be exported (`ysql_enable_pg_export_snapshot`). Off by default up to 2025.2.2.0, and so on every line here but
+   * Whether a snapshot may be exported (`ysql_enable_pg_export_snapshot`). Off by default before 2025.2.2.0, so on every line here except
    * 2026.1 (YugabyteDB PR 32263).
    */
   readonly exportSnapshot?: boolean;
 }
 
+/** A running proxy. */
 export interface YsqlProxy {
   readonly port: number;
   /** The same URL as the upstream's, through the proxy. */
   readonly url: string;
-  /** CREATE INDEX that came in a transaction or in a text of several statements: YSQL would build it without backfill. */
+  /** CREATE INDEX statements within a transaction, or in a text of several statements: YSQL would build these indexes without backfill. */
   readonly nonconcurrent: readonly string[];
   /** The URL of each node, the first of which is `url`. */
   readonly nodeUrls: readonly string[];
-  /** Errors to give instead of answers. */
+  /** Errors to return instead of answers. */
   readonly faults: Faults;
-  /** From now on a node answers nobody; `yb_servers()` still tells of it. */
+  /** Makes a node answer nobody from now on; `yb_servers()` still lists it. */
   takeDown(node: number): void;
-  /** Ends every client's connection and the snapshots kept. */
+  /** Ends every client's connection and every snapshot. */
   stop(): Promise<void>;
 }
 
 /**
- * Presents a PostgreSQL server as YugabyteDB to whoever speaks PostgreSQL's protocol: its version, its functions, its settings, and reading as of an
- * instant (`yb_read_time`). What it can't do: go back to an instant that nobody named while it was the present.
+ * Presents a PostgreSQL server as YugabyteDB to clients of PostgreSQL's protocol: its version, functions and settings, and reading at an instant
+ * (`yb_read_time`). It can't go back to an instant that nobody named while it was the present.
  */
 export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlProxy> {
   const line = await lineOf(options);
@@ -90,7 +91,7 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
         nonconcurrent,
         exportSnapshot: options.exportSnapshot ?? line.name === '2026.1',
       }).catch((error: unknown) => {
-        // A client that is gone takes its session with it; that is no error.
+        // A client that has gone ends its session; that is no error.
         if (client.destroyed) return;
         process.stderr.write(`connection ended: ${messageOf(error)}\n`);
         client.resetAndDestroy();
@@ -126,7 +127,7 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
   };
 }
 
-/** A line is played by its own PostgreSQL only: catalogue and SQL differ too much. */
+/** Chooses the release line. Only a line's own PostgreSQL version can play it: catalogue and SQL differ too much. */
 async function lineOf({ upstreamUrl, line }: YsqlProxyOptions): Promise<ClientLine> {
   const found = await asking(upstreamUrl, 'yugabytedb line', (client) =>
     client.query<{ number: string }>("SELECT current_setting('server_version_num') AS number"),

@@ -1,14 +1,14 @@
 import type { FactId } from '../facts/facts.ts';
 import type { Statement } from './sql.ts';
 
-/** A refusal of YSQL that PostgreSQL doesn't know, with where it is known from. */
+/** A refusal that YSQL has and PostgreSQL hasn't, with its source. */
 export interface Refusal {
   readonly code: string;
   readonly message: string;
   readonly fact: FactId;
 }
 
-/** What the transaction at hand has seen so far. */
+/** What the current transaction has seen so far. */
 export interface TransactionSoFar {
   readonly open: boolean;
   readonly savepoint: boolean;
@@ -43,7 +43,7 @@ const TABLEGROUP: Refusal = {
   fact: 'server.alone',
 };
 
-/** Why YSQL refuses a statement. `alone` is false in a text of several statements, which is a transaction of its own. */
+/** Returns why YSQL refuses a statement, or undefined. `alone` is false in a text of several statements, which forms one transaction. */
 export function refusalOf(
   statement: Statement,
   transaction: TransactionSoFar,
@@ -58,8 +58,8 @@ export function refusalOf(
 }
 
 /**
- * The index that YSQL builds without its online backfill, since the statement stands in a transaction or in a text of several
- * (fact `server.alone`). Undefined where it asks for that itself.
+ * Returns the statement if YSQL builds its index without online backfill, because it is in a transaction or in a text of several
+ * statements (fact `server.alone`). Undefined when the statement itself asks for that.
  */
 export function nonconcurrentIndex(
   { sql, tokens }: Statement,

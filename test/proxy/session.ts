@@ -29,15 +29,15 @@ import { type SocketReader, send } from './sockets.ts';
 import { identifier, kindOfStatement, type Statement, type StatementKind, statements } from './sql.ts';
 import { databaseOf, initialReadTime, startupPacket, translateParameters } from './startup.ts';
 
-/** What the present transaction reads. */
+/** What the current transaction reads. */
 type Pin = 'unknown' | 'present' | 'instant';
 
-/** What was done before a turn, and what that means for it. */
+/** What the proxy did before a turn, and what follows for the turn. */
 type Preparation =
   | { readonly kind: 'ready' }
-  /** The proxy opened a transaction, which it closes after the turn. */
+  /** The proxy opened a transaction and closes it after the turn. */
   | { readonly kind: 'wrapped' }
-  /** Instead of the turn, `statement` raises the error that the client gets. */
+  /** `statement` replaces the turn and raises the error that the client gets. */
   | { readonly kind: 'refused'; readonly statement: string };
 
 const READY: Preparation = { kind: 'ready' };
@@ -45,14 +45,14 @@ const READY: Preparation = { kind: 'ready' };
 const DATA_CLIENT = 'd';
 const DATA_SERVER = 'dD';
 const READ_ONLY_TRANSACTION = '25006';
-/** As `max_clock_skew_usec` allows. */
+/** The skew that `max_clock_skew_usec` allows. */
 const CLOCK_SKEW_MICROS = 500_000n;
 const READ_TIME_NOTICE =
   'yb_read_time should only be set for read-only queries. Write-DML or DDL queries are not allowed when yb_read_time is set.';
 
 /**
- * One client's session. The client's messages are taken in turns: a turn is one Query, or the extended-protocol messages up to a Sync. Around a turn
- * the proxy may run statements of its own, whose answers the client doesn't see.
+ * One client's session. It handles the client's messages in turns: a turn is one Query, or the extended-protocol messages up to a Sync. Before and
+ * after a turn the proxy may run its own statements, whose answers the client doesn't see.
  */
 export class Session {
   readonly #client: Socket;
@@ -61,29 +61,29 @@ export class Session {
   readonly #upstream: Upstream;
   readonly #parameters: ReadonlyMap<string, string>;
   readonly #line: ClientLine;
-  /** Settles when the turn before is answered. */
+  /** Settles when the previous turn is answered. */
   #turn: Promise<void> = Promise.resolve();
-  /** Of the message under way; settles with the next ReadyForQuery. */
+  /** Belongs to the current message; settles with the next ReadyForQuery. */
   #ready: PromiseWithResolvers<TransactionStatus> | undefined;
   #upstreamGone = false;
-  /** Answers to a statement of the proxy's own. */
+  /** Answers to one of the proxy's own statements. */
   #captured: Piece[] | undefined;
   #status: TransactionStatus = 'I';
   #copyIn = false;
-  /** An error went to the client during the message under way. */
+  /** The client got an error during the current message. */
   #failed = false;
-  /** The error under way was made by the proxy. */
+  /** The proxy itself raised the current error. */
   #refusing = false;
-  /** Of the extended-protocol messages since the last Sync. */
+  /** The preparation for the extended-protocol messages since the last Sync. */
   #batch: Preparation | undefined;
   #pin: Pin = 'unknown';
-  /** False as long as nobody spoke of `yb_read_time`: then nothing needs asking. */
+  /** False while nobody has mentioned `yb_read_time`: then the proxy needn't ask for it. */
   #travels: boolean;
   /** After `Snapshot too old` every statement fails with it (yugabyte-db issue 30993). */
   #tooOld: SnapshotTooOld | undefined;
   readonly #preparedKinds = new Map<string, StatementKind>();
   readonly #nonconcurrent: string[];
-  /** What YSQL keeps apart within a transaction. */
+  /** YSQL refuses DDL and savepoints in the same transaction. */
   #ddlSeen = false;
   #savepointSeen = false;
 
@@ -106,7 +106,7 @@ export class Session {
     await Promise.all([answers, this.#serveRequests(reader)]);
   }
 
-  /** Makes a turn the present one. One that fails takes the connection with it. */
+  /** Makes a turn the current one. If it fails, it closes the connection. */
   #take(turn: Promise<void>): void {
     this.#turn = turn.catch((error: Error) => {
       this.#server.destroy(error);
@@ -140,7 +140,7 @@ export class Session {
     }
   }
 
-  /** Runs a Query: as it is, or statement by statement where the text itself may steer transactions or the read time. */
+  /** Runs a Query, as it is or statement by statement when its text may control transactions or the read time. */
   async #simple(sql: string): Promise<void> {
     const found = statements(sql);
     const rule = await this.#applyRules(found);
@@ -162,7 +162,7 @@ export class Session {
     await send(this.#client, readyForQuery(this.#status));
   }
 
-  /** What YSQL refuses that PostgreSQL allows; and which indexes it would build without backfill. */
+  /** Refuses what YSQL refuses though PostgreSQL allows it, and records the indexes that YSQL would build without backfill. */
   async #applyRules(
     found: readonly Statement[],
   ): Promise<Extract<Preparation, { kind: 'refused' }> | undefined> {
@@ -235,7 +235,7 @@ export class Session {
     await send(this.#client, readyForQuery(this.#status));
   }
 
-  /** The first message of a batch decides for it: Parse by its text, Bind by the text its statement was parsed from. */
+  /** The first message of a batch decides its kind: Parse by its text, Bind by the text of its parsed statement. */
   #kindOfMessage(
     type: string,
     bytes: Buffer,
@@ -284,7 +284,7 @@ export class Session {
     return READY;
   }
 
-  /** An error of the proxy's own; where it was raised means nothing to the client. */
+  /** Refuses with an error of the proxy's own. The client needn't see where it was raised. */
   #refuse(code: string, message: string): Preparation {
     this.#refusing = true;
     return refused(code, message);
@@ -308,7 +308,7 @@ export class Session {
     return READY;
   }
 
-  /** Makes the transaction, or one of the proxy's own where there is none, read the instant. */
+  /** Makes the current transaction read the instant; outside of a transaction the proxy opens one. */
   async #importSnapshot(micros: bigint): Promise<Preparation> {
     const outside = this.#status === 'I';
     try {
@@ -328,7 +328,7 @@ export class Session {
     }
   }
 
-  /** On YugabyteDB no session keeps an instant, so none is in the way of dropping or renaming a database. */
+  /** Releases the sessions that hold instants before a database is dropped or renamed: YugabyteDB has no such sessions, so none may block it. */
   async #beforeDatabaseChange(found: readonly Statement[]): Promise<void> {
     for (const { tokens } of found) {
       const [verb, object, ...rest] = tokens;
@@ -345,7 +345,7 @@ export class Session {
     await send(this.#client, readyForQuery(this.#status));
   }
 
-  /** Sends a message and lets the client see the answers, except that the server is ready again. */
+  /** Sends a message and passes the answers to the client, except ReadyForQuery. */
   async #relay(bytes: Buffer): Promise<void> {
     if (this.#upstreamGone) throw new Error('the upstream closed the connection');
     this.#ready = Promise.withResolvers();
@@ -353,7 +353,7 @@ export class Session {
     await Promise.all([send(this.#server, bytes), promise]);
   }
 
-  /** Runs a statement that the client knows nothing of; `value` is the first column of its first row. */
+  /** Runs a statement that the client doesn't see; `value` is the first column of its first row. */
   async #own(sql: string): Promise<{
     readonly value: string;
     readonly error?: { readonly code: string; readonly message: string };
@@ -392,7 +392,7 @@ export class Session {
     }
   }
 
-  /** The node's `pg_stat_activity` knows this session from now on. */
+  /** Adds this session to the node's `pg_stat_activity`. */
   #register(pid: number): void {
     const { backends } = this.#upstream.place.node;
     backends.add(pid);
@@ -424,7 +424,7 @@ export class Session {
     if (this.#refusing) {
       return errorResponse(new Map([...fields].filter(([field]) => 'SVCM'.includes(field))));
     }
-    // What YugabyteDB has in C stands in PL/pgSQL here.
+    // Functions that are C in YugabyteDB are PL/pgSQL here, so remove their context.
     if (/function yb_\w+\(/.test(fields.get('W') ?? ''))
       return errorResponse(new Map([...fields].filter(([field]) => field !== 'W')));
     if (fields.get('C') !== READ_ONLY_TRANSACTION || this.#pin !== 'instant') return piece.bytes;
@@ -433,7 +433,7 @@ export class Session {
   }
 }
 
-/** Parameter changes and notifications come at any time and are the client's even during a statement of the proxy's own. */
+/** Parameter changes and notifications may arrive at any time. They belong to the client, even during the proxy's own statements. */
 function isAsynchronous(piece: Piece): boolean {
   return piece.kind === 'message' && (piece.type === 'S' || piece.type === 'A');
 }
@@ -452,7 +452,7 @@ function refusedReadTime(value: string): Preparation {
   return refused('22023', `invalid value for parameter "yb_read_time": "${value}"`);
 }
 
-/** The error comes from a statement that raises it, so that the upstream's transaction fails with it too. */
+/** Refuses by a statement that raises the error, so that the upstream's transaction fails too. */
 function refused(code: string, message: string): Extract<Preparation, { kind: 'refused' }> {
   const quoted = message.replaceAll("'", "''");
   const statement = `DO $raise$ BEGIN RAISE EXCEPTION USING ERRCODE = '${code}', MESSAGE = '${quoted}'; END $raise$`;

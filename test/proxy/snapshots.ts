@@ -2,7 +2,7 @@ import type { Client } from 'pg';
 import { messageOf } from '../../model/errors.ts';
 import { asking, superuser } from './superuser.ts';
 
-/** A session of the proxy's own that keeps one exported snapshot of one database alive. */
+/** One of the proxy's own sessions, which keeps one exported snapshot of one database alive. */
 interface Holder {
   readonly client: Client;
   readonly snapshotId: string;
@@ -12,12 +12,13 @@ interface Holder {
 export interface SnapshotKeeperOptions {
   /** A superuser's URL of any database of the cluster. */
   readonly upstreamUrl: string;
-  /** How long an instant can be read after it: `timestamp_history_retention_interval_sec`. */
+  /** How long after an instant it can be read: `timestamp_history_retention_interval_sec`, milliseconds. */
   readonly historyRetentionMs: number;
-  /** How old an instant may be when it is first named: the upstream can't travel back, it can only keep what is. */
+  /** How old an instant may be when it is first named, milliseconds: the upstream can't go back in time, it can only keep the present. */
   readonly firstNamingMs: number;
   /**
-   * An instant of before the keeper's start is too old, however young: another keeper may have kept it and died, and what is there now is not what was then.
+   * True: an instant before this keeper's start is too old, however recent. Another keeper may have kept it and died, and the data may have changed since
+   * then.
    */
   readonly beginsAnew?: boolean;
 }
@@ -35,8 +36,8 @@ export class SnapshotTooOld extends Error {
 }
 
 /**
- * Time travel by exported snapshots: when an instant is first named, every database of the cluster gets a session that exports a snapshot, and whoever
- * names the instant afterwards reads through it. A snapshot dies with its session (a restart of the upstream, say); the instant is then too old.
+ * Time travel by exported snapshots. When an instant is first named, a session exports a snapshot in every database of the cluster, and later readers
+ * of the instant use it. A snapshot dies with its session (e.g. when the upstream restarts); the instant is then too old.
  */
 export class SnapshotKeeper {
   readonly #options: SnapshotKeeperOptions;
@@ -48,7 +49,7 @@ export class SnapshotKeeper {
     this.#options = options;
   }
 
-  /** Keeps the instant from now on if it is a recent one; else does nothing. */
+  /** Keeps the instant from now on if it is recent; otherwise does nothing. */
   async name(micros: bigint): Promise<void> {
     const age = nowMicros() - micros;
     const isOfAnother = this.#options.beginsAnew === true && micros < this.#startedAt;
@@ -65,7 +66,7 @@ export class SnapshotKeeper {
     }
   }
 
-  /** The id for `SET TRANSACTION SNAPSHOT`. Throws `SnapshotTooOld`. */
+  /** Returns the id for `SET TRANSACTION SNAPSHOT`. Throws `SnapshotTooOld`. */
   async snapshotAt(micros: bigint, database: string): Promise<string> {
     await this.name(micros);
     const holder = (await this.#instants.get(micros))?.get(database);
@@ -76,7 +77,7 @@ export class SnapshotKeeper {
     return holder.snapshotId;
   }
 
-  /** Ends what stands in the way of dropping or renaming a database. */
+  /** Ends the session that blocks dropping or renaming a database. */
   async release(database: string): Promise<void> {
     for (const kept of this.#instants.values()) {
       const holder = (await kept).get(database);
@@ -115,7 +116,7 @@ export class SnapshotKeeper {
     return found.rows.map((row) => row.datname);
   }
 
-  /** Undefined where the database went away meanwhile: the instant can't be read there. */
+  /** Holds a snapshot of a database. Undefined when the database is gone: the instant can't be read there. */
   async #hold(database: string): Promise<Holder | undefined> {
     const client = superuser(this.#options.upstreamUrl, database, 'yugabytedb history');
     const state = { lost: false };
@@ -141,7 +142,7 @@ async function end(holder: Holder): Promise<void> {
   await holder.client.end();
 }
 
-/** This machine's clock, which is the upstream's too. */
+/** Returns the time of this machine, which is also the upstream's. */
 export function nowMicros(): bigint {
   return BigInt(Date.now()) * 1000n;
 }

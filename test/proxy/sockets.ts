@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 
-/** A client's bytes: packets without a type first, then whatever follows. */
+/** Reads a client's bytes: first packets without a type, then everything after them. */
 export class SocketReader {
   readonly #chunks: AsyncIterator<Buffer>;
   #rest: Buffer = Buffer.alloc(0);
@@ -9,7 +9,7 @@ export class SocketReader {
     this.#chunks = socket.iterator({ destroyOnReturn: false });
   }
 
-  /** A packet that starts with its length; undefined when the client is gone. */
+  /** Returns a packet that starts with its length; undefined when the client is gone. */
   async packet(): Promise<Buffer | undefined> {
     while (this.#rest.length < 4 || this.#rest.length < this.#rest.readInt32BE(0)) {
       const next = await this.#chunks.next();
@@ -31,7 +31,7 @@ export class SocketReader {
   }
 }
 
-/** Waits while the socket's buffer is full, so that what is in flight stays bounded. Returns when the socket is gone too. */
+/** Sends bytes and waits while the socket's buffer is full, which bounds the data in flight. Also returns when the socket is gone. */
 export async function send(socket: Socket, bytes: Buffer): Promise<void> {
   if (bytes.length === 0 || socket.destroyed || socket.write(bytes)) return;
   await new Promise<void>((resolve) => {

@@ -1,4 +1,4 @@
-/** Just enough of SQL's lexis to change a statement without touching what stands in strings, comments and function bodies. */
+/** Parses just enough of SQL's lexical structure to change a statement without touching strings, comments and function bodies. */
 
 export interface Token {
   readonly kind: 'word' | 'quoted' | 'string' | 'number' | 'symbol';
@@ -11,7 +11,7 @@ export interface Token {
 const TOKEN =
   /(?<space>\s+|--[^\n]*)|(?<comment>\/\*)|(?<dollar>\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$)|(?<escaped>[eE]'(?:[^'\\]|\\[\s\S]|'')*')|(?<string>'(?:[^']|'')*')|(?<quoted>"(?:[^"]|"")*")|(?<word>[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*)|(?<number>\d[\w.]*)|(?<symbol>[\s\S])/gu;
 
-/** The tokens of `sql`; white space and comments are left out. */
+/** Returns the tokens of `sql`, without white space and comments. */
 export function tokens(sql: string): Token[] {
   const found: Token[] = [];
   const pattern = new RegExp(TOKEN);
@@ -100,11 +100,11 @@ export function statements(sql: string): Statement[] {
   return found;
 }
 
-/** What a statement means for a transaction's snapshot. */
+/** How a statement affects a transaction's snapshot. */
 export type StatementKind =
   /** Opens a transaction. */
   | 'begin'
-  /** Ends one, or marks a place in it. */
+  /** Ends a transaction, or sets a savepoint in it. */
   | 'transaction'
   /** Changes or shows settings; reads no table. */
   | 'session'
@@ -132,7 +132,7 @@ export function kindOfStatement(statement: Statement): StatementKind {
   return KIND_BY_WORD[statement.tokens[0]?.text ?? ''] ?? 'query';
 }
 
-/** The text of a string literal or number; undefined for anything else. */
+/** Returns the text of a string literal or number; undefined for anything else. */
 export function literal(token: Token | undefined): string | undefined {
   if (token?.kind === 'number') return token.text;
   if (token?.kind === 'string' && token.text.startsWith("'"))
@@ -140,13 +140,13 @@ export function literal(token: Token | undefined): string | undefined {
   return undefined;
 }
 
-/** The name an identifier stands for. */
+/** Returns the name that an identifier denotes. */
 export function identifier(token: Token | undefined): string | undefined {
   if (token?.kind === 'quoted') return token.text.slice(1, -1).replaceAll('""', '"');
   return token?.kind === 'word' ? token.text : undefined;
 }
 
-/** `sql` with ranges of it replaced; ranges must not overlap. */
+/** Returns `sql` with some ranges replaced; ranges must not overlap. */
 export function replaceRanges(
   sql: string,
   edits: readonly { readonly start: number; readonly end: number; readonly with: string }[],

@@ -33,7 +33,7 @@ export function startupPacket(parameters: ReadonlyMap<string, string>): Buffer {
   return packet;
 }
 
-/** The parameters with YugabyteDB's settings as the upstream knows them, so that `SHOW` and `RESET` find a default. */
+/** Replaces YugabyteDB's settings in the parameters by the upstream's names, and adds defaults that `SHOW` and `RESET` find. */
 export function translateParameters(parameters: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
   const translated = new Map<string, string>();
   for (const [name, value] of parameters) {
@@ -44,13 +44,13 @@ export function translateParameters(parameters: ReadonlyMap<string, string>): Re
   return translated.set('options', [...defaults, own].join(' ').trim());
 }
 
-/** The `yb_read_time` a client starts with. */
+/** Returns the `yb_read_time` with which a client starts. */
 export function initialReadTime(parameters: ReadonlyMap<string, string>): string | undefined {
   const option = /(?:-c\s*|--)yb_read_time=(\S+)/.exec(parameters.get('options') ?? '');
   return parameters.get('yb_read_time') ?? option?.[1]?.replaceAll('\\', '');
 }
 
-/** A client that names no database means the one named like its user. */
+/** Returns the client's database; without one, PostgreSQL takes the user's name. */
 export function databaseOf(parameters: ReadonlyMap<string, string>): string {
   return parameters.get('database') ?? parameters.get('user') ?? '';
 }

@@ -1,8 +1,8 @@
 import { Client } from 'pg';
 
 /**
- * A client of `database` at the server of `url`. The name is no part of a URL: pg leaves `%3D`, `%2F` and the like in a URL's name as
- * they are, so a database whose name has one of those characters would not be found.
+ * Creates a client for `database` on the server of `url`. It doesn't pass the name in a URL: pg leaves `%3D`, `%2F` and the like in a
+ * URL's database name undecoded, so it would not find a database with such characters.
  */
 export function superuser(url: string, database: string, application: string): Client {
   const { hostname, port, username, password } = new URL(url);
@@ -13,7 +13,7 @@ export function superuser(url: string, database: string, application: string): C
   });
 }
 
-/** Asks the server of `url` something in a session of its own. That the server goes away between answers ends the question, and not this process. */
+/** Runs `work` in a new session on the server of `url`. If the server goes away meanwhile, `work` fails, but this process doesn't end. */
 export async function asking<T>(
   url: string,
   application: string,

@@ -14,8 +14,8 @@ const PLACES = [
 ] as const;
 
 /**
- * Writes YugabyteDB's client programs of a release line into `home` as an installation has them: played by PostgreSQL's from
- * `postgresBin` (`programs/main.ts`). Returns the folder for `HOLDFAST_YB_BIN`, which is `home/bin`.
+ * Writes YugabyteDB's client programs of a release line into `home`, laid out as in an installation. PostgreSQL's programs from
+ * `postgresBin` play them (`programs/main.ts`). Returns the folder for `HOLDFAST_YB_BIN`, which is `home/bin`.
  */
 export async function writeYsqlTools(
   home: string,
@@ -25,7 +25,8 @@ export async function writeYsqlTools(
   for (const { folder, name } of PLACES) {
     const file = join(home, folder, name);
     await mkdir(join(home, folder), { recursive: true });
-    // Compiled once: Holdfast hands its own NODE_COMPILE_CACHE to no program that it starts, and without it each call takes three times as long.
+    // Sets the compile cache, since Holdfast doesn't pass its own NODE_COMPILE_CACHE to the programs it starts. Without it each call takes three
+    // times as long.
     await writeFile(
       file,
       `#!/bin/sh\nNODE_COMPILE_CACHE='${cacheFolder('compiled')}' exec '${process.execPath}' --disable-warning=ExperimentalWarning '${MAIN}' ${name} ${line} '${postgresBin}' "$0" "$@"\n`,

@@ -4,7 +4,7 @@ import { ensureChromium } from '../../parts/chromium.ts';
 import type { Report } from '../../parts/debian.ts';
 
 /**
- * Starts a headless Chromium, to be closed by the caller; it ends with this process.
+ * Starts a headless Chromium. The caller closes it; it also ends with this process.
  *
  * @throws HoldfastError `CHROMIUM_MISSING`, `CHROMIUM_START`
  */
@@ -14,7 +14,7 @@ export async function startChromium(report?: Report): Promise<Browser> {
     return await chromium.launch({
       executablePath,
       args: [
-        // Its sandbox needs to be another user than root; what is opened here is our own.
+        // Chromium's sandbox doesn't work as root; the tests open only our own pages.
         ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
         // A container's /dev/shm has 64 MB.
         ...['--disable-dev-shm-usage', '--disable-gpu', '--force-color-profile=srgb', '--no-first-run'],

@@ -26,7 +26,7 @@ import { forEachBounded } from '../../repository/bounded.ts';
 import { DirectoryStore } from '../../repository/directory/store.ts';
 import type { Store } from '../../repository/store.ts';
 
-/* Drives an engine as the workflows do, without Temporal: so that a failure here is the engine's own. */
+/* Drives an engine as the workflows do but without Temporal, so that a failure here is the engine's own. */
 
 export interface TestRepository {
   readonly store: Store;
@@ -34,12 +34,13 @@ export interface TestRepository {
   remove(): Promise<void>;
 }
 
+/** Creates an empty repository in a temporary directory. */
 export async function createRepository(): Promise<TestRepository> {
   const path = await mkdtemp(join(tmpdir(), 'holdfast-engine-'));
   return { store: new DirectoryStore(path), path, remove: () => rm(path, { recursive: true, force: true }) };
 }
 
-/** A context for a backup of its own in the repository. */
+/** Returns the context of a new backup in the repository. */
 export function backupContext(
   repository: TestRepository,
   changes: Pick<BackupContext, 'secret'> & Partial<BackupContext>,
@@ -69,14 +70,14 @@ export interface TestBackup<S extends LogicalSource> {
   readonly readPoint: LogicalReadPoint;
 }
 
-/** What happens beside a backup. */
+/** What a test does while a backup runs. */
 export interface Meanwhile {
-  /** Between the read point and the export. */
+  /** Called between the read point and the export. */
   readonly afterReadPoint?: () => Promise<unknown>;
   readonly afterFirstChunk?: () => Promise<unknown>;
 }
 
-/** A whole backup. */
+/** Runs a whole backup. */
 export async function runBackup<S extends LogicalSource>(
   engine: RowEngine<S>,
   context: BackupContext,
@@ -105,7 +106,7 @@ export async function runBackup<S extends LogicalSource>(
   }
 }
 
-/** Uploads chunk by chunk, and does something after the first of them. */
+/** Uploads chunk by chunk, and calls `afterFirstChunk` after the first of them. */
 function withBreak<S extends LogicalSource>(
   engine: RowEngine<S>,
   afterFirstChunk: () => Promise<unknown>,
@@ -124,6 +125,7 @@ function withBreak<S extends LogicalSource>(
   };
 }
 
+/** Returns the manifest that a seal would write. */
 export function manifestOf(
   { ref }: BackupContext,
   source: LogicalSource,
@@ -155,7 +157,7 @@ export function manifestOf(
   };
 }
 
-/** A restore of `backup` with `changes` of the request and of the context. */
+/** Returns the context for a restore of `backup`, with `changes` to the request and to the context. */
 export function restoreContext(
   backup: TestBackup<LogicalSource>,
   changes: Partial<LogicalRestoreRequest>,
@@ -184,7 +186,7 @@ export function restoreContext(
   };
 }
 
-/** Every part of a restore, each called twice, since a worker may die after the work and before its report. */
+/** Runs every part of a restore. Calls each twice, since a worker may die after the work and before its report. */
 export async function runRestore(
   { restore }: { readonly restore: RestoreEngine },
   context: RestoreContext,

@@ -6,10 +6,10 @@ import { S3Store } from '../../repository/s3/store.ts';
 
 const GUIDE = path.resolve(__dirname, '..', '..', 'docs', 'retention.md');
 const BUCKET = 'acme-backups';
-/** The policies are for this one alone. */
+/** The policies cover only this prefix. */
 const PREFIX = 'yugabyte';
 
-/** The policy as the guide prints it, for another bucket. */
+/** Reads a policy from the guide and puts `bucket` in place of the guide's bucket. */
 export async function policyOf(
   name: 'backup' | 'prune',
   bucket: string,
@@ -23,13 +23,13 @@ export async function policyOf(
 }
 
 export interface GuardedStores {
-  /** May not delete. */
+  /** This store may not delete. */
   readonly writer: S3Store;
   readonly pruner: S3Store;
   stop(): Promise<void>;
 }
 
-/** A repository on a real gateway, with the two policies that docs/retention.md has. */
+/** Starts a repository on a real gateway with the two policies of docs/retention.md. */
 export async function startGuardedStores(): Promise<GuardedStores> {
   const gateway = await startS3Gateway({ versioning: true, users: true });
   await gateway.createBucket(BUCKET);

@@ -19,7 +19,7 @@ export interface RunningCommand {
   readonly end: Promise<CommandEnd>;
 }
 
-/** Starts `holdfast ARGS` as an operator would: a process of its own, with these variables added to the environment. */
+/** Starts `holdfast ARGS` as an operator would, in a separate process, with these variables added to the environment. */
 export function startHoldfast(
   args: readonly string[],
   environment: NodeJS.ProcessEnv = {},
@@ -27,7 +27,7 @@ export function startHoldfast(
 ): RunningCommand {
   const child = spawn(process.execPath, [MAIN, ...args], {
     cwd: folder,
-    // As the wrapper does it.
+    // Sets the same variable as the wrapper.
     env: { NODE_COMPILE_CACHE: cacheFolder('compiled'), ...process.env, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -50,12 +50,12 @@ export function holdfast(args: readonly string[], environment: NodeJS.ProcessEnv
   return startHoldfast(args, environment).end;
 }
 
-/** The same, run in a folder. */
+/** Like `holdfast`, run in a folder. */
 export function holdfastIn(folder: string, ...args: readonly string[]): Promise<CommandEnd> {
   return startHoldfast(args, {}, folder).end;
 }
 
-/** The one JSON document of a command that must succeed. */
+/** Runs a command that must succeed and returns its JSON document. */
 export async function holdfastJson<T>(
   args: readonly string[],
   environment: NodeJS.ProcessEnv = {},

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-/** A client of the real yaml-language-server, as an editor is one: JSON-RPC over its standard streams. */
+/** A client of the real yaml-language-server that behaves like an editor: JSON-RPC over its standard streams. */
 
 export interface Diagnostic {
   readonly message: string;
@@ -43,19 +43,19 @@ export class LanguageServer {
       rootUri,
       capabilities: { textDocument: { hover: { contentFormat: ['plaintext'] }, completion: {} } },
     });
-    server.#tell('initialized', {});
+    server.#notify('initialized', {});
     return server;
   }
 
-  /** Opens a file with this text; resolves with what the editor would underline. */
+  /** Opens a file with this text. Resolves with the diagnostics that an editor would underline. */
   open(file: string, text: string): Promise<readonly Diagnostic[]> {
     const uri = pathToFileURL(file).href;
     const diagnosed = new Promise<readonly Diagnostic[]>((resolve) => this.#diagnosed.set(uri, resolve));
-    this.#tell('textDocument/didOpen', { textDocument: { uri, languageId: 'yaml', version: 1, text } });
+    this.#notify('textDocument/didOpen', { textDocument: { uri, languageId: 'yaml', version: 1, text } });
     return diagnosed;
   }
 
-  /** The keys or values that the editor offers at a place. */
+  /** Returns the keys or values that the editor offers at a position. */
   async complete(file: string, position: Position): Promise<readonly string[]> {
     const answer = await this.#at('textDocument/completion', file, position);
     const { items } = answer as { items: readonly { label: string }[] };
@@ -85,7 +85,7 @@ export class LanguageServer {
     });
   }
 
-  #tell(method: string, params: object): void {
+  #notify(method: string, params: object): void {
     this.#send({ jsonrpc: '2.0', method, params });
   }
 
@@ -113,7 +113,7 @@ export class LanguageServer {
       const { uri, diagnostics } = params as { uri: string; diagnostics: readonly Diagnostic[] };
       this.#diagnosed.get(uri)?.(diagnostics);
     } else if (method !== undefined && id !== undefined) {
-      // What the server asks of an editor: its settings, and leave to register. None and yes.
+      // The server asks an editor for its settings (answer: none) and for permission to register (answer: yes).
       const items = (params as { items?: readonly unknown[] } | undefined)?.items ?? [];
       this.#send({
         jsonrpc: '2.0',

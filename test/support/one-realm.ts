@@ -1,6 +1,6 @@
 /**
- * Jest runs tests in a realm of their own, so an error that Node's own modules throw is no `instanceof Error` there, as it is everywhere else.
- * This makes it one (https://github.com/jestjs/jest/issues/2549).
+ * Jest runs tests in a separate realm, so an error thrown by Node's own modules is no `instanceof Error` there, although it is everywhere
+ * else. This makes it one (https://github.com/jestjs/jest/issues/2549).
  */
 const ordinary = Function.prototype[Symbol.hasInstance];
 

@@ -1,6 +1,6 @@
 import path from 'node:path';
 
-/** A repository `main` in the folder `repository` of a test's folder. */
+/** The document of a repository `main` in the folder `repository` of a test's folder. */
 export function repositoryDocument(folder: string): string {
   return `apiVersion: holdfast/v1
 kind: Repository
@@ -10,7 +10,7 @@ spec: { directory: ${path.join(folder, 'repository')} }
 }
 
 /**
- * A plan that backs what `ORDERS_DATABASE_URL` names up into the repository `main`.
+ * The document of a plan that backs up the database in `ORDERS_DATABASE_URL` to the repository `main`.
  *
  * @param spec further lines of its spec, indented by two
  * @param source further options of its source, e.g. `, chunkSize: 1MiB`

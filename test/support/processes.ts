@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 
 const PATIENCE_MS = 600_000;
 
-/** Whether a process runs. One that has ended and waits for its parent to notice (a zombie) doesn't. */
+/** Whether a process runs. A zombie, which has ended and waits for its parent, doesn't. */
 export async function isRunning(pid: number): Promise<boolean> {
   try {
     const { stdout } = await promisify(execFile)('ps', ['-o', 'stat=', '-p', String(pid)]);
@@ -17,9 +17,9 @@ export async function isRunning(pid: number): Promise<boolean> {
 }
 
 /**
- * Waits until `condition` holds; how long it takes is nobody's business, unless it takes forever.
+ * Waits until `condition` holds, for at most ten minutes: no verdict depends on speed.
  *
- * @param seen what to say of the last look, where it never held
+ * @param seen what to report of the last look if the condition never held
  */
 export async function eventually(
   what: string,

@@ -6,13 +6,13 @@ import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import type { S3Gateway } from '../../parts/s3.ts';
 
 /**
- * How a store that calls itself S3 differs from one:
+ * How a store that claims to be S3 differs from S3:
  *
- * - `ignores-if-none-match`: a put replaces what is there, and answers 200. AWS itself did so until November 2024, and stores that copied
- *   it before that still do.
- * - `checks-no-sums`: bytes are stored whatever checksum was sent with them.
- * - `lists-late`: listings show nothing that is younger than the front, as Swift's and S3's own did until December 2020.
- * - `clock-ahead`: what it writes is dated two hours ahead.
+ * - `ignores-if-none-match`: a put replaces an existing object and answers 200. AWS itself did so until November 2024, and stores that
+ *   copied it before that still do.
+ * - `checks-no-sums`: it stores bytes whatever checksum came with them.
+ * - `lists-late`: listings lack every object written after the front started, as Swift's and S3's own did until December 2020.
+ * - `clock-ahead`: listings date objects two hours ahead.
  */
 export type S3Vice = 'ignores-if-none-match' | 'checks-no-sums' | 'lists-late' | 'clock-ahead';
 
@@ -23,7 +23,7 @@ export interface S3Front {
 
 const AHEAD_MS = 2 * 3_600_000;
 
-/** A front of a real gateway that has one vice and is honest otherwise. */
+/** Starts a front of a real gateway that has one vice and behaves correctly otherwise. */
 export async function startS3Front(gateway: S3Gateway, vice: S3Vice): Promise<S3Front> {
   const client = new S3Client({
     ...{ endpoint: gateway.endpoint, region: gateway.region, forcePathStyle: true },
@@ -43,7 +43,7 @@ export async function startS3Front(gateway: S3Gateway, vice: S3Vice): Promise<S3
       await put(url, incoming, body, outgoing);
       return;
     }
-    // Headers go through as they came: the signature covers them, `host` too.
+    // Headers pass unchanged, because the signature covers them, including `host`.
     const { expect: _answeredHere, connection: _hop, ...headers } = incoming.headers;
     const onward = request(url, { method: incoming.method, headers, setHost: false });
     onward.end(body);
@@ -59,7 +59,7 @@ export async function startS3Front(gateway: S3Gateway, vice: S3Vice): Promise<S3
     outgoing.end(text);
   }
 
-  /** Sends the object on by a request of the front's own, which leaves out what the vice takes no notice of. */
+  /** Forwards the object in a new request of the front, without the headers that the vice ignores. */
   async function put(
     url: URL,
     incoming: IncomingMessage,

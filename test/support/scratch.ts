@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
 
-/** Runs `use` with an empty folder that is removed afterwards, also when `use` throws. */
+/** Runs `use` with an empty folder and removes it afterwards, even when `use` throws. */
 export async function withScratchFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(path.join(tmpdir(), 'holdfast-test-'));
   try {
@@ -13,7 +13,7 @@ export async function withScratchFolder<T>(use: (folder: string) => Promise<T>):
   }
 }
 
-/** An empty folder for each test of the suite that calls this, removed with all others after the last. */
+/** Provides an empty folder for each test of the calling suite, and removes all of them after the last. */
 export function folderForEachTest(name: string): () => string {
   let scratch: ScratchFolder;
   let folder = '';

@@ -8,18 +8,19 @@ import {
 } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 
-/** Codes of gRPC. */
+/** gRPC status codes. */
 export const PERMISSION_DENIED = 7;
 export const UNIMPLEMENTED = 12;
 
-/** In front of a real Temporal server: what it does not refuse goes through. */
+/** A proxy in front of a real Temporal server. It forwards every call that it does not refuse. */
 export interface TemporalGate {
   readonly address: string;
-  /** Methods (`AddSearchAttributes`) that are refused from now on, and by which code of gRPC; `*` is every other one. */
+  /** Sets which methods (e.g. `AddSearchAttributes`) are refused from now on, and with which gRPC code; `*` stands for every other one. */
   refuse(methods: Readonly<Record<string, number>>): void;
   stop(): Promise<void>;
 }
 
+/** Starts a gate in front of the Temporal server at `temporal` (`host:port`); it refuses nothing yet. */
 export async function startTemporalGate(temporal: string): Promise<TemporalGate> {
   let refused: Readonly<Record<string, number>> = {};
   const upstream = connect(`http://${temporal}`);

@@ -3,8 +3,8 @@ import { HoldfastError } from '../../../model/errors.ts';
 import type { Session } from '../server/session.ts';
 
 /**
- * Relations that the planner knows too little of: without statistics, or with some that only an ANALYZE after the index, the
- * statistics object or the last child came can gather.
+ * Lists relations that need an ANALYZE: those without statistics, and those with an index on expressions, a statistics object or
+ * children, whose statistics only an ANALYZE after their creation can gather.
  */
 const WITHOUT_STATISTICS = `
   SELECT format('%I.%I', n.nspname, c.relname) AS name
@@ -27,9 +27,9 @@ export interface Unanalyzed {
 }
 
 /**
- * Gives the planner statistics of everything that has none yet. On YugabyteDB ANALYZE may fail while nothing is wrong (issue 24004: "Restarting a
- * DDL transaction not supported"), so it is tried again there, relation by relation; statistics are no data, and those that can't be
- * gathered are returned. `withSession` lends a session for one try: one that failed is not used again.
+ * Gathers statistics for every relation that lacks some. On YugabyteDB ANALYZE may fail though nothing is wrong (issue 24004: "Restarting a DDL
+ * transaction not supported"), so there it is tried several times, one relation at a time. Statistics are not data: relations that still fail are
+ * returned, not thrown. `withSession` lends a session for one try; a session that failed is not used again.
  */
 export async function analyze(
   withSession: <T>(work: (session: Session) => Promise<T>) => Promise<T>,
@@ -46,7 +46,7 @@ export async function analyze(
   let reason = '';
   for (let at = 0; at < relations.length; at += atOnce) {
     const some = relations.slice(at, at + atOnce);
-    // Where one could not be had in spite of all tries, the others get one each: a restore doesn't wait for statistics.
+    // Once a relation has failed all tries, each further one gets a single try: a restore doesn't wait for statistics.
     const tries = product === 'yugabytedb' ? (left.length === 0 ? TRIES : 1) : 1;
     const failure = await analyzeSome(withSession, some, { tries, signal });
     if (failure === undefined) continue;

@@ -22,32 +22,32 @@ import {
 import { inGroups } from './in-groups.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 
-/** How entries are changed on their way to this server. */
+/** How entries are changed for this server, and how they are applied. */
 export interface Adaptation extends TextAdaptation {
   readonly tablespaces: ReadonlySet<string>;
   readonly forgives: Forgiveness;
-  /** True: only what was left out is tried, once more. */
+  /** True: try only what was left out before, once more. */
   readonly again?: true;
   /**
-   * Whether a change of the schema can be undone with its transaction. Else (YugabyteDB) each statement is sent by itself, outside of
-   * any transaction: savepoints are refused beside DDL (yugabyte-db issues 26734, 31810), and CREATE INDEX in a text of several
-   * statements is built without backfill (upstream utility.c, `isTopLevel`).
+   * True when a transaction can roll back schema changes. Otherwise (YugabyteDB) each statement is sent by itself and outside of any
+   * transaction: savepoints are refused beside DDL (yugabyte-db issues 26734, 31810), and CREATE INDEX in a text of several statements
+   * is built without backfill (upstream utility.c, `isTopLevel`).
    */
   readonly transactionalDdl: boolean;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
-/** The properties of a server on which it depends how entries are applied there. */
+/** The properties of a server that decide how entries are applied there. */
 interface TargetServer {
   readonly roles: ReadonlySet<string>;
   readonly tablespaces: ReadonlySet<string>;
   readonly product: Product;
 }
 
-/** What sessions found when they were first asked. A session lasts for seconds, and a restore makes its roles before it opens one. */
+/** What each session found out about its server. A session lasts only seconds, and a restore creates its roles before it opens one, so this stays valid. */
 const servers = new WeakMap<Session, TargetServer>();
 
-/** What the session's server is and has, read once in a session. */
+/** Reads the properties of the session's server, once per session. */
 export async function targetServerOf(session: Session): Promise<TargetServer> {
   const known = servers.get(session);
   if (known !== undefined) return known;
@@ -61,7 +61,7 @@ export async function targetServerOf(session: Session): Promise<TargetServer> {
   return found;
 }
 
-/** Reads what adapting needs to know of the target server. */
+/** Reads how entries must be adapted to the target server. */
 export async function readAdaptation(
   job: RestoreJob,
   database: DatabaseJob,
@@ -79,13 +79,13 @@ export async function readAdaptation(
   };
 }
 
-/** Statements that are sent at once, and the characters of their texts. */
+/** Limits for one round trip: entries, and characters of their texts. */
 const SENT_AT_ONCE = 200;
 const CHARACTERS_AT_ONCE = 500_000;
 
 /**
- * Applies entries in order, many in one round trip. Where the server refuses one, those that were sent with it are applied again one by
- * one, so that the error names it.
+ * Applies entries in order, many in one round trip. When the server refuses one, the entries of that round trip are applied again one
+ * by one, so that the error names it.
  */
 export async function applyEntries(
   session: Session,
@@ -105,7 +105,7 @@ export async function applyEntries(
   }
 }
 
-/** False where the server refuses one of them; then none is applied, and the transaction goes on. */
+/** Applies entries in one round trip. Returns false when the server refuses one; then none of them is applied, and the transaction continues. */
 async function appliedAtOnce(
   session: Session,
   entries: readonly DumpEntry[],
@@ -134,9 +134,9 @@ function settingsOf({ settings }: DumpEntry, { tablespaces }: Adaptation): reado
 }
 
 /**
- * Runs an entry's statements: in the session's transaction, or one by one where that is no help.
+ * Runs an entry's statements: in the session's transaction where DDL is transactional, else one by one.
  *
- * @param mayBeThere whether what is there already, from an attempt that was cut off, counts as done
+ * @param mayBeThere true: an object that an interrupted attempt has created already counts as done
  */
 async function applyEntry(
   session: Session,
@@ -183,7 +183,7 @@ async function applyOneByOne(work: EntryWork): Promise<void> {
   }
 }
 
-/** A unit's entries with its id in the bookkeeping, and the tables to lock first. */
+/** A unit's entries, its id in the bookkeeping, and the tables to lock first. */
 interface UnitToApply {
   readonly id: string;
   readonly entries: readonly DumpEntry[];
@@ -191,8 +191,8 @@ interface UnitToApply {
 }
 
 /**
- * Applies units in one transaction with their marks, so that a retry finds each done or not begun. YugabyteDB's DDL may outlive a
- * transaction that was cut off, so there a retry takes "already exists" for done, entry by entry.
+ * Applies units in one transaction that also records them, so that a retry finds each unit either done or not begun. On
+ * YugabyteDB DDL may survive an interrupted transaction, so there a retry accepts "already exists" as done, entry by entry.
  */
 export async function applyUnits(
   session: Session,

@@ -9,12 +9,13 @@ import { sqlState } from '../server/errors.ts';
 import { type Session, withSession } from '../server/session.ts';
 import { restoreJob } from './job.ts';
 
-/** Undefined table, column, schema, function, object: what the statement names isn't in the copy. */
+/** SQLSTATEs of an undefined table, column, schema, function or object: the copy lacks what the statement names. */
 const MISSING_STATES = new Set(['42P01', '42703', '3F000', '42883', '42704']);
 
 /**
- * Asks the restored copy, in a transaction that can't write, through a cursor: so that it is one statement that reads, and
- * a table read by mistake does not fill the worker's memory.
+ * Runs an assertion's statement on the restored copy in a read-only transaction and returns its rows. The cursor makes sure that
+ * it is a single reading statement, and that a large result does not fill the worker's memory. Throws `ASSERTION_OBJECT_MISSING`
+ * (permanent).
  */
 export async function ask(
   context: RestoreContext,
@@ -41,10 +42,10 @@ export async function ask(
   });
 }
 
-/** Ended by the end of its session, so it is never committed. */
+/** Runs the statement. The end of the session ends its transaction, which is never committed. */
 async function answer(session: Session, statement: string): Promise<AnswerRows> {
   const text = statement.replace(/[;\s]+$/, '');
-  // A name makes it a prepared statement, of which the server takes one alone: nothing can follow a semicolon.
+  // A name makes it a prepared statement. The server accepts only one statement in it, so nothing can follow a semicolon.
   await session.client.query({ name: 'assertion', text: `DECLARE answer NO SCROLL CURSOR FOR ${text}` });
   const { rows } = await session.client.query<(string | null)[]>({
     text: `FETCH ${MAX_ANSWER_ROWS + 1} FROM answer`,

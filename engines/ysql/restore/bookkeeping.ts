@@ -21,22 +21,23 @@ export async function createBookkeeping(session: Session, id: string): Promise<v
   await setState(session, 'restore', id);
 }
 
-/** What the bookkeeping knows of the restore as a whole. */
+/** What the bookkeeping records about the restore as a whole. */
 interface RestoreState {
   /** Id of the restore. */
   readonly restore?: string;
-  /** Whether the database is the restore's own or was there, empty, before. */
+  /** Whether the restore created the database, or it existed, empty, before. */
   readonly origin?: 'created' | 'existing';
   /** When pre-data was applied completely. */
   readonly prepared?: string;
   /** When the base was compared with the manifest, before changes were replayed. */
   readonly compared?: string;
-  /** A `ReplayReport` as JSON, once the replay came to its end. */
+  /** A `ReplayReport` as JSON, once the replay has ended. */
   readonly replayed?: string;
   /** SHA-256 of the record that seals the restore (`vouched-record.ts`). */
   readonly sealed?: string;
 }
 
+/** Records one fact about the restore; replaces an earlier value. */
 export async function setState(session: Session, name: keyof RestoreState, value: string): Promise<void> {
   await session.query(
     'note the state of the restore',
@@ -45,7 +46,7 @@ export async function setState(session: Session, name: keyof RestoreState, value
   );
 }
 
-/** What the bookkeeping in the session's database says; undefined when there is none. */
+/** Reads the bookkeeping in the session's database; undefined when there is none. */
 export async function readState(session: Session): Promise<RestoreState | undefined> {
   const [schema] = await session.query<{ there: boolean }>(
     'look for the bookkeeping',
@@ -59,13 +60,15 @@ export async function readState(session: Session): Promise<RestoreState | undefi
   return Object.fromEntries(rows.map(({ name, value }) => [name, value]));
 }
 
+/** Drops the bookkeeping, if there is any. */
 export async function dropBookkeeping(session: Session): Promise<void> {
   await session.query('drop the bookkeeping', `DROP SCHEMA IF EXISTS ${BOOKKEEPING_SCHEMA} CASCADE`);
 }
 
 /**
- * Claims objects in the present transaction. Returns the names (`dataObjectName`) of those that were not loaded before; waits while another attempt is at
- * one of them, and has it loaded or left by then. So no row is loaded twice. Attempts at the same objects must name them in the same order.
+ * Claims objects in the current transaction. Returns the names (`dataObjectName`) of those that were not loaded before. Waits while another attempt works
+ * on one of them, until that attempt has loaded it or given it up. So no row is loaded twice. Attempts at the same objects must name them in the same
+ * order.
  */
 export async function claimObjects(
   session: Session,
@@ -80,7 +83,7 @@ export async function claimObjects(
   return new Set(claimed.map(({ object }) => object));
 }
 
-/** As `claimObjects`, for units of post-data by their ids. */
+/** Like `claimObjects`, for units of post-data by their ids. */
 export async function claimUnits(session: Session, units: readonly string[]): Promise<ReadonlySet<string>> {
   const claimed = await session.query<{ unit: string }>(
     'note the units in the bookkeeping',
@@ -90,7 +93,7 @@ export async function claimUnits(session: Session, units: readonly string[]): Pr
   return new Set(claimed.map(({ unit }) => unit));
 }
 
-/** Names (`dataObjectName`) of the objects that are loaded. */
+/** Returns the names (`dataObjectName`) of the loaded objects. */
 export async function loadedObjects(session: Session): Promise<ReadonlySet<string>> {
   const rows = await session.query<{ object: string }>(
     'list what is loaded',
@@ -99,7 +102,7 @@ export async function loadedObjects(session: Session): Promise<ReadonlySet<strin
   return new Set(rows.map(({ object }) => object));
 }
 
-/** Ids of the units of post-data that are applied. */
+/** Returns the ids of the applied units of post-data. */
 export async function appliedUnits(session: Session): Promise<ReadonlySet<string>> {
   const rows = await session.query<{ unit: string }>(
     'list what is applied',
@@ -108,7 +111,7 @@ export async function appliedUnits(session: Session): Promise<ReadonlySet<string
   return new Set(rows.map(({ unit }) => unit));
 }
 
-/** Notes the rows of a table that is complete; `relation` is its quoted name. */
+/** Records the number of rows of a complete table; `relation` is its quoted name. */
 export async function noteCount(session: Session, relation: string, rows: string): Promise<void> {
   await session.query(
     'note the count of a table',
@@ -117,7 +120,7 @@ export async function noteCount(session: Session, relation: string, rows: string
   );
 }
 
-/** Rows of the tables that were counted, by quoted name. */
+/** Returns the recorded numbers of rows by the tables' quoted names. */
 export async function countedTables(session: Session): Promise<ReadonlyMap<string, string>> {
   const rows = await session.query<{ relation: string; rows: string }>(
     'list what was counted',
@@ -126,16 +129,17 @@ export async function countedTables(session: Session): Promise<ReadonlyMap<strin
   return new Map(rows.map(({ relation, rows: count }) => [relation, count]));
 }
 
-/** Where a restore writes, and by which id the database is known as its own. */
+/** The database that a restore writes to, and the id that marks it as the restore's own. */
 interface DatabaseUnderRestore {
   readonly target: ConnectionTarget;
-  /** Names that the database may bear now: its working name, then the final one. */
+  /** Names that the database may have now: its working name, then the final one. */
   readonly names: readonly string[];
   /** Id of the restore. */
   readonly restore: string;
   readonly signal: AbortSignal;
 }
 
+/** Describes the database of a job for `withSessionUnderRestore`. */
 export function underRestore(
   { target, context }: RestoreJob,
   { names }: Pick<DatabaseJob, 'names'>,
@@ -144,7 +148,7 @@ export function underRestore(
   return { target, names: [names.working, names.to], restore: request.restore, signal };
 }
 
-/** As `withSessionUnderRestore`, for one database of a job. */
+/** Like `withSessionUnderRestore`, for one database of a job. */
 export function withRestoreSession<T>(
   job: RestoreJob,
   database: DatabaseJob,
@@ -154,8 +158,9 @@ export function withRestoreSession<T>(
 }
 
 /**
- * A session in the database under restore: under its working name, else under its final name (an existing empty database, or one
- * that was renamed already). Throws `RESTORE_NOT_OURS` (permanent) when that isn't this restore's.
+ * Lends a session in the database under restore: under its working name, else under its final name (an empty database that
+ * existed before, or one that was renamed already). Throws `RESTORE_NOT_OURS` (permanent) when that database isn't this
+ * restore's.
  */
 export async function withSessionUnderRestore<T>(
   place: DatabaseUnderRestore,
@@ -176,12 +181,12 @@ async function openUnderRestore(place: DatabaseUnderRestore): Promise<Session> {
   );
 }
 
-/** The key of the sessions that wait for their next use, as in `session-pool.ts`. */
+/** The key of these sessions in `session-pool.ts`. */
 export function sessionKey({ target, names }: Pick<DatabaseUnderRestore, 'target' | 'names'>): string {
   return JSON.stringify([target, names]);
 }
 
-/** A session in the first of the databases that is there; undefined where none of these names is. */
+/** Opens a session in the first of the named databases that exists; undefined when none does. */
 export async function connectIfThere({
   target,
   names,
@@ -197,7 +202,7 @@ export async function connectIfThere({
   return undefined;
 }
 
-/** As `connectIfThere`, where one of them must be there. Throws `RESTORE_DATABASE_GONE` (permanent). */
+/** Like `connectIfThere`, but one of them must exist. Throws `RESTORE_DATABASE_GONE` (permanent). */
 export async function connectUnderRestore(place: Omit<DatabaseUnderRestore, 'restore'>): Promise<Session> {
   const session = await connectIfThere(place);
   if (session !== undefined) return session;

@@ -2,31 +2,31 @@ import type { DumpEntry } from '../server/dump-script.ts';
 import type { Token } from '../server/sql-text.ts';
 
 /*
- * Which expressions of a dump call functions that aren't built in. A function's text can reach anything (another table's rows, a
- * key, a view), and nothing but its body, which may be in any language, says what. So the place of such an expression in the dump
- * is the only proof that what it needs is there.
+ * Finds the expressions of a dump that call functions which aren't built in. Such a function can depend on anything (another table's
+ * rows, a key, a view), and only its body, in any language, shows on what. So only the expression's place in the dump proves that what
+ * it needs exists by then.
  *
- * The dump itself is read, since it shows them: pg_dump runs with an empty search path, so every function, operator and type that isn't
- * in pg_catalog stands there with its schema. The backups of every version have it, and every worker reads the same. Functions that
- * a type's own comparison calls are not in the text. Those of an extension are taken for built in (they compare values, and every
- * ANALYZE calls them); a dump that has operator classes or casts of its own is taken at its worst.
+ * This reads the dump itself: pg_dump runs with an empty search path, so it writes every function, operator and type outside of
+ * pg_catalog with its schema. Every backup has the dump, of whatever version, and every worker reads the same one. The text doesn't
+ * show the functions that a type's own comparison calls. Those of an extension count as built in (they compare values, and every
+ * ANALYZE calls them). A dump with operator classes or casts of its own is treated as the worst case.
  */
 
-/** Answers for one database's dump. */
+/** Says which expressions of one database's dump call functions that aren't built in. */
 export interface ForeignCalls {
-  /** True where creating this index or constraint may call a function that isn't built in. */
+  /** True when creating this index or constraint may call a function that isn't built in. */
   inIndex(entry: DumpEntry): boolean;
-  /** True where an expression among these tokens may. */
+  /** True when an expression among these tokens may call one. */
   inExpression(tokens: readonly Token[]): boolean;
-  /** True where a query among these tokens may: there, tables and columns have their schema or table too. */
+  /** True when a query among these tokens may call one. In a query tables and columns are qualified too. */
   inQuery(tokens: readonly Token[]): boolean;
-  /** True where reading a value of the type (`schema.name`) may: a domain whose check does. */
+  /** True when reading a value of the type (`schema.name`) may call one: for a domain whose check does. */
   ofType(name: string): boolean;
 }
 
 /**
- * Reads the pre-data of a dump. `recorded` are indexes (`schema.name`) of which the source's catalogs said at the backup that they
- * call what the text doesn't show. Pure.
+ * Reads the pre-data of a dump. `recorded` are the indexes (`schema.name`) that, according to the source's catalogs at the backup,
+ * call functions which the text doesn't show. Pure.
  */
 export function foreignCalls(
   preData: readonly DumpEntry[],
@@ -38,7 +38,7 @@ export function foreignCalls(
       type === 'CAST' && statements[0]?.tokens.some(({ text }) => text === 'function'),
   );
   const plainTypes = new Set<string>();
-  /** Domains with a check that calls, and what is made of them. */
+  /** Domains whose check calls such a function, and the types made of them. */
   const checkedTypes = new Set<string>();
   const inExpression = (tokens: readonly Token[]): boolean =>
     qualifiedNames(tokens).some(({ at, name, schema }) => {
@@ -83,7 +83,7 @@ export function foreignCalls(
   };
 }
 
-/** `OPERATOR(schema.+)`: pg_dump writes so what isn't found without a schema. */
+/** True for `OPERATOR(schema.+)`, pg_dump's form for an operator that is not found without its schema. */
 function callsOperator(tokens: readonly Token[]): boolean {
   return tokens.some(
     ({ kind, text }, at) =>
@@ -94,7 +94,7 @@ function callsOperator(tokens: readonly Token[]): boolean {
   );
 }
 
-/** The places where the tokens name something with its schema. */
+/** Finds the places where the tokens name something with its schema. */
 function qualifiedNames(
   tokens: readonly Token[],
 ): readonly { readonly at: number; readonly name: string; readonly schema: string }[] {
@@ -112,13 +112,13 @@ function isName(token: Token | undefined): boolean {
   return token?.kind === 'word' || token?.kind === 'name';
 }
 
-/** `CREATE TYPE … AS ENUM (…)` or `AS (…)`; of other types, functions read the values. */
+/** True for `CREATE TYPE … AS ENUM (…)` or `AS (…)`. Values of other types are read by functions. */
 function isEnumOrRow(tokens: readonly Token[]): boolean {
   const as = tokens.findIndex(({ kind, text }) => kind === 'word' && text === 'as');
   return as >= 0 && ['enum', '('].includes(tokens[as + 1]?.text ?? '');
 }
 
-/** One list of names without expressions in it, and no predicate. */
+/** True for a single list of names without expressions and without a predicate. */
 function hasColumnsOnly(definition: readonly Token[]): boolean {
   const parentheses = definition.filter(({ kind, text }) => kind === 'symbol' && text === '(');
   return parentheses.length <= 1 && !definition.some(({ kind, text }) => kind === 'word' && text === 'where');
@@ -148,8 +148,8 @@ function beginOfDefinition(tokens: readonly Token[]): number | undefined {
 }
 
 /**
- * The tokens without the operator classes of an index's columns: at the outermost level of its list, a name behind something else
- * than `(` or `,` is a class or a collation, never a function.
+ * Removes the operator classes of an index's columns. At the outermost level of the column list, a name after anything but `(` or
+ * `,` is a class or a collation, never a function.
  */
 function withoutOperatorClasses(tokens: readonly Token[]): readonly Token[] {
   const kept: Token[] = [];

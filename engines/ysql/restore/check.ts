@@ -17,7 +17,10 @@ import { backupTyped } from './other-types.ts';
 import { withColumns, withFields } from './reordered-columns.ts';
 import { checkSchema } from './schema-check.ts';
 
-/** Compares what was restored of one database with the manifest, or the schema alone with the backup's scripts. Returns each difference, named; empty when all is equal. */
+/**
+ * Compares a restored database with the manifest; when only the schema was restored, compares it with the backup's scripts. Returns a description of each
+ * difference; empty when there is none.
+ */
 export async function checkDatabase(job: RestoreJob, database: DatabaseJob): Promise<readonly string[]> {
   if (!job.withData) return await checkSchema(job, database);
   const objects = (await selectedObjects(job)).filter(
@@ -49,11 +52,11 @@ interface Compared {
   readonly tables: readonly ManifestTable[];
   readonly objects: readonly DataObject[];
   readonly conditions: ReadonlyMap<string, string>;
-  /** Rows that were counted ahead, by quoted name. */
+  /** Numbers of rows that were counted ahead, by the tables' quoted names. */
   readonly counted: ReadonlyMap<string, string>;
 }
 
-/** Compares rows with the objects that hold them, as the request's `check` says. Returns each difference, named. */
+/** Compares tables with the objects that hold their rows, as the request's `check` says. Returns a description of each difference. */
 async function compareTables(
   job: RestoreJob,
   database: DatabaseJob,
@@ -65,7 +68,7 @@ async function compareTables(
     tables: tables.filter((table) => !counted.has(quoteTable(table))),
     conditions,
   });
-  // Largest first, so that no slot counts it while the others have nothing left.
+  // Largest first, so that the last slot to finish doesn't compare the largest table while the others are idle.
   const bySize = tables.toSorted((one, other) => other.bytes - one.bytes);
   const loaded = bySize.map((table): LoadedTable => {
     const relation = quoteTable(table);
@@ -83,8 +86,8 @@ async function compareTables(
 }
 
 /**
- * Compares the numbers of rows after a replay with what manifest and replay say: rows of the base, plus those that came, less those that
- * went. Returns each difference, named; empty when all is equal.
+ * After a replay, compares each table's number of rows with the number from manifest and replay: rows of the base, plus inserted rows,
+ * minus deleted ones. Returns a description of each difference; empty when there is none.
  */
 export async function checkReplayed(job: RestoreJob, database: DatabaseJob): Promise<readonly string[]> {
   const { changes, conditions } = await withRestoreSession(job, database, async (session) => ({
@@ -111,8 +114,8 @@ export async function checkReplayed(job: RestoreJob, database: DatabaseJob): Pro
 }
 
 /**
- * Compares the tables with those of another backup, of which `job` and `database` have the manifest, the folder and the objects: what a replay had
- * to give. Tables that the restore leaves out, and `without` (`schema.table`), are passed over.
+ * Compares the tables with another backup, which a replay should have reproduced. `job` and `database` must have the manifest, folder and objects
+ * of that backup. Skips tables that the restore leaves out, and those in `without` (`schema.table`).
  */
 export async function checkAgainst(
   job: RestoreJob,
@@ -156,7 +159,7 @@ async function absentTables(
   return new Set(tables.filter((table) => absent.has(quoteTable(table))));
 }
 
-/** Configuration tables of extensions hold rows of the extension's own too, which its condition leaves out. */
+/** Reads the conditions that select the backed-up rows of extensions' configuration tables, which also hold the extension's own rows. */
 async function configurationConditions(session: Session): Promise<ReadonlyMap<string, string>> {
   const rows = await session.query<{ schema: string; table: string; condition: string }>(
     'read the configuration tables of extensions',
@@ -168,8 +171,9 @@ async function configurationConditions(session: Session): Promise<ReadonlyMap<st
 }
 
 /**
- * Counts a table of which all rows are there, so that the comparison doesn't have to; nothing that follows changes them. Left to
- * the comparison: configuration tables of extensions, and unlogged tables, which a server that crashes empties.
+ * Counts a completely loaded table ahead, so that the comparison doesn't have to. No later step changes its rows. Leaves two
+ * kinds of tables to the comparison: configuration tables of extensions, and unlogged tables, which a crash of the server
+ * empties.
  */
 export async function countAhead(session: Session, table: ManifestTable): Promise<void> {
   const relation = quoteTable(table);
@@ -192,11 +196,11 @@ async function countRows(session: Session, table: ManifestTable, condition: stri
   return count?.rows ?? 'an unknown number of';
 }
 
-/** Below this a count takes less than its round trip, bytes of COPY text. */
+/** Counting a smaller table takes less time than the round trip, bytes of COPY text. */
 const SMALL_TABLE_BYTES = 1024 * 1024;
 const COUNTED_AT_ONCE = 50;
 
-/** Rows of the small tables among these, by quoted name; many are counted by one statement. */
+/** Counts the rows of the small tables among these, many in one statement. Returns the numbers by quoted name. */
 async function countSmallTables(
   job: RestoreJob,
   database: DatabaseJob,
@@ -230,25 +234,25 @@ async function countSmallTables(
   return counts;
 }
 
-/** One table as the comparison finds it. */
+/** One table to compare. */
 interface LoadedTable {
   readonly table: ManifestTable;
-  /** Which rows are the backup's, as SQL; empty for all. */
+  /** SQL condition for the rows that come from the backup; empty for all. */
   readonly condition: string;
   readonly objects: readonly DataObject[];
-  /** Its rows, where they were counted ahead. */
+  /** Its number of rows, if it was counted ahead. */
   readonly counted: string | undefined;
 }
 
-/** Tables whose rows are compared as one set, since none of them can say which of the backup's rows are its own. */
+/** Tables that are compared as one set, because each may hold rows that the backup has in another one of them. */
 interface ComparedTables {
-  /** As it stands in a sentence, with its verbs. */
+  /** The subject of a sentence about a difference. */
   readonly subject: string;
   readonly has: 'has' | 'have';
   readonly tables: readonly LoadedTable[];
 }
 
-/** Each table for itself, but for partitions of which the rows may stand in another one of the copy. */
+/** Groups the tables for the comparison: each table by itself, except partitions whose rows may be in a different partition of the copy. */
 function comparedTogether(
   { routes }: DatabaseJob,
   loaded: readonly LoadedTable[],
@@ -264,7 +268,7 @@ function comparedTogether(
   );
 }
 
-/** Names (`schema.table`) of the partitioned tables of which the partitions are compared as a whole. Pure. */
+/** Returns the names (`schema.table`) of the partitioned tables whose partitions are compared as a whole. Pure. */
 export function comparedAsWhole({ manifest, selection, routes }: DatabaseJob): readonly string[] {
   const some = manifest.tables.filter((table) => selection.includes(table));
   return [...new Set(some.flatMap((table) => routes.get(tableName(table)) ?? []).map(tableName))].sort();
@@ -310,7 +314,7 @@ async function* dataOf(blocks: AsyncIterable<CopyBlock>): AsyncGenerator<Buffer>
   for await (const { data } of blocks) yield data;
 }
 
-/** @param columns in the order in which they are hashed; partitions of one table may have them in different orders */
+/** @param columns in the order in which they are hashed; partitions of one table may have different orders */
 async function storedHash(
   job: RestoreJob,
   objects: readonly DataObject[],

@@ -6,7 +6,7 @@ import { connectIfThere, dropBookkeeping, readState, sessionKey, underRestore } 
 import { switchOn, unseenByEventTriggers } from './event-triggers.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 
-/** Ends this process's idle sessions in the database under restore. */
+/** Closes this process's idle sessions in the database under restore. */
 export async function closeRestoreSessions(
   job: RestoreJob,
   database: Pick<DatabaseJob, 'names'>,
@@ -19,8 +19,8 @@ export async function closeRestoreSessions(
 }
 
 /**
- * Drops the bookkeeping wherever the database stands now, and with it switches on the event triggers of the backup; one that bears another
- * restore's is left alone.
+ * Drops the bookkeeping under whichever name the database has now, and switches on the event triggers of the backup. Leaves the
+ * bookkeeping of another restore alone.
  */
 export async function dropOwnBookkeeping(job: RestoreJob, database: DatabaseJob): Promise<void> {
   const { names } = database;
@@ -32,7 +32,7 @@ export async function dropOwnBookkeeping(job: RestoreJob, database: DatabaseJob)
     try {
       const state = await readState(session);
       if (state?.restore === request.restore) await leaveBehind(job, database, session);
-      // YugabyteDB's changes of the schema are each by itself, so an attempt may have been cut off between them.
+      // On YugabyteDB each schema change is separate, so an earlier attempt may have been interrupted between the two.
       else if (state === undefined && session.product === 'yugabytedb' && name === names.working) {
         await switchOn(job, database, session);
       }
@@ -40,14 +40,14 @@ export async function dropOwnBookkeeping(job: RestoreJob, database: DatabaseJob)
       await session.close();
     }
     signal.throwIfAborted();
-    // The database that still has the final name is somebody else's, and may be closed to sessions just now.
+    // A database that still has the final name belongs to somebody else, and may be closed to sessions just now.
     return;
   }
 }
 
 /**
- * The last change of the schema that a restore makes. On PostgreSQL it is one transaction: the bookkeeping is there, or the event triggers
- * have their state.
+ * Makes the last schema changes of a restore. On PostgreSQL they are one transaction: either the bookkeeping is still there, or the event
+ * triggers have their state.
  */
 async function leaveBehind(job: RestoreJob, database: DatabaseJob, session: Session): Promise<void> {
   const leave = async () => {

@@ -4,17 +4,17 @@ import { BinaryRows, type RowPieces } from '../../../repository/backups/copy-bin
 const LINE_FEED = 0x0a;
 const MODULUS = 1n << 128n;
 
-/** How the rows stand in what is hashed: COPY text; an object in COPY's binary format; or its rows alone, without header and trailer. */
+/** The format of the hashed data: COPY text; an object in COPY's binary format; or its rows alone, without header and trailer. */
 export type HashedFormat = 'text' | 'binary-object' | 'binary-rows';
 
 /**
- * Hash of a multiset of rows, whatever their order: the sum modulo 2^128 of the first half of each row's SHA-256. Two sets of rows
- * that differ in a byte, a row or a row's count have different sums.
+ * Hash of a multiset of rows that ignores their order: the sum modulo 2^128 of the first half of each row's SHA-256. Two sets of
+ * rows that differ in a byte, a row or a row's count have different sums.
  */
 export class MultisetHash {
   #sum = 0n;
   #rows = 0;
-  /** Of a row that has begun and not ended, so that a long one is neither kept nor copied. */
+  /** Hash of an incomplete row, so that a long row is neither kept nor copied. */
   #partialRow: Hash | undefined;
   readonly #pieces: RowPieces = {
     part: (bytes) => {
@@ -24,7 +24,7 @@ export class MultisetHash {
     end: (bytes) => this.#endRow(bytes),
   };
 
-  /** Takes what `blocks` give, cut anywhere. Rows of several calls are one set; each call begins and ends between rows. */
+  /** Adds the rows in `blocks`, which may be cut anywhere. The rows of several calls form one set; each call must begin and end between rows. */
   async addAll(blocks: AsyncIterable<Buffer>, format: HashedFormat): Promise<void> {
     const rows = this.#rowsOf(format);
     for await (const block of blocks) rows.add(block);
@@ -80,6 +80,6 @@ class TextRows implements Rows {
   }
 
   end(): void {
-    // A line without an end is no row.
+    // A line without a line feed is not a row.
   }
 }

@@ -3,8 +3,8 @@ import { freeBuffer } from '../../../repository/free-memory.ts';
 import type { Session } from '../server/session.ts';
 
 /**
- * Runs `COPY … FROM STDIN` with the text that `blocks` gives, whose memory is freed; returns the server's count of rows. When `blocks` throws, the COPY
- * fails on the server too, and the error of `blocks` is thrown.
+ * Runs `COPY … FROM STDIN` with the data from `blocks`, freeing the memory of each block. Returns the server's row count. When `blocks` throws, the
+ * COPY fails on the server too, and that error is thrown.
  */
 export async function copyIn(
   session: Session,
@@ -24,7 +24,7 @@ export async function copyIn(
   }
 }
 
-/** Sends all blocks. What goes wrong on the server's side shows when the statement finishes. */
+/** Sends all blocks. An error of the server is thrown when the statement finishes. */
 async function feed(writer: CopyInWriter, blocks: AsyncIterable<Buffer>): Promise<void> {
   try {
     for await (const block of blocks) {
@@ -49,7 +49,7 @@ const COPY_FAIL = Buffer.from(
   'latin1',
 );
 
-/** A query of the client library that feeds the COPY sub-protocol, waiting when the socket is full. */
+/** A query object for the client library that feeds the COPY sub-protocol and waits while the socket is full. */
 class CopyInWriter implements Submittable {
   readonly accepted: Promise<void>;
   readonly finished: Promise<number>;
@@ -67,7 +67,7 @@ class CopyInWriter implements Submittable {
     const finished = Promise.withResolvers<number>();
     this.accepted = accepted.promise;
     this.finished = finished.promise;
-    // Both are awaited one after the other; a rejection must not count as unhandled until then.
+    // They are awaited one after the other; until then a rejection must not count as unhandled.
     accepted.promise.catch(() => undefined);
     finished.promise.catch(() => undefined);
     this.#accept = accepted.resolve;
@@ -83,7 +83,7 @@ class CopyInWriter implements Submittable {
     return this.#failure !== undefined;
   }
 
-  /** Sends text, any run of bytes; resolves when the socket has taken all of it, and the block may be freed. */
+  /** Sends any run of bytes. Resolves when the socket has taken them all, so that the block can be freed. */
   async write(block: Buffer): Promise<void> {
     const stream = this.#connection?.stream;
     if (stream === undefined) return;
@@ -93,7 +93,7 @@ class CopyInWriter implements Submittable {
     stream.cork();
     stream.write(header);
     await new Promise<void>((resolve) => {
-      // The statement fails with its socket, so the error is reported there.
+      // When the socket fails the statement fails too, which reports the error.
       stream.write(block, () => resolve());
       stream.uncork();
     });

@@ -6,7 +6,10 @@ import { quoteIdentifier, quoteLiteral } from '../server/identifiers.ts';
 import { withOwner } from '../server/roles.ts';
 import type { DatabaseJob } from './job.ts';
 
-/** `CREATE DATABASE` under the working name, with the encoding and locale of the source, and colocated where that was. Pure. */
+/**
+ * Returns `CREATE DATABASE` for the working name, with the encoding and locale of the source. A database that was colocated stays
+ * so, unless the target decides the placement. Pure.
+ */
 export function createStatement(
   { database, manifest, names }: DatabaseJob,
   placement: RestoreRequest['placement'],
@@ -23,7 +26,7 @@ export function createStatement(
   );
 }
 
-/** Everything else that the script says of the database (owner, settings, comment, grants), for the database's present name. Pure. */
+/** Returns the script's other statements about the database (owner, settings, comment, grants), for its current name. Pure. */
 export function propertyStatements(
   { database, manifest }: DatabaseJob,
   name: string,

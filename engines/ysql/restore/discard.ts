@@ -9,9 +9,9 @@ import { restoreTriggers } from './triggers.ts';
 import { vouchedRecord } from './vouched-record.ts';
 
 /**
- * Drops the databases that stand under this restore's working names, which hold its id. A database that existed before keeps what
- * is in it; only the bookkeeping goes, and switched-off triggers get their state back. What a restore that was sealed has brought
- * back is complete and stays. Returns what stands, a sentence each.
+ * Drops the databases under this restore's working names, which contain its id. A database that existed before keeps its
+ * contents; only the bookkeeping is dropped, and triggers that were switched off get their state back. If the restore was sealed,
+ * its databases are complete and stay. Returns one sentence for each remaining database.
  */
 export async function discard(context: RestoreContext): Promise<readonly string[]> {
   const job = await restoreJob(context);

@@ -31,7 +31,7 @@ export const restoreEngine: RestoreEngine = {
   trySchema: (context) => trySchema(stages, context),
 };
 
-/** A restore that has ended has no database of its own any more: then the error says so. */
+/** Explains errors of a restore that has ended and so no longer has databases of its own. */
 async function explained<T>(context: RestoreContext, work: Promise<T>): Promise<T> {
   try {
     return await work;

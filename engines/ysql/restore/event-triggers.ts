@@ -7,10 +7,10 @@ import { isStatementsOwn } from './forgiving.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 
 /*
- * Event triggers fire on a restore's own DDL too, and that goes on after the last object of the backup is made: large objects get their
- * owners, indexes are compared, the bookkeeping is dropped. A trigger that writes would change the copy behind the comparison, and one that
- * refuses would end the restore. So they are created switched off, in the transaction that creates them. They get the state that they
- * have in the backup in the transaction that drops the bookkeeping. Neither creating nor altering an event trigger fires one.
+ * Event triggers fire on the restore's own DDL, which continues after the last object of the backup is created: large objects get their
+ * owners, indexes are compared, the bookkeeping is dropped. A trigger that writes would change the copy after the comparison, and one that
+ * refuses DDL would fail the restore. So the transaction that creates event triggers also switches them off. The transaction that drops the
+ * bookkeeping gives them their state from the backup. Creating or altering an event trigger fires no event trigger.
  */
 
 /** True for an event trigger, and for its comment and label. */
@@ -18,7 +18,7 @@ export function isOfEventTrigger({ type, name }: Pick<DumpEntry, 'type' | 'name'
   return type === 'EVENT TRIGGER' || name.startsWith('EVENT TRIGGER ');
 }
 
-/** The entry of an event trigger so that what it creates is switched off; others as they are. Pure. */
+/** Changes the entry of an event trigger so that the trigger is created switched off. Returns other entries unchanged. Pure. */
 export function switchedOff(entry: DumpEntry): DumpEntry {
   const name = triggerOf(entry);
   if (name === undefined) return entry;
@@ -28,7 +28,7 @@ export function switchedOff(entry: DumpEntry): DumpEntry {
 
 type State = 'ENABLE' | 'ENABLE ALWAYS' | 'ENABLE REPLICA' | 'DISABLE';
 
-/** The states that the backup's event triggers have, by name. Pure. */
+/** Returns the states of the backup's event triggers, by name. Pure. */
 function eventTriggerStates(entries: readonly DumpEntry[]): ReadonlyMap<string, State> {
   const states = new Map<string, State>();
   for (const entry of entries) {
@@ -45,7 +45,7 @@ function triggerOf({ type, statements }: DumpEntry): string | undefined {
   return type === 'EVENT TRIGGER' && tokens[0]?.text === 'create' ? tokens[3]?.text : undefined;
 }
 
-/** The state that `ALTER EVENT TRIGGER name …` gives; undefined for other statements. */
+/** Returns the state that `ALTER EVENT TRIGGER name …` sets; undefined for other statements. */
 function stateIn(tokens: readonly Token[]): State | undefined {
   const [alter, event, trigger, , first, second] = tokens.map(({ text }) => text);
   if (alter !== 'alter' || event !== 'event' || trigger !== 'trigger') return undefined;
@@ -64,8 +64,8 @@ function parsed(text: string): readonly Statement[] {
 }
 
 /**
- * Gives the event triggers that the restore created the state that they have in the backup. May be called again. Those that aren't
- * there were left out.
+ * Gives the event triggers that the restore created their state from the backup. May be called again. Skips triggers that don't
+ * exist, because they were left out.
  */
 export async function switchOn(
   { withSchema }: RestoreJob,
@@ -95,11 +95,11 @@ const STATES: Readonly<Record<string, State>> = {
 };
 
 /**
- * Does DDL of Holdfast's own in a database that may have event triggers of somebody else's: those that this role may switch off are off
- * meanwhile, for this transaction alone. In a transaction on PostgreSQL; on YugabyteDB, where other sessions would see them
- * switched off, they are left alone and fire.
+ * Runs Holdfast's own DDL in a database that may have other people's event triggers. On PostgreSQL it switches off, for this
+ * transaction only, those that this role may switch off; the caller must be in a transaction. On YugabyteDB other sessions would see
+ * them switched off, so they stay on and fire.
  *
- * @throws HoldfastError `RESTORE_EVENT_TRIGGER` (permanent) where one that this role may not switch off may be what refuses the work
+ * @throws HoldfastError `RESTORE_EVENT_TRIGGER` (permanent) when a trigger that this role may not switch off may have refused the work
  */
 export async function unseenByEventTriggers(session: Session, work: () => Promise<unknown>): Promise<void> {
   const active = await session.query<{ name: string; enabled: string; mine: boolean }>(

@@ -33,10 +33,10 @@ import { restoreTriggers } from './triggers.ts';
 import { sealVouched, vouchedRecord } from './vouched-record.ts';
 
 /**
- * Sets sequences, analyzes, compares with the manifest. With a difference, or where something was left out, everything stays under its
- * working name, unless the request says that it shall take its final one. Else the
- * databases get their properties, while nobody knows their names yet, so that whatever can fail has been tried; then the restore is
- * sealed (`repository/restore-records.ts`), and after that only bookkeeping goes and names change.
+ * Sets sequences, gathers statistics and compares the databases with the manifest. With a difference, or an object left out because of
+ * an error, the databases keep their working names, unless the request says that they take their final ones (`takeName`). Otherwise
+ * the databases first get their properties, under names that nobody knows yet, so that everything that can fail has been tried. Then
+ * the restore is sealed (`repository/restore-records.ts`). After that it only drops the bookkeeping and changes names.
  */
 export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
   const job = await restoreJob(context);
@@ -51,7 +51,7 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
     for (const database of job.databases) {
       if (await complete(job, database)) created.push(database.names.to);
     }
-    // The bookkeeping stays until `release`, so that a later attempt reports the same.
+    // The bookkeeping stays until `release`, so that a later attempt reports the same result.
     const result = {
       ...(await resultOf(job)),
       problems: found.problems,
@@ -77,7 +77,10 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
   return { ...whole, ...record.result };
 }
 
-/** A scratch restore keeps its working names and gets no properties of the database: they would act on whoever asks the copy, or drops it. */
+/**
+ * Finishes a scratch restore. Its databases keep their working names and don't get the properties of the originals, which would affect
+ * whoever queries or drops them.
+ */
 async function finishScratch(job: RestoreJob): Promise<RestoreOutcome> {
   const open: DatabaseJob[] = [];
   for (const database of job.databases) if (!(await isFinished(job, database))) open.push(database);
@@ -90,13 +93,13 @@ async function finishScratch(job: RestoreJob): Promise<RestoreOutcome> {
   };
 }
 
-/** Removes the bookkeeping of a restore that ended without all that the backup holds. May be called again. */
+/** Removes the bookkeeping of a restore that ended without restoring everything. May be called again. */
 export async function release(context: RestoreContext): Promise<void> {
   const job = await restoreJob(context);
   for (const database of job.databases) await dropOwnBookkeeping(job, database);
 }
 
-/** Rows and bytes that came back: those of the selection, or of a tolerant restore what came in. */
+/** Counts the restored rows and bytes: those of the selection, or for a tolerant restore those that were loaded. */
 async function resultOf(job: RestoreJob): Promise<{ readonly rows: number; readonly bytes: number }> {
   if (job.context.request.tolerate === true) return await loadedOf(job);
   const objects = await selectedObjects(job);
@@ -106,17 +109,17 @@ async function resultOf(job: RestoreJob): Promise<{ readonly rows: number; reado
   };
 }
 
-/** What comparing databases with the manifest, and indexes with their tables, found. */
+/** The result of comparing databases with the manifest, and indexes with their tables. */
 interface Findings {
   readonly problems: readonly string[];
-  /** What could not be compared or done and is no difference, a sentence each. */
+  /** What could not be compared or done but is no difference, one sentence each. */
   readonly notes: readonly string[];
-  /** Indexes that were compared. */
+  /** Number of indexes that were compared. */
   readonly indexes: number;
   readonly leftOut: readonly LeftOut[];
-  /** What was replayed, database by database; empty where nothing was asked for. */
+  /** What was replayed, one report per database; empty when the request asks for no replay. */
   readonly replays: readonly ReplayReport[];
-  /** Tables that were compared with the later backup of a proof. */
+  /** Number of tables that were compared with the later backup of a proof. */
   readonly proved: number;
 }
 
@@ -144,7 +147,7 @@ function withoutStatistics({ names }: DatabaseJob, { relations, reason }: Unanal
   return `Database "${names.to}" is without statistics of ${relations.slice(0, MAX_NAMED).join(', ')}${more}: ${reason}. Run ANALYZE there.`;
 }
 
-/** Only where content is compared, which reads everything once more anyway. */
+/** Checks the indexes. By default only when content is compared, which reads everything once more anyway. */
 async function lookAtIndexes(job: RestoreJob, database: DatabaseJob): Promise<IndexFindings> {
   const { request, signal } = job.context;
   const limitMs = request.indexCheckMs ?? (request.check === 'content' ? INDEX_CHECK_MS : 0);
@@ -171,7 +174,7 @@ async function compare(job: RestoreJob, database: DatabaseJob): Promise<Omit<Fin
   if (report !== undefined && job.withData) {
     await withRestoreSession(job, database, (session) => raiseSequences(session, report.sequences));
   }
-  // Side by side: ANALYZE is one session, and the comparison reads other tables meanwhile.
+  // Both run at once: ANALYZE uses one session, and the comparison reads other tables meanwhile.
   const lend = <T>(work: (session: Session) => Promise<T>) => withRestoreSession(job, database, work);
   const [unanalyzed, found] = await Promise.all([
     analyze(lend, job.context.signal),
@@ -192,7 +195,7 @@ async function compare(job: RestoreJob, database: DatabaseJob): Promise<Omit<Fin
   };
 }
 
-/** With the manifest; after a replay with what manifest and replay say together, and for a proof with a later backup too. */
+/** Compares rows with the manifest. After a replay it compares them with manifest and replay together, and for a proof also with a later backup. */
 async function compareRows(
   job: RestoreJob,
   database: DatabaseJob,
@@ -206,7 +209,7 @@ async function compareRows(
   return { differences: [...differences, ...proof.differences], proved: proof.compared };
 }
 
-/** Tables without archived changes are not as of the instant, and how far they differ is not known. */
+/** Tables without archived changes are not as of the instant, and nobody knows how far they differ, so the verdict is unclear. */
 function unclearIf(replays: readonly ReplayReport[]): { readonly unclear?: true } {
   return replays.some(({ notArchived }) => notArchived.length > 0) ? { unclear: true } : {};
 }
@@ -221,7 +224,7 @@ async function requireReport(job: RestoreJob, database: DatabaseJob): Promise<Re
   );
 }
 
-/** True when an earlier attempt came to its end: the database of the scratch restore is there and bears no bookkeeping. */
+/** True when an earlier attempt has finished: the scratch database exists and has no bookkeeping. */
 async function isFinished({ target, context }: RestoreJob, { names }: DatabaseJob): Promise<boolean> {
   const session = await connectIfThere({ target, names: [names.working], signal: context.signal });
   if (session === undefined) return false;
@@ -232,7 +235,7 @@ async function isFinished({ target, context }: RestoreJob, { names }: DatabaseJo
   }
 }
 
-/** Everything that a finished database has and that can fail, under its working name. Returns whether this restore created it. */
+/** Does everything for a finished database that can fail, under its working name. Returns whether this restore created the database. */
 async function complete(job: RestoreJob, database: DatabaseJob): Promise<boolean> {
   const state = await withRestoreSession(job, database, readState);
   if (!job.withSchema) await withRestoreSession(job, database, restoreTriggers);
@@ -241,7 +244,7 @@ async function complete(job: RestoreJob, database: DatabaseJob): Promise<boolean
   return true;
 }
 
-/** Owner, settings, comment and grants of the database itself. Our own sessions pin what such settings would change. */
+/** Sets owner, settings, comment and grants of the database itself. Our own sessions pin the settings that these could change. */
 async function applyProperties(job: RestoreJob, database: DatabaseJob): Promise<void> {
   const { owner } = job.context.request;
   await withMaintenanceSession(job, async (session) => {
@@ -259,7 +262,7 @@ async function applyProperties(job: RestoreJob, database: DatabaseJob): Promise<
   });
 }
 
-/** Properties that would keep this restore itself from connecting or renaming are set at the very end. */
+/** Sets, at the very end, the properties that would keep this restore from connecting or renaming. */
 async function limitConnections(
   job: RestoreJob,
   record: RestoreRecord,
@@ -273,14 +276,14 @@ async function limitConnections(
   });
 }
 
-/** `ALTER DATABASE … CONNECTION LIMIT`, `… IS_TEMPLATE`, `… ALLOW_CONNECTIONS`: settings of use, as pg_dump writes them. */
+/** True for `ALTER DATABASE … CONNECTION LIMIT`, `… IS_TEMPLATE`, `… ALLOW_CONNECTIONS`, as pg_dump writes them. */
 function limitsUse(text: string): boolean {
   return /^\s*ALTER DATABASE .* (?:CONNECTION LIMIT|IS_TEMPLATE|ALLOW_CONNECTIONS) ?= ?\S+;?\s*$/is.test(
     text,
   );
 }
 
-/** What the operator must know of the databases that are replaced, and of settings that found no role. */
+/** What the operator must know about replaced databases, missing tablespaces, and settings for roles that don't exist. */
 async function notesOn(job: RestoreJob, record: RestoreRecord): Promise<readonly string[]> {
   return await withMaintenanceSession(job, async (session) => {
     const roles = await existingRoles(session);
@@ -301,7 +304,7 @@ async function notesOn(job: RestoreJob, record: RestoreRecord): Promise<readonly
   });
 }
 
-/** Laws may say where rows must be stored. So what went to the default tablespace instead of its own is reported. */
+/** Reports objects that went to the default tablespace because theirs is missing: laws may require where rows are stored. */
 async function tablespacesMissed(job: RestoreJob, session: Session): Promise<readonly string[]> {
   if (!job.withSchema) return [];
   const settings = job.databases.flatMap(({ preData, postData, selection }) =>
@@ -313,7 +316,7 @@ async function tablespacesMissed(job: RestoreJob, session: Session): Promise<rea
   );
 }
 
-/** A backup of a wrong database is often one of an empty database. */
+/** The note on a backup without tables: often the plan names the wrong database, an empty one. */
 const NOTHING_COMPARED =
   'The backup holds no table, so nothing was compared: see whether the plan names the right database.';
 
@@ -350,13 +353,13 @@ async function outcome(
     problems,
     ...defined({ compared }),
     ...(isEmpty ? { comparedNothing: true as const } : {}),
-    // A proof says in its comparison which tables it leaves out.
+    // A proof's comparison states how many tables it leaves out.
     ...(isProof ? {} : unclearIf(replays)),
     ...(notes.length === 0 ? {} : { notes }),
   };
 }
 
-/** What a verdict covers: OK never means more than this. */
+/** Describes what was compared. A verdict of OK means no more than this. */
 function describeComparison(
   job: RestoreJob,
   { indexes, replays, proved }: Pick<Findings, 'indexes' | 'replays' | 'proved'>,

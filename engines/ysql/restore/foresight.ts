@@ -4,16 +4,16 @@ import { restoreJob } from './job.ts';
 import { readLacks } from './lacks.ts';
 import { withOwnerOf } from './owners.ts';
 
-/** How long dropping the scratch databases may take. They are dropped even when the trial was cancelled. */
+/** How long dropping the scratch databases may take, milliseconds. They are dropped even when the trial was cancelled. */
 const CLEAN_UP_MS = 60_000;
 
-/** Roles and extensions that the target server lacks. Changes nothing. */
+/** Finds roles and extensions that the target server lacks. Changes nothing. */
 export async function lacksOfTarget(context: RestoreContext): Promise<TargetLacks> {
   const job = await restoreJob(context);
   return await withMaintenanceSession(job, (session) => readLacks(job, session));
 }
 
-/** `RestoreEngine.trySchema`, by the stages of a scratch restore. */
+/** Implements `RestoreEngine.trySchema` with the stages of a scratch restore. */
 export async function trySchema(
   stages: Pick<RestoreEngine, 'plan' | 'prepare' | 'postData' | 'finish' | 'discard'>,
   given: RestoreContext,

@@ -10,17 +10,18 @@ import { forgetLeftOut, isLeftOut, noteLeftOut } from './left-out.ts';
 import { tableOfAlter } from './selection.ts';
 
 /**
- * What a restore may leave out: `nothing`; `unselected`, what needs a table that wasn't selected; or `errors`, whatever the
- * server refuses, as pg_restore does.
+ * What a restore may leave out: `nothing`; `unselected`: objects that need a table which wasn't selected; `errors`: any object
+ * that the server refuses, as pg_restore does.
  */
 export type Forgiveness = 'nothing' | 'unselected' | 'errors';
 
+/** Returns what the request lets the restore of this database leave out. */
 export function forgivenessOf({ context }: Pick<RestoreJob, 'context'>, database: DatabaseJob): Forgiveness {
   if (context.request.tolerate === true) return 'errors';
   return database.selection.all ? 'nothing' : 'unselected';
 }
 
-/** One entry of the dump on its way into the database. */
+/** One entry of the dump to apply to the database. */
 export interface EntryWork {
   readonly session: Session;
   readonly entry: DumpEntry;
@@ -29,15 +30,15 @@ export interface EntryWork {
   readonly statements: readonly Adapted[];
   /** False where every statement is its own transaction. */
   readonly isInTransaction: boolean;
-  /** Whether what is there already, from an attempt that was cut off, counts as done. */
+  /** True: an object that an interrupted attempt has created already counts as done. */
   readonly mayBeThere: boolean;
   readonly forgives: Forgiveness;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
 /**
- * Runs an entry's statements, and notes those that the server refuses as far as that is forgiven. First all together; where that
- * fails, one by one, as pg_restore does with an object and its owner.
+ * Runs an entry's statements, and records those that the server refuses, if that is forgiven. It runs all of them together first.
+ * If that fails it runs them one by one, as pg_restore does with an object and its owner.
  */
 export async function applyForgivingly(work: EntryWork): Promise<void> {
   const { statements } = work;
@@ -50,12 +51,12 @@ export async function applyForgivingly(work: EntryWork): Promise<void> {
     if (isReported(work, statement.text, error) || (await addedNotValid(work, statement, error))) continue;
     const { text } = statement;
     await note(work, text, error, staysNotValid(text, error) ? { instead: 'NOT VALID' } : {});
-    // What follows is about the object that isn't there.
+    // The next statements are about the object that was not created.
     if (place === 0 && /^create\b/i.test(text)) return;
   }
 }
 
-/** Tries an entry once more that was left out as a whole: what it needs may have come since, such as the rows of a view. */
+/** Retries an entry that was left out as a whole: what it needs may exist by now, such as the rows of a view. */
 export async function applyAgain(work: EntryWork): Promise<void> {
   const [first] = work.statements;
   if (first === undefined) return;
@@ -66,7 +67,7 @@ export async function applyAgain(work: EntryWork): Promise<void> {
   await applyForgivingly({ ...work, statements: work.statements.slice(1) });
 }
 
-/** Runs statements, one only where each is its own transaction; returns what failed where that is forgiven. */
+/** Runs statements together; outside of a transaction the caller passes only one. Returns the error when it is forgiven. */
 async function attempt(work: EntryWork, statements: readonly Adapted[]): Promise<HoldfastError | undefined> {
   const { session, isInTransaction, mayBeThere } = work;
   const text = statements.map((statement) => statement.text).join('\n');
@@ -89,10 +90,10 @@ async function attempt(work: EntryWork, statements: readonly Adapted[]): Promise
   return undefined;
 }
 
-/** SQLSTATEs of "what this needs isn't there": undefined table, column, function, object, schema. */
+/** SQLSTATEs for a missing dependency: undefined table, column, function, object, schema. */
 const MISSING_NEED = new Set(['42P01', '42703', '42883', '42704', '3F000', '42P17', '42809']);
 
-/** SQLSTATEs that say nothing of the statement: another transaction, a full disk, a server that goes down, a cancellation. */
+/** SQLSTATEs that don't concern the statement itself: another transaction, a full disk, a server that shuts down, a cancellation. */
 const PASSING = /^(40|53|57)|^55P03$/;
 
 function isForgiven({ entry, forgives }: EntryWork, error: HoldfastError): boolean {
@@ -101,8 +102,8 @@ function isForgiven({ entry, forgives }: EntryWork, error: HoldfastError): boole
 }
 
 /**
- * True where the server refused the statement itself and would refuse it again. A statement can end with any code, as when it asks
- * another server that is gone.
+ * True when the server refused the statement itself and would refuse it again. The SQLSTATE alone can't show this: a statement can
+ * fail with any code, for instance when it queries another server that is gone.
  */
 export function isStatementsOwn(session: Session, error: unknown): error is HoldfastError {
   if (!(error instanceof HoldfastError) || session.broken) return false;
@@ -110,10 +111,10 @@ export function isStatementsOwn(session: Session, error: unknown): error is Hold
   return state !== undefined && !PASSING.test(state);
 }
 
-/** SQLSTATEs of rows that break a foreign key, a check. */
+/** SQLSTATEs for rows that violate a foreign key or a check. */
 const BROKEN_BY_ROWS = new Set(['23503', '23514']);
 
-/** A foreign key or check that rows break is added `NOT VALID`, so that it holds for new rows, and is reported. */
+/** Adds a foreign key or check that rows violate as `NOT VALID`, so that it applies to new rows, and records that. */
 async function addedNotValid(work: EntryWork, statement: Adapted, error: HoldfastError): Promise<boolean> {
   const { type } = work.entry;
   const state = sqlState(error.cause) ?? '';
@@ -127,15 +128,15 @@ async function addedNotValid(work: EntryWork, statement: Adapted, error: Holdfas
 
 const VALIDATES = /^alter (?:table|domain) .* validate constraint /is;
 
-/** A check that waited for the rows is there for rows to come, whatever the validation finds. */
+/** True when validating an existing check failed because of rows. The check still applies to new rows. */
 function staysNotValid(statement: string, error: HoldfastError): boolean {
   return VALIDATES.test(statement) && BROKEN_BY_ROWS.has(sqlState(error.cause) ?? '');
 }
 
-/** SQLSTATEs of "there is no such constraint", "… table or type". */
+/** SQLSTATEs for "no such constraint" and "no such table or type". */
 const NOTHING_TO_VALIDATE = new Set(['42704', '42P01']);
 
-/** A check that could not be added was reported then. */
+/** True when there is nothing to validate because the check could not be added, which was recorded then. */
 function isReported({ forgives }: EntryWork, statement: string, error: HoldfastError): boolean {
   const state = sqlState(error.cause) ?? '';
   return forgives === 'errors' && VALIDATES.test(statement) && NOTHING_TO_VALIDATE.has(state);
@@ -160,7 +161,7 @@ async function note(
   });
 }
 
-/** The server's reason, without what we were doing. */
+/** Returns the server's reason without the prefix that says what we were doing. */
 export function reasonIn({ message }: HoldfastError, doing: string): string {
   const prefix = `Failed to ${doing}: `;
   return message.startsWith(prefix) ? message.slice(prefix.length) : message;
@@ -175,13 +176,13 @@ export function doingOf(entry: DumpEntry): string {
   return `create ${entry.type} ${nameOf(entry)}`;
 }
 
-/** SQLSTATEs of "already exists": table or index, object, schema, function, constraint; and a second primary key. */
+/** SQLSTATEs for "already exists": table or index, object, schema, function, constraint; and for a second primary key. */
 const ALREADY_THERE = new Set(['42P07', '42710', '42P06', '42723', '42P16']);
 
-/** SQLSTATE of `index "x" is already associated with a constraint`, and of much else. */
+/** SQLSTATE of `index "x" is already associated with a constraint`, and of many other errors. */
 const NOT_IN_STATE = '55000';
 
-/** Whether what a statement creates was there, from an attempt that was cut off, so that its error says that it is done. */
+/** True when the statement's object exists already, from an interrupted attempt, so that its error means that it is done. */
 export async function isThereAlready(
   session: Session,
   { tokens }: Adapted,
@@ -205,21 +206,21 @@ export async function isThereAlready(
   return found?.there === true;
 }
 
-/** Sends the settings that hold for an entry, each by itself. */
+/** Sends the settings that apply to an entry, each by itself. */
 export async function settle({ session, entry, settings }: EntryWork): Promise<void> {
   for (const setting of settings) await session.query(`prepare to ${doingOf(entry)}`, setting);
 }
 
-/** True where the server refused what it was asked, whoever asked it (in another thread too), and would refuse it again. */
+/** True when the server refused a request, even one from another thread, and would refuse it again. */
 export function isRefusal(error: unknown): error is HoldfastError {
   return error instanceof HoldfastError && error.code === 'YSQL_FAILED' && !error.transient;
 }
 
-/** What helps where one object can't be created. */
+/** The remedy when one object can't be created. */
 export const TOLERATE_HINT =
   'Or restore with --tolerate: everything else comes back, and what is left out is listed.';
 
-/** The error of an object that the server refuses, with the way around it. Others are returned as they are. */
+/** Adds the hint about --tolerate to the error of an object that the server refuses. Returns other errors unchanged. */
 export function withWayOut(session: Session, error: unknown): unknown {
   if (!isStatementsOwn(session, error)) return error;
   const { code, message, remedy, transient, maxEqual, cause } = error;

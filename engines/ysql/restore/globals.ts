@@ -6,9 +6,9 @@ import { createMissingTablespaces } from '../server/tablespaces.ts';
 import type { RestoreJob } from './job.ts';
 
 /**
- * Creates the roles of the backup that this server lacks, with their attributes, settings and memberships, and on YugabyteDB its
- * tablespaces, which say there in which regions rows may stand. What exists stays as it is. On PostgreSQL tablespaces are left to the
- * operator: they are folders of a machine.
+ * Creates the roles of the backup that this server lacks, with attributes, settings and memberships. On YugabyteDB it also creates
+ * its tablespaces, which say in which regions rows may be stored. Existing ones stay as they are. On PostgreSQL tablespaces are
+ * folders of a machine, so the operator must create them.
  */
 export async function applyGlobals(job: RestoreJob): Promise<void> {
   const { context } = job;

@@ -1,12 +1,12 @@
-/** How much a group may hold. An item that outweighs a group is one by itself. */
+/** Limits of a group. An item heavier than the limit forms a group by itself. */
 interface GroupLimits<Item> {
   readonly maxItems: number;
-  /** In the unit of `weightOf`, of all items together. */
+  /** Total weight of a group's items, in the unit of `weightOf`. */
   readonly maxWeight: number;
   readonly weightOf: (item: Item) => number;
 }
 
-/** Items in groups of neighbours, each as large as its limits allow. Pure. */
+/** Divides items, in order, into groups that are as large as the limits allow. Pure. */
 export function inGroups<Item>(
   items: readonly Item[],
   { maxItems, maxWeight, weightOf }: GroupLimits<Item>,

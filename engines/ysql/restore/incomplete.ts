@@ -5,9 +5,9 @@ import { type DatabaseJob, type RestoreJob, selectedObjects } from './job.ts';
 import { noteLeftOut, readLeftOut } from './left-out.ts';
 import { postDataWaves } from './post-data-order.ts';
 
-/* What the end of a restore asks of the record that its parts have kept: what is missing, and why. */
+/* What the end of a restore reads from the bookkeeping: what is missing, and why. */
 
-/** What was left out; where there are several databases, each name says which it is of. */
+/** Lists what was left out. With several databases each name begins with its database. */
 export async function leftOutOf(
   job: RestoreJob,
   databases: readonly DatabaseJob[] = job.databases,
@@ -21,7 +21,7 @@ export async function leftOutOf(
   return all;
 }
 
-/** The rows that were loaded, where something may be missing. */
+/** Counts the rows and bytes that were actually loaded, for a restore in which some may be missing. */
 export async function loadedOf(job: RestoreJob): Promise<{ readonly rows: number; readonly bytes: number }> {
   const loaded = new Set<string>();
   for (const database of job.databases) {
@@ -34,7 +34,7 @@ export async function loadedOf(job: RestoreJob): Promise<{ readonly rows: number
   };
 }
 
-/** A worker of another version may have planned other work. What is not applied is reported, whatever the rows say. */
+/** Reports planned objects that were not applied, even if the rows are equal: a worker of another version may have planned different work. */
 export async function unappliedWork(job: RestoreJob, database: DatabaseJob): Promise<readonly string[]> {
   const units = postDataWaves(job).flat(2);
   const wanted = units.filter((unit) => unit.database === database && unit.entries.length > 0);
@@ -46,7 +46,7 @@ export async function unappliedWork(job: RestoreJob, database: DatabaseJob): Pro
   return [`${open.length} objects were not created: ${some.join(', ')}${more}`];
 }
 
-/** Does `work`; where the restore tolerates what the server refuses, that is noted. */
+/** Runs `work`. A tolerant restore records a refusal by the server as left out instead of failing. */
 export async function leaveOut(
   job: RestoreJob,
   database: DatabaseJob,

@@ -16,28 +16,28 @@ import { type CallingTables, callingTables } from './late-tables.ts';
 import { partitionRoutes } from './partition-routes.ts';
 import { type QualifiedName, selectTables, type TableSelection } from './selection.ts';
 
-/** One database of the backup on its way into the target server. */
+/** One database of the backup to restore into the target server. */
 export interface DatabaseJob {
   readonly names: RestoreNames;
   readonly manifest: ManifestDatabase;
   readonly database: readonly DumpEntry[];
-  /** Without the checks that wait for the rows. */
+  /** Pre-data without the checks that wait for the rows. */
   readonly preData: readonly DumpEntry[];
-  /** Checks taken out of pre-data, in its order: added for rows to come, and later validated. */
+  /** Checks taken out of pre-data, in its order: `lateChecks` adds them for new rows, `validations` validates them later. */
   readonly lateChecks: readonly DumpEntry[];
   readonly validations: readonly DumpEntry[];
   readonly postData: readonly DumpEntry[];
   /** Large objects without their content; empty where the backup holds none. */
   readonly largeObjects: readonly DumpEntry[];
   readonly calls: ForeignCalls;
-  /** Where the restore makes the tables; and where they are there already. */
+  /** `made`: when the restore creates the tables; `existing`: when they exist already. */
   readonly callingTables: { readonly made: CallingTables; readonly existing: CallingTables };
-  /** Tables through which rows of partitions are loaded (`partition-routes.ts`), by the partition's `schema.table`. */
+  /** Tables through which the rows of some partitions are loaded (`partition-routes.ts`), by the partition's `schema.table`. */
   readonly routes: ReadonlyMap<string, QualifiedName>;
   readonly selection: TableSelection;
 }
 
-/** What every part of a restore derives alike, on any worker, from the manifest and the request. */
+/** Everything that each step of a restore derives from the manifest and the request, identically on any worker. */
 export interface RestoreJob {
   readonly context: RestoreContext;
   readonly target: ConnectionTarget;
@@ -46,11 +46,11 @@ export interface RestoreJob {
   readonly withData: boolean;
 }
 
-/** Scripts taken apart, by SHA-256: a worker takes part in many steps of one restore. */
+/** Parsed scripts by SHA-256: a worker runs many steps of one restore. */
 const parsedScripts = new Map<string, readonly DumpEntry[]>();
 const SCRIPTS_KEPT = 16;
 
-/** Reads what the restore is about. Throws `RESTORE_NO_SUCH_DATABASE` (permanent) when the request names a database the backup lacks. */
+/** Reads the job of a restore. Throws `RESTORE_NO_SUCH_DATABASE` (permanent) when the request names a database that the backup lacks. */
 export async function restoreJob(context: RestoreContext): Promise<RestoreJob> {
   const { request, manifest } = context;
   const unknown = Object.keys(request.into).filter(
@@ -99,13 +99,13 @@ type ReadPreData = Pick<
   'preData' | 'lateChecks' | 'validations' | 'calls' | 'callingTables' | 'routes'
 >;
 
-/** What is read out of pre-data once, since every step of a restore asks for it. */
+/** Results of reading pre-data, kept because every step of a restore needs them. */
 const readPreData = {
   some: new WeakMap<readonly DumpEntry[], ReadPreData>(),
   all: new WeakMap<readonly DumpEntry[], ReadPreData>(),
 };
 
-/** @param allChecks true: every check waits for the rows, so that one that a row breaks costs no other row */
+/** @param allChecks true: every check waits for the rows, so that a row that violates one costs no other row */
 function preDataOf(
   dumped: readonly DumpEntry[],
   { hiddenCalls = [] }: ManifestDatabase,
@@ -116,7 +116,7 @@ function preDataOf(
   if (known !== undefined) return known;
   const calls = foreignCalls(dumped, new Set(hiddenCalls));
   const { preData, ...checks } = separateChecks(dumped, allChecks ? () => true : calls.inExpression);
-  // The checks that were taken out judge nothing while rows are loaded.
+  // The checks that were taken out are not evaluated while rows are loaded.
   const made = callingTables(preData, foreignCalls(preData));
   const found = {
     calls,
@@ -138,7 +138,7 @@ async function scriptEntries(
   if (object === undefined) return [];
   const known = parsedScripts.get(object.sha256);
   if (known !== undefined) return known;
-  // Statistics of the planner are made anew by ANALYZE, and servers older than the program have no function for them.
+  // Skips the planner's statistics: ANALYZE gathers them anew, and servers older than the dump program can't load them.
   const entries = dumpEntries(await readScript(context, object)).filter((entry) => !isNeverRestored(entry));
   const [oldest] = parsedScripts.keys();
   if (oldest !== undefined && parsedScripts.size >= SCRIPTS_KEPT) parsedScripts.delete(oldest);
@@ -154,17 +154,17 @@ export async function selectedObjects(job: RestoreJob): Promise<readonly DataObj
   return objects.filter(({ table }) => selections.get(table.database)?.includes(table) === true);
 }
 
-/** What is loaded, and in which order. */
+/** The tasks of a load and their order. */
 interface LoadOrder {
   /** The same on every worker. */
   readonly tasks: readonly (readonly DataObject[])[];
-  /** So many tasks may run at once, then so many more. */
+  /** Sizes of groups of tasks. The tasks of a group may run at once; the next group starts after it. */
   readonly groups: readonly number[];
 }
 
 /**
- * The tasks of a load. Tables whose rows can't come in without calling a function come after all others, one after another in the
- * order in which pg_dump would have them.
+ * Returns the tasks of a load. Tables whose rows can't be loaded without calling a function come after all others, one after
+ * another in pg_dump's order.
  */
 export async function loadOrder(job: RestoreJob): Promise<LoadOrder> {
   const late = new Map(
@@ -182,7 +182,7 @@ export async function loadOrder(job: RestoreJob): Promise<LoadOrder> {
   return { tasks: [...first, ...last], groups: [first.length, ...groupsOf(last)] };
 }
 
-/** Chunks of one table are loaded at once. */
+/** Groups these tasks so that only chunks of one table are loaded at once. */
 function groupsOf(tasks: readonly (readonly DataObject[])[]): readonly number[] {
   const groups: number[] = [];
   let table: string | undefined;
@@ -206,7 +206,7 @@ function compareNames(one: string, other: string): number {
   return Buffer.compare(Buffer.from(one), Buffer.from(other));
 }
 
-/** The job of the database that an object belongs to. */
+/** Returns the job of the database that an object belongs to. Throws `BACKUP_INCONSISTENT` (permanent). */
 export function databaseOf(job: RestoreJob, name: string): DatabaseJob {
   const database = job.databases.find(({ manifest }) => manifest.name === name);
   if (database !== undefined) return database;

@@ -7,12 +7,12 @@ import { TOLERATE_HINT } from './forgiving.ts';
 import type { RestoreJob } from './job.ts';
 import { restoresLargeObjects } from './large-objects.ts';
 
-/** Looks for roles and extensions. Throws `RESTORE_ROLES_MISSING` (permanent) where the role of `owner` isn't there. */
+/** Finds roles and extensions that the target server lacks. Throws `RESTORE_ROLES_MISSING` (permanent) when the role of `owner` doesn't exist. */
 export async function readLacks(job: RestoreJob, session: Session): Promise<TargetLacks> {
   return { roles: await missingRoles(job, session), extensions: await missingExtensions(job, session) };
 }
 
-/** One error that names everything; undefined where nothing is missing. */
+/** Returns one error that names everything that is missing; undefined when nothing is. */
 export function lacksError({ roles, extensions }: TargetLacks): HoldfastError | undefined {
   const errors = [
     ...(roles.length === 0 ? [] : [rolesMissing(roles)]),

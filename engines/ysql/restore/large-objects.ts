@@ -7,10 +7,10 @@ import type { Adaptation } from './apply.ts';
 import { unseenByEventTriggers } from './event-triggers.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 
-/** The server locks each large object that a transaction changes, and its table of locks is shared by all. */
+/** The server locks each large object that a transaction changes, and all sessions share its lock table. */
 const OBJECTS_PER_TRANSACTION = 200;
 
-/** True where the restore brings the database's large objects back. */
+/** True when the restore includes the database's large objects. */
 export function restoresLargeObjects(
   { withData }: RestoreJob,
   { largeObjects, selection, manifest }: DatabaseJob,
@@ -21,7 +21,7 @@ export function restoresLargeObjects(
 }
 
 /**
- * Before anything is written: the role must be able to read pages back for the comparison, and pages must have the usual size.
+ * Checks before anything is written that the role can read pages back for the comparison, and that pages have the usual size.
  * Throws `RESTORE_LARGE_OBJECTS` or `YSQL_CANNOT_CARRY` (permanent).
  */
 export async function checkLargeObjects(job: RestoreJob, database: DatabaseJob): Promise<void> {
@@ -39,7 +39,7 @@ export async function checkLargeObjects(job: RestoreJob, database: DatabaseJob):
   });
 }
 
-/** Names of large objects that are in the way of the backup's own, at most `limit`. */
+/** Lists at most `limit` existing large objects, which are in the way of the backup's own. */
 export async function presentLargeObjects(
   job: RestoreJob,
   name: string,
@@ -55,7 +55,7 @@ export async function presentLargeObjects(
   });
 }
 
-/** Creates the objects that are missing, empty: their pages come as rows do. May be run again. */
+/** Creates missing large objects without content: their pages are loaded like rows. May be run again. */
 export async function createLargeObjects(
   job: RestoreJob,
   database: DatabaseJob,
@@ -68,7 +68,7 @@ export async function createLargeObjects(
   await inBatches(session, 'create large objects', creating);
 }
 
-/** Gives the objects their owner, privileges, comment and label; last, since this role may lose the right to write to them. */
+/** Sets owner, privileges, comment and label of the large objects. This comes last, since this role may lose the right to write to them. */
 export async function describeLargeObjects(
   job: RestoreJob,
   database: DatabaseJob,

@@ -3,19 +3,19 @@ import { quoteIdentifier, quoteTable, tableName } from '../server/identifiers.ts
 import { type Statement, scriptParts, type Token } from '../server/sql-text.ts';
 import { qualifiedNameAt } from './selection.ts';
 
-/** Pre-data without the checks that call functions which aren't built in, and these checks by themselves, in the dump's order. */
+/** Pre-data without the checks that call functions which aren't built in, and these checks separately, in the dump's order. */
 interface SeparatedChecks {
   readonly preData: readonly DumpEntry[];
-  /** Add the checks for rows to come, once every row is there. Comments on them stand among them. */
+  /** Statements that add the checks for new rows once every row is loaded, with the comments on these checks. */
   readonly lateChecks: readonly DumpEntry[];
-  /** Have the rows judged, once everything is there that the checks' functions may look at. */
+  /** Statements that validate the existing rows once everything exists that the checks' functions may read. */
   readonly validations: readonly DumpEntry[];
 }
 
 /**
- * Takes checks that `isLate` says true of (those that call functions) out of CREATE TABLE and CREATE DOMAIN, where pg_dump writes them: there they judge each row when
- * it is loaded, while the rows that the function looks for, or the view, may not be there. Validated later they judge the same rows
- * once. Pure.
+ * Moves the checks for which `isLate` returns true (those that call functions) out of CREATE TABLE and CREATE DOMAIN, where pg_dump writes them. There they
+ * would check each row while it is loaded, when the rows or the view that the function reads may not exist yet. A later validation checks the same rows once.
+ * Pure.
  */
 export function separateChecks(
   preData: readonly DumpEntry[],
@@ -53,15 +53,15 @@ export function separateChecks(
 interface Check {
   readonly name: Token;
   readonly body: readonly Token[];
-  /** Offsets in the script of the whole clause. */
+  /** Offsets of the whole clause in the script. */
   readonly start: number;
   readonly end: number;
-  /** The commas of the list on both sides, where there are. */
+  /** The commas before and after the clause, if any. */
   readonly commaBefore?: Token;
   readonly commaAfter?: Token;
 }
 
-/** Checks that stand in the entry as `CONSTRAINT name CHECK (…)`. */
+/** Finds the checks that an entry contains as `CONSTRAINT name CHECK (…)`. */
 function checksOf(entry: DumpEntry): readonly Check[] {
   const tokens = entry.statements[0]?.tokens ?? [];
   if (entry.type === 'DOMAIN') return clauses(tokens, 0);
@@ -98,7 +98,7 @@ function clauses(tokens: readonly Token[], level: number): readonly Check[] {
   return checks;
 }
 
-/** The place behind the check's expression, with `NO INHERIT`. */
+/** Returns the place after the check's expression and its `NO INHERIT`. */
 function endOfClause(tokens: readonly Token[], from: number, level: number): number {
   let depth = level;
   for (let at = from; at < tokens.length; at += 1) {
@@ -107,7 +107,7 @@ function endOfClause(tokens: readonly Token[], from: number, level: number): num
     if (kind === 'symbol' && text === ')') depth -= 1;
     if (depth < level) return at;
     if (depth === level && kind === 'symbol' && text === ',') return at;
-    // A domain's next constraint.
+    // The next constraint of a domain begins here.
     if (level === 0 && depth === 0 && kind === 'word' && text === 'constraint') return at;
   }
   return tokens.length;
@@ -118,7 +118,7 @@ function createdName(tokens: readonly Token[]) {
   return at < 0 ? undefined : qualifiedNameAt(tokens, at + 1);
 }
 
-/** `schema.table constraint` of `COMMENT ON CONSTRAINT name ON [DOMAIN] schema.table`. */
+/** Returns `schema.table constraint` for `COMMENT ON CONSTRAINT name ON [DOMAIN] schema.table`. */
 function commentedConstraint({ statements }: DumpEntry): string | undefined {
   const tokens = statements[0]?.tokens ?? [];
   if (tokens[2]?.text !== 'constraint') return undefined;
@@ -126,7 +126,7 @@ function commentedConstraint({ statements }: DumpEntry): string | undefined {
   return of === undefined ? undefined : `${tableName(of)} ${tokens[3]?.text}`;
 }
 
-/** A domain inside a composite, a range or an array can't be given a check later: the server would have to look into the values. */
+/** True for a domain that a composite, a range or an array contains. It can't get a check later: the server would have to look into the values. */
 function isInContainer(entry: DumpEntry, preData: readonly DumpEntry[]): boolean {
   const isDomain = (tokens: readonly Token[], at: number) =>
     tokens[at]?.text === entry.schema && tokens[at + 1]?.text === '.' && tokens[at + 2]?.text === entry.name;

@@ -4,14 +4,14 @@ import type { Token } from '../server/sql-text.ts';
 import type { ForeignCalls } from './calls.ts';
 import { qualifiedNameAt, tableOfAlter } from './selection.ts';
 
-/** Tables by name (`schema.table`). */
+/** Names (`schema.table`) of tables that call functions. */
 export interface CallingTables {
   /**
-   * Their rows can't be loaded without calling a function that isn't built in: for a generated column, for the check of a domain, or
-   * to judge whether a row belongs into its partition.
+   * Tables whose rows can't be loaded without calling a function that isn't built in: for a generated column, for a domain's check, or
+   * to decide whether a row belongs to its partition.
    */
   readonly late: ReadonlySet<string>;
-  /** Such a function decides to which partition a row belongs, in this table or in one above it. */
+  /** Tables where such a function decides the partition of a row, in the table itself or in one above it. */
   readonly partitioned: ReadonlySet<string>;
 }
 
@@ -34,7 +34,7 @@ export function callingTables(preData: readonly DumpEntry[], calls: ForeignCalls
       if (parent !== undefined) attached.push([name, tableName(parent)]);
     }
   }
-  // Rows of a partition are judged by the bounds of all tables above it.
+  // The server checks rows of a partition against the bounds of all tables above it.
   for (let grew = true; grew; ) {
     const more = attached.filter(
       ([child, parent]) => openPartitioning.has(parent) && !(late.has(child) && openPartitioning.has(child)),
@@ -48,7 +48,7 @@ export function callingTables(preData: readonly DumpEntry[], calls: ForeignCalls
   return { late, partitioned: openPartitioning };
 }
 
-/** The tokens from the list of columns on. */
+/** Returns the tokens from the column list on. */
 function columnsOf(tokens: readonly Token[]): readonly Token[] {
   const start = tokens.findIndex(({ kind, text }) => kind === 'symbol' && text === '(');
   return start < 0 ? [] : tokens.slice(start);
@@ -58,7 +58,7 @@ function isPartitionBy(tokens: readonly Token[], at: number): boolean {
   return tokens[at]?.kind === 'word' && tokens[at]?.text === 'partition' && tokens[at + 1]?.text === 'by';
 }
 
-/** The expressions in parentheses behind a word: of `CHECK (…)`, and of `GENERATED ALWAYS AS (…)`. */
+/** Returns the expressions in parentheses after a word: of `CHECK (…)`, or of `GENERATED ALWAYS AS (…)`. */
 function expressions(tokens: readonly Token[], word: 'check' | 'as'): readonly (readonly Token[])[] {
   const found: (readonly Token[])[] = [];
   for (const [at, { kind, text }] of tokens.entries()) {

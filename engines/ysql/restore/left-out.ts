@@ -2,19 +2,19 @@ import type { LeftOut } from '../../../model/backup.ts';
 import { BOOKKEEPING_SCHEMA } from '../server/bookkeeping-schema.ts';
 import type { Session } from '../server/session.ts';
 
-/* What a restore leaves out is noted in the database itself, in the transaction that leaves it out, so that no retry loses it. */
+/* The restore records what it leaves out in the database itself, in the same transaction, so that no retry loses it. */
 
-/** One table may fail with many objects of rows; it is listed once. A restore that an older version began lacks the list. */
+/** Creates the list if it is missing, as in a restore that an older version began. A table is listed once, even if many of its objects fail. */
 const CREATE = `
   CREATE TABLE IF NOT EXISTS ${BOOKKEEPING_SCHEMA}.left_out (
     place serial, kind text, name text, fingerprint text, sql text NOT NULL, error text NOT NULL, because text NOT NULL, instead text,
     PRIMARY KEY (kind, name, fingerprint))`;
 
-/** Statements and messages longer than this are cut, characters. */
+/** Longer statements and messages are cut, characters. */
 const SQL_AT_MOST = 2_000;
 const ERROR_AT_MOST = 1_000;
 
-/** Notes that something is left out; noting it again changes nothing. */
+/** Records that something is left out. Recording it again changes nothing. */
 export async function noteLeftOut(session: Session, item: LeftOut): Promise<void> {
   await session.query('prepare the list of what is left out', CREATE);
   const distinction = item.kind === 'TABLE DATA' ? '' : item.sql;
@@ -34,7 +34,7 @@ export async function noteLeftOut(session: Session, item: LeftOut): Promise<void
   );
 }
 
-/** True where exactly this is noted. */
+/** True when exactly this item is recorded. */
 export async function isLeftOut(
   session: Session,
   item: Pick<LeftOut, 'kind' | 'name' | 'sql'>,
@@ -48,7 +48,7 @@ export async function isLeftOut(
   return found.length > 0;
 }
 
-/** It came back after all. */
+/** Removes an item that was restored after all. */
 export async function forgetLeftOut(
   session: Session,
   item: Pick<LeftOut, 'kind' | 'name' | 'sql'>,
@@ -60,7 +60,7 @@ export async function forgetLeftOut(
   );
 }
 
-/** All that was noted, in the order in which it was left out. */
+/** Returns everything that was left out, in order. */
 export async function readLeftOut(session: Session): Promise<readonly LeftOut[]> {
   const [list] = await session.query<{ there: boolean }>(
     'look for the list of what is left out',

@@ -13,15 +13,18 @@ import { type DatabaseJob, databaseOf, loadOrder, type RestoreJob, restoreJob } 
 import { noteLeftOut } from './left-out.ts';
 
 /*
- * Small objects share a transaction, since each by itself would cost more than its rows. What a transaction holds is lost with it when it
- * is cut off, and each table is locked in it with its indexes, so both are bounded.
+ * Small objects share a transaction, because a transaction for each would cost more than its rows. An interrupted transaction loses all
+ * its rows, and it locks each of its tables with their indexes, so both limits bound it.
  */
 const TRANSACTION_BYTES = 4 * 1024 * 1024;
 const TRANSACTION_OBJECTS = 16;
-/** As stored. */
+/** Limit for objects in memory at once, stored bytes. */
 const FETCHED_BYTES = 4 * 1024 * 1024;
 
-/** Loads the objects of one task, small ones together, in transactions that also note them as loaded. */
+/**
+ * Loads the objects of one task in transactions that also record them as loaded; small objects share a transaction. Throws
+ * `RESTORE_NO_SUCH_TASK` (permanent).
+ */
 export async function load(
   context: RestoreContext,
   task: number,
@@ -51,7 +54,7 @@ export async function load(
   return { rows, bytes };
 }
 
-/** The objects that are held in memory together: pieces of a pack are then few requests. Pure. */
+/** Groups the objects that are fetched and held in memory together, so that the pieces of a pack need few requests. Pure. */
 function fetchedTogether(objects: readonly DataObject[]): readonly (readonly DataObject[])[] {
   return inGroups(objects, {
     maxItems: Number.POSITIVE_INFINITY,
@@ -60,7 +63,7 @@ function fetchedTogether(objects: readonly DataObject[]): readonly (readonly Dat
   });
 }
 
-/** The objects that are loaded in one transaction, for each transaction, in order. Pure. */
+/** Groups the objects by transaction, in order. Pure. */
 export function transactionsOf(objects: readonly DataObject[]): readonly (readonly DataObject[])[] {
   return inGroups(objects, {
     maxItems: TRANSACTION_OBJECTS,
@@ -69,7 +72,7 @@ export function transactionsOf(objects: readonly DataObject[]): readonly (readon
   });
 }
 
-/** Returns those whose rows came in, which may be fewer where a restore tolerates what the server refuses. */
+/** Loads objects in one transaction. Returns those that were loaded; in a tolerant restore the server may have refused some. */
 async function loadGroup(job: RestoreJob, group: readonly LoadedObject[]): Promise<readonly LoadedObject[]> {
   const [first] = group;
   if (first === undefined) return [];
@@ -102,13 +105,13 @@ async function loadGroup(job: RestoreJob, group: readonly LoadedObject[]): Promi
   }
 }
 
-/** The object as it is loaded: rows of some partitions go through a partitioned table, which finds their place anew. */
+/** Returns the object as it is loaded: rows of some partitions go through a partitioned table, which assigns them to partitions again. */
 function routed({ routes }: DatabaseJob, object: DataObject): DataObject {
   const route = routes.get(tableName(object.table));
   return route === undefined ? object : { ...object, table: { ...object.table, ...route } };
 }
 
-/** An object whose rows are refused must cost no other object. */
+/** Loads each object separately, so that one whose rows are refused costs no other object. */
 async function loadOneByOne(
   job: RestoreJob,
   group: readonly LoadedObject[],

@@ -3,10 +3,10 @@ import { copyFromStatement } from '../copy-statements.ts';
 import { quoteIdentifier, quoteTable, tableName } from '../server/identifiers.ts';
 import type { Session } from '../server/session.ts';
 
-/** Lives for one object within its transaction. */
+/** A temporary table that exists for one object within its transaction. */
 const STAGE = 'holdfast_rows';
 
-/** The server's name of each column's type, as a cast takes it, and whether it is the backup's, in the order in which the object has them. */
+/** Reads, for each column in the object's order, the name of its type as a cast takes it, and whether that is the backup's type. */
 const TYPES = `
   SELECT pg_catalog.format_type(a.atttypid, a.atttypmod) AS target,
     t.typname = o.type AND t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace AS same
@@ -27,7 +27,10 @@ async function typesOf(
   return await session.query<ColumnType>(doing, TYPES, [quoteTable(table), columns, types]);
 }
 
-/** What is selected of a table that was there before, so that its rows compare with the backup's: columns of other types by way of text. */
+/**
+ * Returns the SELECT list for a table that existed before the restore, so that its rows compare with the backup's: columns of other types
+ * are converted through text.
+ */
 export async function backupTyped(
   session: Session,
   object: Pick<DataObject, 'table' | 'columns' | 'types'>,
@@ -43,8 +46,8 @@ function typeAt({ types = [] }: Pick<DataObject, 'types'>, place: number): strin
 }
 
 /**
- * Loads binary rows into a table that was there before, in the present transaction. Binary rows go into columns of exactly their types; so where these differ, the
- * rows take the way over a temporary table and text, and are converted as COPY text would be. Returns how many came in.
+ * Loads binary rows into a table that existed before the restore, in the current transaction. COPY loads binary rows only into columns of exactly their types.
+ * Where types differ, the rows go through a temporary table and are converted through text, as COPY text would be. Returns the number of loaded rows.
  *
  * @param copy runs a COPY statement with the object's rows
  */
@@ -56,7 +59,7 @@ export async function loadIntoTypes(
   const { columns } = object;
   const table = quoteTable(object.table);
   const found = await typesOf(session, object);
-  // Where a column is missing, the server says so better than we could.
+  // If a column is missing, the server's own error is the best message.
   if (found.length !== columns.length || found.every(({ same }) => same))
     return await copy(copyFromStatement(object, 'UTF8'));
   const stage = { ...object, table: { ...object.table, schema: 'pg_temp', table: STAGE } };

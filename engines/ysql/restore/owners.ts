@@ -6,14 +6,14 @@ import type { Server } from '../server/server.ts';
 import { onlyRow, resolveTarget, type Session, withSession } from '../server/session.ts';
 import type { RestoreJob } from './job.ts';
 
-/** The same restore, all of whose objects belong to a role, if one is given. */
+/** Returns the same restore with all objects belonging to `owner`, if one is given. */
 export function withOwnerOf(context: RestoreContext, owner: string | undefined): RestoreContext {
   return owner === undefined ? context : { ...context, request: { ...context.request, owner } };
 }
 
 /**
- * The role that a scratch restore's objects are given to, where the request names none: the connecting role, unless it is a superuser, who can give
- * everything to its owner. Undefined for every other restore.
+ * Returns the owner of a scratch restore's objects when the request names none: the connecting role, unless it is a superuser, who can give each
+ * object to its own owner. Undefined for every other restore.
  */
 export async function ownerOfScratch(context: RestoreContext): Promise<string | undefined> {
   const { request, signal } = context;
@@ -34,7 +34,7 @@ export async function ownerOfScratch(context: RestoreContext): Promise<string | 
   return isSuper ? undefined : role;
 }
 
-/** Throws `RESTORE_MAY_NOT_OWN` (permanent) where the connecting role can't give objects to the roles that are to own them. */
+/** Throws `RESTORE_MAY_NOT_OWN` (permanent) when the connecting role can't make the intended roles owners of objects. */
 export async function requireOwners(job: RestoreJob, server: Server, session: Session): Promise<void> {
   const { request } = job.context;
   if (!job.withSchema) return;

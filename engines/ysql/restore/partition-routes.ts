@@ -10,16 +10,16 @@ import {
 } from './selection.ts';
 
 /*
- * In which hash partition a row stands depends on the hash of its key, and some hashes are others in another database: that of an enum's
- * value is taken from its OID, and that of a text with a non-deterministic collation from a sort key that the version of ICU makes. pg_dump
- * has rows of partitions by enums loaded through the partitioned table (`getPartitioningInfo`, src/bin/pg_dump/pg_dump.c), and looks at
- * enum_ops alone. Here every key counts that has to do with a type, collation, operator class or function which isn't built in. That is more
- * than is needed, and costs a look-up for each row.
+ * The hash of a row's key decides its hash partition, and some hashes differ between databases: the hash of an enum value uses its OID, and
+ * that of a text with a non-deterministic collation uses a sort key that depends on the ICU version. For partitions by enums pg_dump loads
+ * rows through the partitioned table (`getPartitioningInfo`, src/bin/pg_dump/pg_dump.c), but it looks only at enum_ops. This code includes
+ * every key that involves a type, collation, operator class or function which isn't built in. That covers more than necessary, and costs a
+ * look-up per row.
  */
 
 /**
- * For each partition (`schema.table`) whose rows may belong into another partition of the copy: the table through which they are to be
- * loaded, the uppermost that is partitioned by such a hash. Pure.
+ * For each partition (`schema.table`) whose rows may belong to another partition in the copy: the table through which to load them,
+ * which is the topmost one that is partitioned by such a hash. Pure.
  */
 export function partitionRoutes(preData: readonly DumpEntry[]): ReadonlyMap<string, QualifiedName> {
   const safeDomains = domainsOverBuiltIn(preData);
@@ -58,7 +58,10 @@ function wordsAt(tokens: readonly Token[], first: string, second: string): numbe
   );
 }
 
-/** Domains (`schema.name`) over built-in types: they are hashed as those are. pg_dump writes a domain before those over it. */
+/**
+ * Returns the domains (`schema.name`) over built-in types, whose values hash like those of their base types. pg_dump writes a
+ * domain before the domains over it.
+ */
 function domainsOverBuiltIn(preData: readonly DumpEntry[]): ReadonlySet<string> {
   const safe = new Set<string>();
   for (const { type, statements } of preData) {
@@ -70,7 +73,7 @@ function domainsOverBuiltIn(preData: readonly DumpEntry[]): ReadonlySet<string> 
   return safe;
 }
 
-/** True for tokens that name nothing outside pg_catalog but domains that are known to be safe. */
+/** True for tokens that name nothing outside pg_catalog except domains known to be safe. */
 function isBuiltIn(tokens: readonly Token[], safeDomains: ReadonlySet<string>): boolean {
   return tokens.every((_, at) => {
     const name = qualifiedNameAt(tokens, at);
@@ -80,7 +83,7 @@ function isBuiltIn(tokens: readonly Token[], safeDomains: ReadonlySet<string>): 
 
 const BEHIND_TYPE = new Set(['default', 'generated', 'constraint', 'check', 'not', 'null']);
 
-/** A type with its collation, without what follows. */
+/** Returns a type with its collation, without the clauses after it. */
 function untilDefault(tokens: readonly Token[]): readonly Token[] {
   const end = tokens.findIndex(({ kind, text }) => kind === 'word' && BEHIND_TYPE.has(text));
   return end < 0 ? tokens : tokens.slice(0, end);
@@ -103,7 +106,7 @@ function mayHashOtherwise(tokens: readonly Token[], safeDomains: ReadonlySet<str
   });
 }
 
-/** What stands between the parenthesis at `start` and its counterpart. */
+/** Returns the tokens between the parenthesis at `start` and its counterpart. */
 function inParentheses(tokens: readonly Token[], start: number): readonly Token[] {
   let depth = 0;
   for (let at = start; at < tokens.length; at += 1) {

@@ -21,7 +21,7 @@ import { postDataWaves } from './post-data-order.ts';
 import { checkReplay } from './replay.ts';
 import { tableUnits } from './table-units.ts';
 
-/** Checks everything that can be checked before anything is written, and says what will be done. */
+/** Checks everything that can be checked before anything is written, and returns what the restore will do. */
 export async function planRestore(given: RestoreContext): Promise<RestorePlan> {
   const owner = await ownerOfScratch(given);
   const context = withOwnerOf(given, owner);
@@ -58,7 +58,7 @@ export async function planRestore(given: RestoreContext): Promise<RestorePlan> {
     bytes: sum(({ bytes }) => bytes),
     storedBytes: sum(({ sizeBytes }) => sizeBytes),
     postDataWaves: waves.map((batches) => batches.length),
-    // On YugabyteDB every change of the schema interrupts the transactions that load.
+    // On YugabyteDB every schema change interrupts the transactions that load rows.
     ...(product === 'postgresql' && tasks.length > 0 ? { tableUnits: tableUnits(waves, tasks) } : {}),
   };
 }
@@ -101,7 +101,7 @@ function checkRequest({ context: { request, manifest }, databases }: RestoreJob)
   }
 }
 
-/** A row whose hash is another in the copy may belong into a partition that isn't selected. */
+/** Refuses a selection of only some partitions where a row may belong to another partition in the copy, because its hash differs there. */
 function checkPartitions({ manifest, selection, routes }: DatabaseJob): void {
   const leaves = manifest.tables.filter((table) => routes.has(tableName(table)));
   const routeOf = (table: (typeof leaves)[number]) => routes.get(tableName(table)) ?? table;
@@ -116,7 +116,7 @@ function checkPartitions({ manifest, selection, routes }: DatabaseJob): void {
   }
 }
 
-/** An older server may not understand the schema of a newer one. */
+/** Refuses a target server that is older than the source: it may not understand the schema. */
 function checkVersion({ context: { manifest } }: RestoreJob, server: Server): void {
   const sourceMajor = Number(/^\d+/.exec(manifest.server.version)?.[0] ?? 0);
   if (server.major >= sourceMajor) return;
@@ -164,7 +164,7 @@ async function checkMayCreate({ names }: DatabaseJob, session: Session): Promise
 
 const OBJECTS_NAMED = 5;
 
-/** An existing target must hold nothing of a user's. */
+/** Refuses an existing target database that holds any object of a user. */
 async function checkEmpty(job: RestoreJob, name: string): Promise<void> {
   await withSession(job.target, name, job.context.signal, async (session) => {
     if ((await readState(session))?.restore === job.context.request.restore) return;
@@ -191,7 +191,7 @@ async function checkEmpty(job: RestoreJob, name: string): Promise<void> {
   });
 }
 
-/** For data alone, the tables must be there and empty. */
+/** For data alone, checks that the tables exist and are empty. */
 async function checkExistingTables(
   job: RestoreJob,
   { names, manifest, selection }: DatabaseJob,

@@ -9,26 +9,26 @@ import { asBatches } from './post-data-batches.ts';
 import type { PostDataBatch, PostDataUnit, Strand } from './post-data-unit.ts';
 import { entryTable, type QualifiedName, qualifiedNameAt, tableOfAlter } from './selection.ts';
 
-/** Above this, a table's indexes are built one by one, beside each other; below, one unit builds them all. */
+/** Above this size each index of a table is a separate unit, so that they can be built at the same time; below it one unit builds them all. */
 const LARGE_TABLE_BYTES = 32 * 1024 * 1024;
-/** Smaller tables have nothing to gain from VACUUM, nor from being counted beside other work. */
+/** Smaller tables gain nothing from VACUUM, or from being counted beside other work. */
 const LEAST_BYTES = 1024 * 1024;
-/** The most waves for entries that keep their order; each wave is an activity with its own time limit. */
+/** Maximum number of waves for entries that keep their order; each wave is an activity with its own time limit. */
 const MAX_ORDERED_WAVES = 50;
 
 /**
- * Batches of post-data by wave. Units of one wave are independent of each other; a wave needs the ones before it:
+ * Returns the batches of post-data by wave. Units of one wave are independent of each other; a wave needs the ones before it:
  *
- * 1. VACUUM of loaded tables, keys and other constraints, with the indexes of small tables; 2. indexes of large tables;
- * 3. indexes attached to those of their partitioned table; 4. foreign keys, and beside them, since one process of the server checks
- * each, the counts of larger tables; 5 … everything else, one entry after the other in the dump's order; last, event triggers, which
- * would fire on everything before, and are switched off until the restore ends (`event-triggers.ts`).
+ * 1. VACUUM of loaded tables, keys and other constraints, and the indexes of small tables; 2. indexes of large tables; 3. indexes
+ * attached to those of their partitioned table; 4. foreign keys, and beside them the counts of larger tables, because the server
+ * checks each foreign key in one process; 5 … everything else, one entry after the other in the dump's order; last, event
+ * triggers, which would fire on everything before; they stay switched off until the restore ends (`event-triggers.ts`).
  *
- * The first four hold only what calls nothing but built-in functions, and needs nothing that comes later (`calls.ts`). pg_dump's
- * order is the only proof that what a function reaches is there: an index or constraint with one waits until all rows and
- * everything before it in the dump are there.
+ * The first four hold only entries that call nothing but built-in functions and need nothing that comes later (`calls.ts`). For
+ * other functions only pg_dump's order proves that what they use exists. So an index or constraint that calls one waits until all
+ * rows, and everything before it in the dump, are there.
  *
- * Pure, and so the same on every worker.
+ * Pure, so the result is the same on every worker.
  */
 export function postDataWaves(job: RestoreJob): readonly (readonly PostDataBatch[])[] {
   const byDatabase = job.databases.map((database) => wavesOfDatabase(job, database));
@@ -79,7 +79,7 @@ function unit(database: DatabaseJob, id: string, entries: readonly DumpEntry[]):
   return entries.length === 0 ? [] : [{ database, id, entries, lockTables: [] }];
 }
 
-/** Entries that may be applied before what stands before them in the dump, and beside each other. */
+/** Entries that may be applied at the same time as each other, and ahead of entries that precede them in the dump. */
 interface EarlyEntries {
   readonly indexes: readonly DumpEntry[];
   readonly attaching: readonly DumpEntry[];
@@ -87,11 +87,11 @@ interface EarlyEntries {
 }
 
 /**
- * Finds what calls built-in functions alone, and of that what needs nothing else: an index attached to another waits for both; a
- * foreign key for the key that it refers to.
+ * Finds the entries that call only built-in functions and need no entry that doesn't: an attached index needs both indexes, a
+ * foreign key needs the key that it refers to.
  */
 function withoutNeeds(database: DatabaseJob, entries: readonly DumpEntry[]): EarlyEntries {
-  // Their indexes are built when they are filled, from whatever their queries read.
+  // Indexes of materialized views are built when the views are filled, from whatever their queries read.
   const lateRelations = new Set(
     [...database.preData, ...entries].filter(({ type }) => type === 'MATERIALIZED VIEW').map(nameOf),
   );
@@ -121,11 +121,11 @@ function withoutNeeds(database: DatabaseJob, entries: readonly DumpEntry[]): Ear
 }
 
 /**
- * Where a view needs a key, pg_dump writes an empty view first and its query behind all indexes, of which a function may read it. Such a
- * query comes first: it needs tables, keys and other views, and creating it calls nothing.
+ * When a view needs a key, pg_dump first writes an empty view, and its query only after all indexes, one of whose functions may read the
+ * view. Such queries are moved to the front: they need only tables, keys and other views, and creating them calls nothing.
  */
 function viewsWithoutNeeds(database: DatabaseJob, entries: readonly DumpEntry[]): readonly DumpEntry[] {
-  // Among them may be the key that it needs; nothing needs an exclusion.
+  // These entries may include the key that the view needs. Exclusion constraints don't count: no view needs one.
   const isKey = ({ type, statements }: DumpEntry) =>
     type === 'CONSTRAINT' && statements[0]?.tokens.every(({ text }) => text !== 'exclude') === true;
   if (entries.some(isKey)) return [];
@@ -136,14 +136,14 @@ function viewsWithoutNeeds(database: DatabaseJob, entries: readonly DumpEntry[])
   );
 }
 
-/** `schema.index` of an entry; a constraint's index has the constraint's name. */
+/** Returns `schema.index` for an entry; a constraint's index has the constraint's name. */
 function indexName(entry: DumpEntry): string {
   const tokens = entry.statements[0]?.tokens ?? [];
   const constraint = tokens.findIndex(({ kind, text }) => kind === 'word' && text === 'constraint');
   return `${entry.schema}.${constraint < 0 ? entry.name : tokens[constraint + 1]?.text}`;
 }
 
-/** `ALTER INDEX schema.parent ATTACH PARTITION schema.child`. */
+/** The two indexes of `ALTER INDEX schema.parent ATTACH PARTITION schema.child`. */
 function attachedIndexes({ statements }: DumpEntry): readonly string[] {
   const tokens = statements[0]?.tokens ?? [];
   const parent = qualifiedNameAt(tokens, 2);
@@ -152,7 +152,7 @@ function attachedIndexes({ statements }: DumpEntry): readonly string[] {
   return [parent, child].flatMap((name) => (name === undefined ? [] : tableName(name)));
 }
 
-/** What takes its time is a unit by itself; what stands between is quick, and one unit. */
+/** Each entry that takes long is a unit of its own; the quick entries between two of them form one unit. */
 const LONG = new Set(['MATERIALIZED VIEW DATA', 'INDEX', 'CONSTRAINT', 'FK CONSTRAINT']);
 
 function isLong({ type, statements }: DumpEntry): boolean {
@@ -184,7 +184,7 @@ function orderedUnits(database: DatabaseJob, entries: readonly DumpEntry[]): rea
   }));
 }
 
-/** What a restore that tolerates may have left out for want of something that has come since. */
+/** Retries entries that a tolerant restore may have left out because something was missing that exists by now. */
 function againUnits(
   { context }: RestoreJob,
   database: DatabaseJob,
@@ -195,7 +195,7 @@ function againUnits(
   return [{ database, id: 'again', entries: some, lockTables: [], again: true }];
 }
 
-/** One unit after the other; where there are very many, several of them in one wave. */
+/** Orders units one after the other. When there are very many, a wave holds several of them, as one strand. */
 function orderedWaves(units: readonly PostDataUnit[]): readonly (readonly Strand[])[] {
   const size = Math.max(1, Math.ceil(units.length / MAX_ORDERED_WAVES));
   const length = Math.ceil(units.length / size);
@@ -207,8 +207,8 @@ function nameOf(entry: DumpEntry): string {
 }
 
 /**
- * Loaded tables, largest first, that VACUUM (ANALYZE) is worth while for: once the visibility map says that every row is there for
- * everybody, foreign keys are checked and rows counted in the index alone (measured: a third of the time).
+ * Returns the loaded tables, largest first, that are worth a VACUUM (ANALYZE). Once the visibility map marks every row as visible
+ * to everybody, foreign keys are checked and rows counted by the index alone (measured: a third of the time).
  */
 function largerTables({ manifest, selection }: DatabaseJob): readonly ManifestTable[] {
   return manifest.tables
@@ -216,13 +216,14 @@ function largerTables({ manifest, selection }: DatabaseJob): readonly ManifestTa
     .sort((one, other) => other.bytes - one.bytes);
 }
 
-/** Bytes of COPY text by `schema.table`. */
+/** Returns the bytes of COPY text by `schema.table`. */
 function bytesByTable({ manifest }: DatabaseJob): ReadonlyMap<string, number> {
   return new Map(manifest.tables.map((table) => [tableName(table), table.bytes]));
 }
 
 /**
- * Two waves, largest table first: what needs its table for itself (VACUUM, ALTER TABLE); then the large tables' indexes.
+ * Returns two waves, the largest table first: first work that needs its table exclusively (VACUUM, ALTER TABLE), then the indexes
+ * of large tables.
  */
 function indexWaves(
   database: DatabaseJob,
@@ -267,7 +268,10 @@ function indexWaves(
   return [first, second];
 }
 
-/** CREATE INDEX lets others build on the table too; `CLUSTER ON` and `REPLICA IDENTITY` behind it don't. */
+/**
+ * True for an entry that only creates an index: CREATE INDEX lets others build on the same table, but a `CLUSTER ON` or `REPLICA
+ * IDENTITY` after it doesn't.
+ */
 function onlyCreatesIndex(entry: DumpEntry): boolean {
   return entry.type === 'INDEX' && entry.statements.every(({ tokens }) => tokens[1]?.text !== 'table');
 }
@@ -285,13 +289,13 @@ function foreignKeyUnit(
     database,
     id: `foreign-key-${index}`,
     entries: [entry],
-    // Each row is looked up by the other table's key, which is read as a whole.
+    // The server looks up each row in the other table's key, which it reads completely.
     bytes: tables.reduce((sum, table) => sum + (bytes.get(tableName(table)) ?? 0), 0),
     lockTables: [...new Set(lockTables)].sort(),
   };
 }
 
-/** `ALTER TABLE [ONLY] own … REFERENCES referenced`. */
+/** The two tables of `ALTER TABLE [ONLY] own … REFERENCES referenced`. */
 function tablesOfForeignKey({ statements }: DumpEntry): {
   readonly own: QualifiedName | undefined;
   readonly referenced: QualifiedName | undefined;

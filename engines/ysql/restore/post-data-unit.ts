@@ -7,20 +7,20 @@ export interface PostDataUnit {
   readonly database: DatabaseJob;
   /** Unique in the database, the same on every worker. */
   readonly id: string;
-  /** Name of the one table that the entries are about; absent where they are about several, or other things. */
+  /** Name of the table that all entries belong to; absent when they belong to several tables or to none. */
   readonly table?: string;
-  /** Loaded table, quoted, to vacuum first. */
+  /** Quoted name of a loaded table to vacuum first. */
   readonly vacuum?: string;
   /** Loaded table to count, for the comparison at the end. */
   readonly count?: ManifestTable;
   readonly entries: readonly DumpEntry[];
-  /** COPY text of the tables that each of its entries passes over; absent where they pass over none, or nothing is known. */
+  /** Bytes of COPY text that each of its entries processes; absent when they process none, or the size is not known. */
   readonly bytes?: number;
-  /** Quoted tables to lock first, in an order that is the same for all units, so that they can't deadlock. */
+  /** Quoted names of tables to lock first, in an order that is the same for all units, so that units can't deadlock. */
   readonly lockTables: readonly string[];
-  /** Sequences get their values first, since what follows may read them. */
+  /** Set the sequences first, since the entries may read them. */
   readonly sequences?: true;
-  /** Of the entries those are tried once more that were left out. */
+  /** Retry only the entries that were left out. */
   readonly again?: true;
 }
 

@@ -12,7 +12,7 @@ import { postDataWaves } from './post-data-order.ts';
 import type { PostDataUnit } from './post-data-unit.ts';
 import { setSequences } from './sequences.ts';
 
-/** Applies one batch of a wave. Throws `RESTORE_NO_SUCH_TASK` (permanent) where the wave was planned with another number of them. */
+/** Applies one batch of a wave. Throws `RESTORE_NO_SUCH_TASK` (permanent) when the wave was planned with a different number of batches. */
 export async function applyPostData(context: RestoreContext, work: PostDataWork): Promise<void> {
   const job = await restoreJob(context);
   const planned = postDataWaves(job)[work.wave] ?? [];
@@ -35,14 +35,14 @@ export async function applyPostData(context: RestoreContext, work: PostDataWork)
 }
 
 /*
- * Small tables get their keys and indexes in one transaction, since each by itself would cost more than its index. Every table is locked
- * until the transaction ends, so their number is bounded.
+ * Small tables get their keys and indexes in one transaction, because a transaction for each would cost more than its index. A
+ * transaction locks all its tables until it ends, so their number is bounded.
  */
 const TRANSACTION_TABLES = 16;
-/** COPY text of the tables: what is cut off is done again. */
+/** Limit of a transaction, COPY text of its tables: an interrupted transaction is repeated. */
 const TRANSACTION_BYTES = 4 * 1024 * 1024;
 
-/** The units that are applied in one transaction, for each transaction, in order. Pure. */
+/** Groups the units by transaction, in order. Pure. */
 export function transactionsOf(units: readonly PostDataUnit[]): readonly (readonly PostDataUnit[])[] {
   return inGroups(units, {
     maxItems: TRANSACTION_TABLES,
@@ -51,19 +51,22 @@ export function transactionsOf(units: readonly PostDataUnit[]): readonly (readon
   }).flatMap((group) => [...Map.groupBy(group, ({ database }) => database).values()]);
 }
 
-/** True where all that a unit does is to create what belongs to its one table: such units can't wait for each other's locks. */
+/** True when a unit only creates objects of its one table: such units never wait for each other's locks. */
 function onlyBuilds({ table, vacuum, count, sequences, again, lockTables }: PostDataUnit): boolean {
   const isMore = vacuum ?? count ?? sequences ?? again;
   return table !== undefined && isMore === undefined && lockTables.length === 0;
 }
 
-/** A session serves one batch after another, so the server's own setting bounds each anew. YugabyteDB builds indexes otherwise. */
+/**
+ * Limits the parallel workers of an index build to the batch's helpers, and never above the server's own setting (`reset_val`),
+ * since the session still has the previous batch's value. YugabyteDB builds indexes differently.
+ */
 const HELPERS = `
   SELECT set_config(name, least(reset_val::int, $1::int)::text, false) FROM pg_catalog.pg_settings
   WHERE name = 'max_parallel_maintenance_workers'`;
 const ANY_HELPERS = 2 ** 31 - 1;
 
-/** The settings that sessions were last given, since a look at `pg_settings` takes longer than a small index. */
+/** The last helpers of each session, because a query of `pg_settings` takes longer than a small index. */
 const helpersOf = new WeakMap<Session, number>();
 
 async function boundHelpers(session: Session, helpers: number): Promise<void> {
@@ -72,7 +75,7 @@ async function boundHelpers(session: Session, helpers: number): Promise<void> {
   helpersOf.set(session, helpers);
 }
 
-/** @param units one, or some that `onlyBuilds` */
+/** @param units one unit, or several for which `onlyBuilds` is true */
 async function apply(
   job: RestoreJob,
   database: DatabaseJob,
@@ -83,7 +86,7 @@ async function apply(
   const { product } = await targetServerOf(session);
   if (product === 'postgresql') await boundHelpers(session, helpers);
   for (const unit of units) {
-    // YugabyteDB has no visibility map, and takes VACUUM for nothing to do. Tables that a role may not vacuum are skipped with a warning.
+    // YugabyteDB has no visibility map, and its VACUUM does nothing. PostgreSQL skips tables that a role may not vacuum, with a warning.
     if (unit.vacuum !== undefined && product === 'postgresql') {
       await session.query(`vacuum ${unit.vacuum}`, `VACUUM (ANALYZE) ${unit.vacuum}`);
     }
@@ -94,7 +97,7 @@ async function apply(
   if (toApply.length === 0) return;
   const adaptation = await readAdaptation(job, database, session);
   const again = toApply.some((unit) => unit.again === true) ? { again: true as const } : {};
-  // A table that was left out can't be locked.
+  // A table that was left out doesn't exist, so it can't be locked.
   const locks = forgivenessOf(job, database) === 'nothing';
   await applyUnits(
     session,

@@ -48,7 +48,7 @@ async function prepareDatabase(job: RestoreJob, database: DatabaseJob): Promise<
     } finally {
       await session.close();
     }
-    // YugabyteDB keeps what an interrupted attempt created: begin with an empty database again.
+    // YugabyteDB keeps what an interrupted attempt created, so start with an empty database again.
     await withMaintenanceSession(job, async (session) => {
       await dropDatabase(job, session, names.working);
       await create(job, session, database);
@@ -66,7 +66,7 @@ async function create(job: RestoreJob, session: Session, database: DatabaseJob):
       createStatement(database, job.context.request.placement),
     );
   } catch (error) {
-    // Another attempt of this step was quicker.
+    // Another attempt of this step created it first.
     if (!(error instanceof Error) || sqlState(error.cause) !== DUPLICATE_DATABASE) throw error;
   }
   crashPoint('prepare-database');
@@ -83,7 +83,7 @@ async function applyPreData(
   const adaptation = await readAdaptation(job, database, session);
   const entries = job.withSchema ? database.preData.filter((entry) => database.selection.keeps(entry)) : [];
   const isWorking = session.database === database.names.working;
-  // A database under its working name is dropped whole by whoever finds it half prepared, so its entries need not be in one transaction.
+  // Whoever finds a half-prepared database under its working name drops it, so its entries need not share one transaction.
   const runs = transactionalDdl && isWorking ? inLockBudget(entries, await lockSlots(session)) : [entries];
   for (const [index, run] of runs.entries()) {
     const apply = async () => {

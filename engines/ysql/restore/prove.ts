@@ -8,13 +8,13 @@ import { checkAgainst } from './check.ts';
 import type { DatabaseJob, RestoreJob } from './job.ts';
 
 /**
- * Compares a restored and replayed database with the later backup that the replay had to give, table by table: numbers of rows, and
- * with `check: content` every row. Tables whose changes are not archived are passed over.
+ * Compares a restored and replayed database with the later backup that the replay should have reproduced, table by table: numbers
+ * of rows, and with `check: content` every row. Skips tables whose changes are not archived.
  *
  * @param backup id of the later backup, of the same plan
  * @param notArchived `schema.table` of each
- * @throws HoldfastError `PROOF_OTHER_TABLES` (permanent) where the two backups don't have the same tables
- * @returns each difference, named, and the number of tables that were compared
+ * @throws HoldfastError `PROOF_OTHER_TABLES` (permanent) when the two backups have different tables
+ * @returns a description of each difference, and the number of compared tables
  */
 export async function checkProof(
   job: RestoreJob,
@@ -41,7 +41,8 @@ export async function checkProof(
     ...[...here].filter((name) => !there.has(name)),
     ...[...there].filter((name) => !here.has(name)),
   ];
-  // The plan's tables changed between the two, and the archive's timeline has not ended yet: that says nothing of the changes.
+  // The plan's tables changed between the two backups while the archive's timeline continued: that says nothing about the
+  // changes.
   if (others.length > 0) throw otherTables(backup, others);
   return await checkAgainst(
     {

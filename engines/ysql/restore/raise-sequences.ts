@@ -10,8 +10,8 @@ interface OwnedSequence {
 }
 
 /**
- * Brings sequences beyond every value that was used by the instant: the furthest of what they have, what the archive says, and what stands in
- * the column that they feed. May be done again. They may stand further than at the source at that instant, never less far.
+ * Raises sequences beyond every value that was used by the instant: to the furthest of their own value, the archive's value, and the values
+ * in the column that they feed. May be called again. A sequence may end further than the source's was at that instant, but never behind it.
  */
 export async function raiseSequences(session: Session, archived: ReplayReport['sequences']): Promise<void> {
   for (const { schema, name, lastValue } of archived) {

@@ -1,8 +1,8 @@
 import { BinaryRows } from '../../../repository/backups/copy-binary.ts';
 
 /**
- * COPY text with the values of each row in another order: `places` says which one comes first, second, … In COPY text a tab and a line
- * feed within a value are escaped, and no encoding of a server has a character with such a byte in it. Memory: a block.
+ * Reorders the values of each row in COPY text: `places` says which value comes first, second, … COPY text escapes tabs and line feeds
+ * within values, and no server encoding has a character that contains such a byte. Memory: a block.
  */
 export async function* withColumns(
   text: AsyncIterable<Uint8Array>,
@@ -22,7 +22,7 @@ export async function* withColumns(
   if (rest !== '') yield Buffer.from(rest, 'latin1');
 }
 
-/** As `withColumns`, for an object in COPY's binary format; gives the rows alone. Memory: a block, and a row. */
+/** Like `withColumns`, for an object in COPY's binary format. Yields only the rows, without header and trailer. Memory: a block, and a row. */
 export async function* withFields(
   blocks: AsyncIterable<Buffer>,
   places: readonly number[],
@@ -52,7 +52,7 @@ export async function* withFields(
 const COUNT_BYTES = 2;
 const LENGTH_BYTES = 4;
 
-/** The fields of a row, each with its length. */
+/** Splits a row into its fields, each with its length prefix. */
 function fieldsOf(row: Buffer): readonly Buffer[] {
   const fields: Buffer[] = [];
   for (let at = COUNT_BYTES; at < row.length; ) {

@@ -3,7 +3,7 @@ import type { ReplayReport } from '../../../model/replay.ts';
 import { holdsLargeObjects } from '../large-objects.ts';
 import type { DatabaseJob } from './job.ts';
 
-/** What was compared where changes were replayed: their content has nothing to be compared with. */
+/** Describes what was compared after a replay: only counts, since nothing holds the content that the replay should give. */
 export function describeReplayed(
   tables: number,
   replays: readonly ReplayReport[],
@@ -13,7 +13,7 @@ export function describeReplayed(
   return `counts of ${formatAmount(tables, 'table')} after ${formatAmount(transactions, 'transaction')} were replayed; ${base} of the base only`;
 }
 
-/** What a proof compared. */
+/** Describes what a proof compared. */
 export function describeProof(
   tables: number,
   replays: readonly ReplayReport[],
@@ -27,7 +27,7 @@ export function describeProof(
 
 const MAX_NAMED = 5;
 
-/** What an operator has to know of a replay, a sentence each. */
+/** What an operator has to know about a replay, one sentence each. */
 export function notesOnReplay(
   { names, manifest, preData }: DatabaseJob,
   { to, lastTaken, firstLeftOut, notArchived }: ReplayReport,

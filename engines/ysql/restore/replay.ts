@@ -21,10 +21,10 @@ import { checkDatabase } from './check.ts';
 import { type DatabaseJob, databaseOf, type RestoreJob, restoreJob } from './job.ts';
 
 /**
- * Replays the archived changes of one database from its base to the instant that the request names. May be called again: it goes on where
- * the attempt before came to, and does nothing where that came to the end.
+ * Replays the archived changes of one database from its base to the instant that the request names. May be called again: it continues
+ * where the previous attempt stopped, and does nothing when that attempt finished.
  *
- * Throws `ARCHIVE_NO_CHAIN`, `RESTORE_DIFFERS` and what `replay` (archive/apply.ts) throws (permanent).
+ * Throws `RESTORE_NO_REPLAY`, `ARCHIVE_NO_CHAIN`, `RESTORE_DIFFERS` and what `replay` (archive/apply.ts) throws (permanent).
  */
 export async function replayDatabase(context: RestoreContext, name: string): Promise<ReplayReport> {
   const job = await restoreJob(context);
@@ -42,7 +42,7 @@ export async function replayDatabase(context: RestoreContext, name: string): Pro
   });
 }
 
-/** What the replay of a database did; undefined before its end. */
+/** Reads the report of a database's replay; undefined before its end. */
 export async function readReport(job: RestoreJob, database: DatabaseJob): Promise<ReplayReport | undefined> {
   const state = await withRestoreSession(job, database, readState);
   return state?.replayed === undefined ? undefined : (JSON.parse(state.replayed) as ReplayReport);
@@ -58,8 +58,9 @@ function requireWish({ request }: RestoreContext): ReplayWish {
 }
 
 /**
- * Refuses what can't be replayed before anything is written: `RESTORE_REPLAY_WITH` where the request contradicts a replay,
- * `ARCHIVE_NO_CHAIN` where the archive doesn't lead to the instant (both permanent), and as `requireTrusted` for the timeline's description.
+ * Refuses, before anything is written, a replay that can't succeed: `RESTORE_REPLAY_WITH` when the request contradicts a replay,
+ * `RESTORE_PROOF_SCRATCH` when a proof is not a scratch restore, `ARCHIVE_NO_CHAIN` when the archive doesn't reach the instant (all
+ * permanent), and as `requireTrusted` for the timeline's description.
  */
 export async function checkReplay(context: RestoreContext): Promise<void> {
   const { request, manifest } = context;
@@ -87,7 +88,7 @@ interface FoundChain {
   readonly place: SnapshotPlace;
 }
 
-/** Looks for the chain anew: what was there when the restore was planned may have been deleted since. */
+/** Finds the chain again in storage: its segments may have been deleted since the restore was planned. */
 async function findChain(
   { store, manifest, signal }: Pick<RestoreContext, 'store' | 'manifest' | 'signal'>,
   { to, timelines, proves }: ReplayWish,
@@ -102,7 +103,7 @@ async function findChain(
   const reasons: string[] = [];
   for (const interval of archiveWindow(database, [stored]).intervals) {
     const chain = chainFrom(
-      // A proof may look at a stretch again, or at one beside a stretch that was refuted.
+      // A proof may check a stretch again, or one next to a refuted stretch, so it ignores earlier proofs.
       { timeline: stored.timeline, interval, proofs: proves === undefined ? stored.proofs : [] },
       place,
     );
@@ -118,6 +119,7 @@ async function findChain(
   throw noChain(database, to, reasons.join('; '));
 }
 
+/** Returns where a read point stands among the server's transactions; undefined when it doesn't say so. */
 export function placeOf(readPoint: ReadPoint): SnapshotPlace | undefined {
   return readPoint.kind === 'pg-snapshot' ? readPoint.place : undefined;
 }
@@ -130,7 +132,7 @@ function noChain(database: string, to: string, reason: string): Error {
   );
 }
 
-/** Once, before the first change: afterwards the manifest says nothing of the rows any more. */
+/** Compares the base with the manifest, once and before the first change: after it the manifest no longer describes the rows. */
 async function compareBase(job: RestoreJob, database: DatabaseJob): Promise<void> {
   const state = await withRestoreSession(job, database, readState);
   if (state?.compared !== undefined) return;
@@ -147,10 +149,10 @@ async function compareBase(job: RestoreJob, database: DatabaseJob): Promise<void
   );
 }
 
-/** A proof reads so much further, since what the later backup sees need not come first. */
+/** How much further a proof reads: the transactions that the later backup sees may not come first. */
 const BEYOND_MICROS = 60_000_000;
 
-/** What the backup that a proof compares with sees. Throws `ARCHIVE_NO_CHAIN` (permanent) where it doesn't tell. */
+/** Reads which transactions the later backup of a proof sees. Throws `ARCHIVE_NO_CHAIN` (permanent) when it doesn't say so. */
 async function placeOfLater({ store, manifest, signal }: RestoreContext, backup: string, database: string) {
   const later = await readManifest(store, { plan: manifest.plan, backup }, { signal });
   const place = placeOf(later.readPoint);
@@ -191,7 +193,7 @@ async function run(
     timeline: timeline.id,
     begun: (segment, header) => {
       read += 1;
-      // Values are read when a segment is closed, so those of the segment that holds the cut are never too old.
+      // Sequence values are read when a segment is closed, so those of the segment that holds the cut are never too old.
       sequences = header.sequences ?? sequences;
       heartbeat({ database: name, segment: segment.key, segments: read, of: segments.length });
     },

@@ -23,11 +23,11 @@ const CONSTRAINTS = new Set(['CONSTRAINT', 'FK CONSTRAINT', 'CHECK CONSTRAINT'])
 interface SchemaObject {
   readonly type: string;
   readonly schema: string;
-  /** As in a header of pg_dump: `table constraint`, `table trigger`. */
+  /** As in a pg_dump header: `table constraint`, `table trigger`. */
   readonly name: string;
 }
 
-/** What the database's scripts create that can be looked up. Pure. */
+/** Returns the objects in the database's scripts that can be looked up in the catalogue. Pure. */
 export function objectsOf({
   preData,
   lateChecks,
@@ -39,7 +39,7 @@ export function objectsOf({
     .map(({ type, schema = '', name }) => ({ type, schema, name }));
 }
 
-/** pg_dump writes spaces for the ends of lines in a header. */
+/** Lists the existing objects by name, with spaces for line breaks as in pg_dump's headers. */
 const PRESENT = `
   SELECT kind || ' ' || translate(schema || '.' || name, E'\\r\\n', '  ') AS object FROM (
     SELECT 'relation' AS kind, n.nspname AS schema, c.relname AS name
@@ -52,7 +52,7 @@ const PRESENT = `
       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace) found
   WHERE schema !~ '^pg_' AND schema <> 'information_schema'`;
 
-/** Compares what a restore of the schema alone has made with what the backup's scripts create. Returns each object that is not there. */
+/** Compares the result of a schema-only restore with what the backup's scripts create. Returns each missing object. */
 export async function checkSchema(job: RestoreJob, database: DatabaseJob): Promise<readonly string[]> {
   const { rows, leftOut } = await withRestoreSession(job, database, async (session) => ({
     rows: await session.query<{ object: string }>(
@@ -62,7 +62,7 @@ export async function checkSchema(job: RestoreJob, database: DatabaseJob): Promi
     leftOut: await readLeftOut(session),
   }));
   const present = new Set(rows.map(({ object }) => object));
-  // These are reported with the server's reason.
+  // Objects that were left out are reported separately, with the server's reason.
   const reported = new Set(leftOut.map(({ kind, name }) => `${kind} ${name}`));
   return objectsOf(database)
     .filter(({ type, schema, name }) => !reported.has(`${type} ${schema}.${name}`))
@@ -75,7 +75,7 @@ function kindOf(type: string): string {
   return CONSTRAINTS.has(type) ? 'constraint' : 'relation';
 }
 
-/** What `checkSchema` compares in all databases, in words; undefined where that is nothing. Pure. */
+/** Describes what `checkSchema` compares in all databases; undefined when that is nothing. Pure. */
 export function comparedSchema({ databases }: Pick<RestoreJob, 'databases'>): string | undefined {
   const objects = databases.flatMap(objectsOf);
   if (objects.length === 0) return undefined;

@@ -5,17 +5,17 @@ import type { DumpEntry } from '../server/dump-script.ts';
 import { tableName } from '../server/identifiers.ts';
 import type { Token } from '../server/sql-text.ts';
 
-/** A table's name taken from a script. */
+/** A table's name, read from a script. */
 export interface QualifiedName {
   readonly schema: string;
   readonly table: string;
 }
 
-/** Which tables of a database a restore brings back, with all that belongs to them. */
+/** Which tables of a database a restore includes, with everything that belongs to them. */
 export interface TableSelection {
   /** True when nothing is left out. */
   readonly all: boolean;
-  /** What patterns can name. Empty where nothing is left out. */
+  /** The names that patterns can match. Empty when nothing is left out. */
   readonly names: ReadonlySet<string>;
   includes(table: QualifiedName): boolean;
   /** False for entries that belong to a table which isn't selected: its constraints, indexes, triggers, sequences … */
@@ -23,9 +23,9 @@ export interface TableSelection {
 }
 
 /**
- * Applies the request's patterns as the backup applies the plan's: children go with their parents, and an included child brings
- * the definition of its parents along. Entries that belong to no table (types, functions, views …) are kept; whether they can
- * be created without the tables that are missing shows when they are. Pure.
+ * Applies the request's patterns as a backup applies the plan's: children go with their parents, and an included child brings the
+ * definitions of its parents. Keeps entries that belong to no table (types, functions, views …); creating them shows whether they
+ * work without the missing tables. Pure.
  */
 export function selectTables(
   preData: readonly DumpEntry[],
@@ -56,7 +56,8 @@ export function selectTables(
     includes: (table) => selected.has(tableName(table)),
     keeps(entry) {
       const owner = entryTable(entry) ?? owners.get(nameOf(entry));
-      // What belongs to a view goes with it, and views are tried: they are there where all that they need is.
+      // Objects of a view are kept with it. The restore tries to create views, which succeeds if everything that they need
+      // exists.
       return owner === undefined || selected.has(owner) || !known.has(owner);
     },
   };
@@ -67,8 +68,8 @@ function nameOf(entry: DumpEntry): string {
 }
 
 /**
- * Parents by child, of partitions (`ATTACH PARTITION`; `PARTITION OF` in dumps of the PostgreSQL 11 line) and of inheritance
- * (`INHERITS (…)`).
+ * Returns the parents by child: of partitions (`ATTACH PARTITION`; `PARTITION OF` in dumps of the PostgreSQL 11 line) and of
+ * inheritance (`INHERITS (…)`).
  */
 function parentsByTable(preData: readonly DumpEntry[]): ReadonlyMap<string, readonly string[]> {
   const parents = new Map<string, string[]>();
@@ -100,7 +101,7 @@ function parentsByTable(preData: readonly DumpEntry[]): ReadonlyMap<string, read
   return parents;
 }
 
-/** Table by sequence, for sequences that belong to a column: serial ones (`OWNED BY`) and identity columns'. */
+/** Returns the table by sequence, for sequences that belong to a column: serial columns (`OWNED BY`) and identity columns. */
 function sequenceOwners(preData: readonly DumpEntry[]): ReadonlyMap<string, string> {
   const owners = new Map<string, string>();
   for (const entry of preData) {
@@ -114,7 +115,7 @@ function sequenceOwners(preData: readonly DumpEntry[]): ReadonlyMap<string, stri
   return owners;
 }
 
-/** What the first statement of an entry of each type says just before the table's name. */
+/** The word before the table's name in the first statement of an entry, by type. */
 const TABLE_AFTER: Readonly<Record<string, string>> = {
   // ysql_dump writes a UNIQUE constraint as CREATE UNIQUE INDEX and ADD CONSTRAINT … USING INDEX.
   CONSTRAINT: 'on',
@@ -125,7 +126,7 @@ const TABLE_AFTER: Readonly<Record<string, string>> = {
   STATISTICS: 'from',
 };
 
-/** The table (`schema.table`) that an entry of the script defines or belongs to; undefined where there is none. */
+/** Returns the table (`schema.table`) that an entry defines or belongs to; undefined when there is none. */
 export function entryTable(entry: DumpEntry): string | undefined {
   const tokens = entry.statements[0]?.tokens ?? [];
   if (entry.type === 'TABLE' || entry.type === 'FOREIGN TABLE') {
@@ -149,13 +150,13 @@ export function entryTable(entry: DumpEntry): string | undefined {
   return undefined;
 }
 
-/** The table of `CREATE [UNLOGGED | FOREIGN] TABLE schema.table`. A header has spaces where a name has ends of lines. */
+/** Returns the table of `CREATE [UNLOGGED | FOREIGN] TABLE schema.table`. The header can't give it, because it replaces line breaks in a name with spaces. */
 export function createdTable(tokens: readonly Token[]): QualifiedName | undefined {
   if (tokens[0]?.text !== 'create') return undefined;
   return qualifiedNameAt(tokens, tokens[1]?.text === 'table' ? 2 : 3);
 }
 
-/** The child of `ALTER TABLE … ATTACH PARTITION schema.child`. */
+/** Returns the child of `ALTER TABLE … ATTACH PARTITION schema.child`. */
 export function attachedTable(tokens: readonly Token[]): QualifiedName | undefined {
   const attach = tokens.findIndex(({ kind, text }) => kind === 'word' && text === 'attach');
   return attach > 0 && tokens[attach + 1]?.text === 'partition'
@@ -163,7 +164,7 @@ export function attachedTable(tokens: readonly Token[]): QualifiedName | undefin
     : undefined;
 }
 
-/** The table of `ALTER [FOREIGN] TABLE [ONLY] schema.table …`. */
+/** Returns the table of `ALTER [FOREIGN] TABLE [ONLY] schema.table …`. */
 export function tableOfAlter(tokens: readonly Token[]): QualifiedName | undefined {
   if (tokens[0]?.text !== 'alter') return undefined;
   const at = tokens[1]?.text === 'foreign' ? 2 : 1;
@@ -171,7 +172,7 @@ export function tableOfAlter(tokens: readonly Token[]): QualifiedName | undefine
   return qualifiedNameAt(tokens, tokens[at + 1]?.text === 'only' ? at + 2 : at + 1);
 }
 
-/** `schema.table` as three tokens; pg_dump always qualifies. */
+/** Reads `schema.table`, three tokens, at a place; pg_dump always qualifies names. */
 export function qualifiedNameAt(tokens: readonly Token[], at: number): QualifiedName | undefined {
   const [schema, dot, table] = tokens.slice(at, at + 3);
   if (schema === undefined || table === undefined || dot?.text !== '.') return undefined;

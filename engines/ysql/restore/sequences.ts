@@ -6,7 +6,7 @@ import type { DatabaseJob, RestoreJob } from './job.ts';
 
 const STATEMENTS_AT_ONCE = 200;
 
-/** Gives every sequence its value from the backup. May be done again. */
+/** Sets every sequence to its value from the backup. May be called again. */
 export async function setSequences(job: RestoreJob, database: DatabaseJob): Promise<void> {
   const object = findScript(database.manifest.schemaObjects, 'sequences');
   if (object === undefined || !job.withData) return;
@@ -26,7 +26,7 @@ export async function setSequences(job: RestoreJob, database: DatabaseJob): Prom
   });
 }
 
-/** Sequences of tables that were not selected are not there. */
+/** Keeps the statements whose sequence exists: sequences of unselected tables don't. */
 async function ofExisting(session: Session, statements: readonly Statement[]): Promise<readonly Statement[]> {
   const names = statements.map(({ tokens }) => tokens.find(({ kind }) => kind === 'string')?.text ?? "''");
   const existing: Statement[] = [];

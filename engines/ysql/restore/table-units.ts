@@ -3,10 +3,12 @@ import { tableName } from '../server/identifiers.ts';
 import type { PostDataBatch, PostDataUnit } from './post-data-unit.ts';
 
 /**
- * When the batches of the first waves, those of single tables, may be applied: a table's VACUUM and keys once its rows are there,
- * its indexes once its keys are. So the largest table's, which take longest, don't wait for the rows of all others.
+ * Says when the batches of the first waves, those that belong to single tables, may be applied: a table's VACUUM and keys once
+ * its rows are loaded, its indexes once its keys exist. So the keys and indexes of the largest table, which take longest, don't
+ * wait for the rows of all others.
  *
- * A table without rows waits for the end of the load: it may be the parent of tables that are being loaded, and locks them.
+ * A table without rows waits for the end of the load: it may be the parent of tables that are being loaded, and its work would
+ * lock them.
  */
 export function tableUnits(
   waves: readonly (readonly PostDataBatch[])[],
@@ -16,11 +18,11 @@ export function tableUnits(
   for (const [task, objects] of loadTasks.entries()) {
     for (const { table } of objects) loadedAfter.set(tableKey(table.database, tableName(table)), task + 1);
   }
-  // Rows of such a partition may come with every task that loads one of its sisters.
+  // Rows of such a partition may be loaded by every task that loads a sibling partition.
   const loadedAfterOf = (unit: PostDataUnit) =>
     unit.database.routes.has(unit.table ?? '') ? undefined : loadedAfter.get(keyOfUnit(unit));
   const units: TableUnit[] = [];
-  /** Place of the unit that was last to work on a table. */
+  /** Index of the last unit that works on a table. */
   const lastAt = new Map<string, number>();
   for (const [wave, batches] of waves.entries()) {
     if (!batches.flat().every(({ table }) => table !== undefined)) break;

@@ -7,16 +7,16 @@ import { unseenByEventTriggers } from './event-triggers.ts';
 import type { DatabaseJob } from './job.ts';
 
 /*
- * Data alone goes into tables that have their triggers and foreign keys already: they are switched off for the load and get
- * exactly their former state back, which stands in the bookkeeping meanwhile.
+ * When only data is restored, the tables have their triggers and foreign keys already. These are switched off for the load and
+ * then get exactly their former state back, which the bookkeeping holds meanwhile.
  */
 
-/** Notes the state of every trigger of the selected tables and switches them off, system triggers (foreign keys) included. */
+/** Records the state of every trigger of the selected tables and switches all of them off, including system triggers (foreign keys). */
 export async function disableTriggers(session: Session, database: DatabaseJob): Promise<void> {
   const tables = database.manifest.tables.filter(
     (table) => database.selection.includes(table) && !holdsLargeObjects(table),
   );
-  // What loads through a partitioned table fires the triggers that it has for whole statements. Its partitions are noted before.
+  // Loading through a partitioned table fires its statement triggers. The triggers of its partitions are recorded first.
   const routes = new Map(
     tables
       .flatMap((table) => database.routes.get(tableName(table)) ?? [])
@@ -46,7 +46,7 @@ const CLAUSES: Readonly<Record<string, string>> = {
   A: 'ENABLE ALWAYS',
 };
 
-/** Gives every noted trigger its state back. */
+/** Gives every recorded trigger its state back. Throws `RESTORE_TRIGGER_STATE` (permanent). */
 export async function restoreTriggers(session: Session): Promise<void> {
   const rows = await session.query<{ schema: string; table: string; trigger: string; enabled: string }>(
     'list the noted triggers',

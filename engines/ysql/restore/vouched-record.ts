@@ -9,12 +9,13 @@ import { connectIfThere, readState, setState, withRestoreSession } from './bookk
 import type { DatabaseJob, RestoreJob } from './job.ts';
 
 /*
- * Whoever can write into the repository can put a record there that says that a restore has come to its end, and what it found. So a restore first notes the
- * record's SHA-256 in the databases under restore, where he can't write. As long as their bookkeeping is there, it must know the record.
+ * Anyone who can write to the repository can put a record there that claims that a restore has ended, and what it found. So a restore first stores the
+ * record's SHA-256 in the databases under restore, where such a writer can't write. A record counts only if their bookkeeping knows its hash, as long as
+ * that bookkeeping exists.
  */
 
 /**
- * The record of this restore; undefined where it has not come to its end, and where the databases under restore don't know the record that is there. Throws
+ * Reads the record of this restore. Undefined when the restore has not ended, or when the databases under restore don't know the stored record. Throws
  * `STORE_DAMAGED` (permanent).
  */
 export async function vouchedRecord(job: RestoreJob): Promise<RestoreRecord | undefined> {
@@ -24,7 +25,7 @@ export async function vouchedRecord(job: RestoreJob): Promise<RestoreRecord | un
   const known: (string | undefined)[] = [];
   for (const database of job.databases) {
     const state = await ownState(job, database);
-    // Bookkeeping goes after the restore was sealed, and nobody but the restore drops it.
+    // The bookkeeping is dropped only after the restore was sealed, and only by the restore itself.
     if (state === undefined) return found.record;
     known.push(state.sealed);
   }
@@ -43,7 +44,7 @@ export async function sealVouched(job: RestoreJob, options: SealOptions): Promis
   return record;
 }
 
-/** Undefined where the database has no bookkeeping of this restore any more, or is not there. */
+/** Reads this restore's bookkeeping in the database; undefined when it has none any more, or doesn't exist. */
 async function ownState({ target, context }: RestoreJob, { names }: DatabaseJob) {
   const session = await connectIfThere({
     target,

@@ -1,2 +1,2 @@
-/** Lives in the database under restore until the restore is complete. */
+/** The schema that a restore keeps in the target database until it is complete. */
 export const BOOKKEEPING_SCHEMA = 'holdfast_restore';

@@ -2,21 +2,21 @@ import type { YsqlSource } from '../../../model/pipeline.ts';
 import { nameMatcher } from '../../name-patterns.ts';
 import type { Session } from './session.ts';
 
-/** A relation of one database as the catalogs describe it. */
+/** A relation of one database, as the catalogs describe it. */
 export interface Relation {
   readonly oid: string;
   readonly schema: string;
   readonly table: string;
   /** `pg_class.relkind`: r table, p partitioned table, f foreign table, v view, m materialized view, S sequence. */
   readonly kind: 'r' | 'p' | 'f' | 'v' | 'm' | 'S';
-  /** Member of an extension: its definition comes with the extension. */
+  /** The extension that it belongs to and that brings its definition; null when it belongs to none. */
   readonly extension: string | null;
-  /** Present when the extension marks it as configuration: the WHERE clause of the rows to keep, may be empty. */
+  /** The WHERE clause of the rows to keep, possibly empty, when its extension marks it as configuration; else null. */
   readonly configCondition: string | null;
   readonly readable: boolean;
   /** Row security hides rows from the role of this session. */
   readonly filtered: boolean;
-  /** An unlogged relation on a standby: it is there, and what it holds is on the primary alone. */
+  /** An unlogged relation on a standby: the relation exists there, but only the primary has its content. */
   readonly hollow: boolean;
   readonly parents: readonly string[];
 }
@@ -40,12 +40,12 @@ const RELATIONS = `
     AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
   ORDER BY n.nspname, c.relname`;
 
-/** Every relation of the session's database that a dump would look at. */
+/** Reads every relation of the session's database that a dump considers. */
 export async function readRelations(session: Session): Promise<readonly Relation[]> {
   return await session.query<Relation>(`list the tables of database "${session.database}"`, RELATIONS);
 }
 
-/** What the plan's patterns select of one database. */
+/** What the plan's patterns select from one database. */
 export interface Selection {
   /** Tables whose rows are backed up: leaves of partitioned tables, never the partitioned table itself. */
   readonly data: readonly Relation[];
@@ -55,15 +55,15 @@ export interface Selection {
   readonly excluded: readonly Relation[];
   /** Sequences whose values are backed up. */
   readonly sequences: readonly Relation[];
-  /** Tables and sequences that come back empty, or at their start: a standby doesn't have what they hold. */
+  /** Tables and sequences that a restore leaves empty or at their start, because the standby lacks their content. */
   readonly hollow: readonly Relation[];
   /** Everything that the dump reads or locks. */
   readonly read: readonly Relation[];
 }
 
 /**
- * Applies the patterns. A partition or inheritance child goes with its parents: it is included where one of them is, and
- * excluded where one of them is; the parents of an included table come along, without their other children.
+ * Applies the patterns. A partition or inheritance child follows its parents: it is included when one of them is, and excluded
+ * when one of them is. The parents of an included table are included too, without their other children.
  */
 export async function select(
   session: Session,
@@ -89,12 +89,12 @@ export async function select(
   };
 }
 
-/** True for what can be locked against DDL: tables, partitioned ones too. */
+/** True for relations that can be locked against DDL: tables, including partitioned ones. */
 export function isLockable({ kind }: Pick<Relation, 'kind'>): boolean {
   return kind === 'r' || kind === 'p';
 }
 
-/** True for what the dump program locks: tables, and sequences while it reads their values, which it does for each section. */
+/** True for relations that the dump program locks: tables, and sequences, because it reads their values for each section. */
 export function takesLock(relation: Pick<Relation, 'kind'>): boolean {
   return isLockable(relation) || relation.kind === 'S';
 }
@@ -131,7 +131,7 @@ function excludedRelations(relations: readonly Relation[], source: YsqlSource): 
   return new Set(relations.map(({ oid }) => oid).filter((oid) => !kept.has(oid)));
 }
 
-/** Views over what is left out can't be created without it, so they are left out too. */
+/** Adds the views that need an excluded relation: they can't be created without it. */
 async function addDependentViews(session: Session, excluded: Set<string>): Promise<void> {
   const edges = await session.query<{ view: string; needs: string }>(
     `list what the views of database "${session.database}" need`,

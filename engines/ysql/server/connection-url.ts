@@ -5,29 +5,29 @@ import { defined } from '../../../model/defined.ts';
 import { messageOf, permanent } from '../../../model/errors.ts';
 import { FOR_LIBPQ, programEnvironment } from '../../../model/program-environment.ts';
 
-/** Where and as whom to connect: a `postgresql://` URL taken apart. Several hosts are tried in order, as libpq does. */
+/** Where to connect and as which role: the parts of a `postgresql://` URL. Several hosts are tried in order, as libpq does. */
 export interface ConnectionTarget {
   readonly hosts: readonly { readonly host: string; readonly port: number }[];
   readonly user: string | undefined;
   readonly password: string | undefined;
-  /** As libpq: the user's name when the URL has none. */
+  /** The user's name when the URL names no database, as in libpq. */
   readonly database: string;
   /** Query parameters, e.g. `sslmode`. */
   readonly parameters: Readonly<Record<string, string>>;
 }
 
-/** Tells servers apart, as one role meets them. */
+/** A key that identifies a server as seen by one role. */
 export function serverKey({ hosts, user }: ConnectionTarget): string {
   return JSON.stringify([hosts, user]);
 }
 
 const URL_SHAPE = /^(postgres|postgresql|yugabytedb):\/\/(?:([^@/?]*)@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/s;
 
-/** Parses a connection URL. Throws `YSQL_BAD_URL` (permanent), which never quotes the URL since it holds a password. */
+/** Parses a connection URL. Throws `YSQL_BAD_URL` (permanent). The error never quotes the URL, which may hold a password. */
 export function parseConnectionUrl(url: string): ConnectionTarget {
   const [, scheme, credentials, authority = '', path = '', query = ''] =
     URL_SHAPE.exec(url.trim()) ?? badUrl();
-  // A password with a plain `@` or `/` would become part of the host's or the database's name, and so of messages.
+  // An unencoded `@` or `/` in a password would put part of it into the host or the database name, and so into messages.
   if (authority.includes('@') || (credentials === undefined && path.includes('@'))) badUrl();
   const [user = '', ...password] = (credentials ?? '').split(':');
   const parameters = parseParameters(query);
@@ -42,7 +42,7 @@ export function parseConnectionUrl(url: string): ConnectionTarget {
   };
 }
 
-/** As libpq's `conninfo_uri_parse_params`: only percent signs are decoded, so a plus is a plus; a later value replaces an earlier one. */
+/** Parses like libpq's `conninfo_uri_parse_params`: decodes only percent signs, so a plus stays a plus; a later value replaces an earlier one. */
 function parseParameters(query: string): ConnectionTarget['parameters'] {
   const entries = query
     .split('&')
@@ -55,7 +55,7 @@ function parseParameters(query: string): ConnectionTarget['parameters'] {
   return Object.fromEntries(entries);
 }
 
-/** Hosts of the query come before the URL's own. Its `port` is for hosts that have none: one for all of them, or one for each. */
+/** Hosts in the query take precedence over the URL's own. The query's `port` applies to hosts without one: one port for all of them, or one for each. */
 function parseHosts(
   authority: string,
   { host, port }: ConnectionTarget['parameters'],
@@ -103,8 +103,8 @@ function badUrl(cause?: unknown): never {
 const TLS_PARAMETERS = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey'] as const;
 
 /**
- * What to try, in order, to reach the server: each host, each with and without TLS as libpq's `sslmode` says (without TLS
- * where the URL says nothing). The configurations hold the password: never log them.
+ * Returns the configurations to try, in order: each host, with and without TLS as libpq's `sslmode` says (without TLS where the
+ * URL says nothing). The configurations hold the password: never log them.
  */
 export function clientConfigs(
   target: ConnectionTarget,
@@ -168,12 +168,12 @@ function readPem(path: string): string {
   }
 }
 
-/** Variables that would send a program elsewhere than its arguments say. */
+/** Variables that would make a program connect elsewhere than its arguments say. */
 const ELSEWHERE = ['PGHOST', 'PGHOSTADDR', 'PGPORT', 'PGDATABASE', 'PGUSER', 'PGSERVICE', 'PGSERVICEFILE'];
 
 /**
- * Environment for libpq's programs: of this process's what libpq reads, without what names another server, and with the password, which never stands
- * on a command line, and the session's `options`.
+ * Returns the environment for libpq's programs: the variables of this process that libpq reads, except those that name another server, plus the
+ * session's `options` and the password, which never appears on a command line.
  */
 export function libpqEnvironment(
   target: ConnectionTarget,
@@ -198,8 +198,8 @@ export function libpqEnvironment(
 }
 
 /**
- * Arguments of a libpq program that say where to connect and as whom. `option` is how it names its database. Both forms take a name
- * with `=` or `://` for a connection string, so the name is always given in one, quoted.
+ * Returns the arguments that tell a libpq program where to connect and as which role. `option` is the program's option for the
+ * database. Both options treat a name with `=` or `://` as a connection string, so this always writes one, with the name quoted.
  */
 export function programArguments(
   target: ConnectionTarget,

@@ -1,6 +1,6 @@
 const OF_DATABASE = new Set(['COMMENT', 'ACL', 'SECURITY LABEL']);
 
-/** The entries that `--create` adds; their tag starts with `DATABASE` where their type is COMMENT, ACL or SECURITY LABEL. */
+/** True for the entries that `--create` adds. For the types COMMENT, ACL and SECURITY LABEL their tag starts with `DATABASE`. */
 export function describesDatabase(entry: {
   readonly type: string;
   readonly name: string;

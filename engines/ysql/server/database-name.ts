@@ -1,7 +1,7 @@
 import { quoteIdentifier } from './identifiers.ts';
 import type { Statement } from './sql-text.ts';
 
-/** Puts another name behind the word DATABASE. */
+/** Returns the statement with `to` in place of `from` after the word DATABASE. */
 export function withDatabaseName(statement: Statement, from: string, to: string): string {
   const { tokens, text, start } = statement;
   const place = tokens.findIndex(

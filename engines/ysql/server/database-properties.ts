@@ -1,7 +1,7 @@
 import type { ManifestDatabase } from '../../../model/manifest.ts';
 import { onlyRow, type Session } from './session.ts';
 
-/** What a manifest states of the database itself. */
+/** Reads the properties of the reader's database that a manifest states. */
 export async function databaseProperties(
   reader: Session,
 ): Promise<Pick<ManifestDatabase, 'owner' | 'encoding' | 'collate' | 'ctype'>> {

@@ -2,12 +2,12 @@ import { type ScriptPart, type Statement, unreadable } from './sql-text.ts';
 
 type Command = Extract<ScriptPart, { readonly kind: 'command' }>;
 
-/** What a command of the shell means for what follows it. */
+/** How a psql command affects the script after it. */
 type CommandEffect = 'none' | 'connect';
 
-/** `\restrict KEY` of newer programs, and what ends it. Nothing but these commands would be taken between them. */
+/** `\restrict KEY` of newer programs, and `\unrestrict`, which ends it. psql would accept no other command between them. */
 const RESTRICTION = /^\\(?:un)?restrict [A-Za-z0-9]+\s*$/;
-/** Before a `\connect` to a name that is not plain ASCII (pg_dump 15.18); a session of ours is of UTF-8 throughout, as the script is. */
+/** Stands before a `\connect` to a name that is not plain ASCII (pg_dump 15.18). It needs no action: our sessions and the script are in UTF-8 throughout. */
 const ENCODING = /^\\encoding SQL_ASCII\s*$/;
 const ECHO = /^\\echo .*$/s;
 const SET = /^\\set (?<name>[a-z_]+) (?<value>true|false)\s*$/;
@@ -15,21 +15,21 @@ const IF = /^\\if (?:(?<value>true|false)|:(?<name>[a-z_]+)|:\{\?(?<asked>[a-z_]
 const ELSE = /^\\else\s*$/;
 const END = /^\\endif\s*$/;
 const QUERY = /^\\gset\s*$/;
-/** Quoted names and connection strings too. */
+/** Accepts quoted names and connection strings too. */
 const CONNECT = /^\\connect (?:-reuse-previous=(?:on|off) )?(?:"(?:[^"]|"")*"|[^\s\\]+)\s*$/;
 
 interface Branch {
-  /** Whether the branch that is being read counts. */
+  /** Whether the current branch is to be run. */
   active: boolean;
-  /** Whether a branch of this `\if` was taken already. */
+  /** Whether an earlier branch of this `\if` was run. */
   taken: boolean;
 }
 
 /**
- * Follows the commands of the shell that a dump of `ysql_dump --include-yb-metadata [--dump-role-checks]` or `ysql_dumpall` holds:
- * `\if :use_roles`, `\if :use_tablespaces` and the settings before them; questions after roles by `SELECT … \gset`, which count as
- * answered with yes, since which roles are missing is looked at before a restore begins; `\connect` and the `\encoding` before it, `\restrict` and `\echo`. Every
- * other command, and these in other forms, is refused with `DUMP_UNREADABLE` (permanent): nothing of a dump ever reaches a shell.
+ * Evaluates the psql commands in a dump of `ysql_dump --include-yb-metadata [--dump-role-checks]` or `ysql_dumpall`: `\if :use_roles`, `\if :use_tablespaces`
+ * and the settings before them; `SELECT … \gset`, which asks whether a role exists and always counts as answered with yes, because a restore looks for missing
+ * roles before it begins; `\connect` and the `\encoding` before it, `\restrict` and `\echo`. It refuses every other command, and other forms of these, with
+ * `DUMP_UNREADABLE` (permanent): no part of a dump ever reaches a shell.
  */
 export class DumpGuards {
   readonly #script: string;
@@ -40,7 +40,7 @@ export class DumpGuards {
     this.#script = script;
   }
 
-  /** Whether what stands here is to be run. */
+  /** Whether the script's current part is to be run. */
   get active(): boolean {
     return this.#branches.every(({ active }) => active);
   }
@@ -77,7 +77,7 @@ export class DumpGuards {
     return 'none';
   }
 
-  /** Throws where a condition never ends. */
+  /** Throws `DUMP_UNREADABLE` (permanent) when a condition never ends. */
   finish(): void {
     if (this.#branches.length > 0) {
       throw unreadable(

@@ -1,8 +1,8 @@
 import type { Statement, Token } from './sql-text.ts';
 
-/** What pg_dump's comment before an object says of it. */
+/** What pg_dump's comment before an object says about it. */
 export interface DumpHeader {
-  /** pg_dump's tag, e.g. `orders orders_pkey` for a constraint; spaces stand for ends of lines. */
+  /** pg_dump's tag, e.g. `orders orders_pkey` for a constraint, with spaces in place of line breaks. */
   readonly name: string;
   /** e.g. `TABLE`, `FK CONSTRAINT`, `INDEX`, `ACL`. */
   readonly type: string;
@@ -12,7 +12,7 @@ export interface DumpHeader {
   readonly owner: string | undefined;
 }
 
-/** More readings than any header has whose names the server let be: it cuts them after 63 bytes. */
+/** More readings than a header can have, since the server truncates names after 63 bytes. */
 const MAX_READINGS = 1000;
 
 const BEGIN = /^-- (?:Data for |Statistics for )?Name: /;
@@ -20,8 +20,8 @@ const TYPE = /; Type: (?<type>[A-Z ]+); Schema: /g;
 const OWNER = '; Owner: ';
 
 /**
- * Everything that a comment may mean as a header: names are written into it as they are, so one that holds `; Type: TABLE; Schema: …`
- * gives it another reading. Empty where the comment is no header. Pure.
+ * Returns every reading of a comment as a header. pg_dump writes names into it unescaped, so a name that holds `; Type: TABLE;
+ * Schema: …` adds a reading. Empty when the comment is no header. Pure.
  */
 export function headerReadings(comment: string): readonly DumpHeader[] {
   const begin = BEGIN.exec(comment)?.[0].length;
@@ -44,7 +44,7 @@ export function headerReadings(comment: string): readonly DumpHeader[] {
   return readings;
 }
 
-/** Words that a statement of a type begins with; for all other types `CREATE` and the words of the type. */
+/** The words that a statement of each type begins with. All other types begin with `CREATE` and the words of the type. */
 const BEGINS: Readonly<Record<string, readonly string[]>> = {
   ACL: ['grant', 'revoke', 'set'],
   'DEFAULT ACL': ['alter default'],
@@ -73,7 +73,7 @@ const BEGINS: Readonly<Record<string, readonly string[]>> = {
   'PROCEDURAL LANGUAGE': ['create language', 'create trusted', 'create or replace'],
 };
 
-/** Types whose tag is the object's name alone, and those whose tag is a table's name and the object's. */
+/** Types whose tag is only the object's name. `NAMED_ON_TABLE` has those whose tag is a table's name and the object's. */
 const NAMED = new Set([
   'TABLE',
   'INDEX',
@@ -96,7 +96,7 @@ const NAMED_ON_TABLE = new Set([
   'RULE',
 ]);
 
-/** Whether the first statement of an entry says the same as its header: what kind of object, in which schema, of which name. */
+/** True when the first statement of an entry agrees with its header: kind of object, schema and name. */
 export function agrees(header: DumpHeader, { tokens }: Statement): boolean {
   const { type, schema, name } = header;
   const begins = BEGINS[type] ?? [`create ${type.toLowerCase()}`];
@@ -118,7 +118,7 @@ export function agrees(header: DumpHeader, { tokens }: Statement): boolean {
   return isWritten(inSchema, schema) && isWritten(named, name);
 }
 
-/** pg_dump writes a space for each end of a line into a header. */
+/** Compares a token with a name in a header, where pg_dump replaces each line break with a space. */
 function isWritten(token: Token | undefined, inHeader: string | undefined): boolean {
   return token?.text.replaceAll(/[\r\n]/g, ' ') === inHeader;
 }

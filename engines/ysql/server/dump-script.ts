@@ -5,7 +5,7 @@ import { type Repair, type Statement, scriptParts, unreadable, withRepairs } fro
 /** One object's part of a plain dump, under pg_dump's header comment. */
 export interface DumpEntry extends DumpHeader {
   readonly statements: readonly Statement[];
-  /** `SET default_tablespace = …` and their like that are in force for this entry. */
+  /** Settings in force for this entry, such as `SET default_tablespace = …`. */
   readonly settings: readonly string[];
   /** Offsets in the script from the header to the next one. */
   readonly start: number;
@@ -15,28 +15,28 @@ export interface DumpEntry extends DumpHeader {
 /** One statement of a dump, in the order in which it is to be run. */
 export interface DumpStep {
   readonly statement: Statement;
-  /** Undefined for settings, and for what the program does before and after all objects. */
+  /** Undefined for settings, and for statements before and after all objects. */
   readonly entry: DumpEntry | undefined;
 }
 
-/** A plain script of pg_dump, ysql_dump or ysql_dumpall, taken apart. */
+/** The parts of a plain script of pg_dump, ysql_dump or ysql_dumpall. */
 export interface Dump {
   readonly entries: readonly DumpEntry[];
   /** Everything that is to be run. */
   readonly steps: readonly DumpStep[];
-  /** What only a shell understands: its commands, questions that end in one, and what stands in branches that don't count. */
+  /** Ranges that only psql understands: its commands, the queries that end in one, and branches that are not run. */
   readonly shell: readonly { readonly start: number; readonly end: number }[];
   readonly repairs: readonly Repair[];
 }
 
-/** Settings that pg_dump changes between entries, before the header of the one they are for. */
+/** Settings that pg_dump changes between entries. It writes them before the header of the entry that they apply to. */
 const RUNNING_SETTINGS = new Set(['default_tablespace', 'default_table_access_method', 'search_path']);
 
 /**
- * Takes a plain script of pg_dump, ysql_dump or ysql_dumpall apart. Only comments between statements can be headers, so text inside
- * function bodies and strings can't be mistaken for one. The conditions of ysql_dump are followed (`DumpGuards`). Pure. Throws
- * `DUMP_UNREADABLE` (permanent) where the script may not mean what it seems to: a statement without an end, a command of the shell
- * that no dump has a use for, a header that can be read in more than one way.
+ * Parses a plain script of pg_dump, ysql_dump or ysql_dumpall. Only comments between statements can be headers, so it never
+ * mistakes text inside function bodies or strings for one. It evaluates ysql_dump's conditions (`DumpGuards`). Pure. Throws
+ * `DUMP_UNREADABLE` (permanent) when the script may not mean what it seems to mean: a statement without an end, a psql command that
+ * no dump needs, a header that can be read in more than one way.
  */
 export function readDump(script: string): Dump {
   const reader = new DumpReader(script);
@@ -54,7 +54,7 @@ export function readDump(script: string): Dump {
   return reader.finish();
 }
 
-/** The entries of a script, as `readDump` finds them. */
+/** Returns the entries of a script, as `readDump` finds them. */
 export function dumpEntries(script: string): readonly DumpEntry[] {
   return readDump(script).entries;
 }
@@ -99,12 +99,12 @@ class DumpReader {
   ): void {
     this.#repairs.push(...(query?.repairs ?? []));
     this.#shell.push({ start: query?.start ?? command.start, end: command.end });
-    // What follows sets the new connection up, and describes no object.
+    // The statements after `\connect` set up the new connection and describe no object.
     if (this.#guards.apply(command, query) === 'connect') this.#entry = undefined;
   }
 
   statement(statement: Statement): void {
-    // Also where the branch doesn't count here: a shell may take it.
+    // Repair it even in a branch that is not run here: psql may run it.
     this.#repairs.push(...statement.repairs);
     if (!this.#guards.active || isForNewerServers(statement)) {
       this.#shell.push({ start: statement.start, end: statement.end + 1 });
@@ -143,7 +143,7 @@ function readingOf(script: string, { readings, start, statements }: OpenEntry): 
   const statement = statements.find(({ tokens }) => !setsNextOid(tokens));
   const fitting = readings.filter((reading) => statement !== undefined && agrees(reading, statement));
   const [one, ...more] = fitting;
-  // Who owns it is said by the statements.
+  // The owner may differ between readings: it is taken from the statements.
   const isSame = ({ type, schema, name }: DumpHeader) =>
     type === one?.type && schema === one.schema && name === one.name;
   if (one !== undefined && more.every(isSame)) return one;
@@ -154,14 +154,14 @@ function readingOf(script: string, { readings, start, statements }: OpenEntry): 
   );
 }
 
-/** `SELECT pg_catalog.binary_upgrade_set_next_…`, which stands before a statement of `--include-yb-metadata`. */
+/** True for `SELECT pg_catalog.binary_upgrade_set_next_…`, which `--include-yb-metadata` writes before a statement. */
 function setsNextOid(tokens: Statement['tokens']): boolean {
   return tokens[0]?.text === 'select' && tokens[3]?.text.startsWith('binary_upgrade_set_') === true;
 }
 
 /**
- * `SET transaction_timeout = 0`, which pg_dump 17 and newer write for any server, and servers before 17 refuse. Whoever applies a script has no
- * such timeout anyway.
+ * True for `SET transaction_timeout = 0`. pg_dump 17 and newer write it for any server, but servers before 17 refuse it. It is not needed: the
+ * sessions that apply a script have no such timeout.
  */
 function isForNewerServers({ tokens }: Statement): boolean {
   return tokens[0]?.text === 'set' && tokens[1]?.text === 'transaction_timeout';
@@ -173,8 +173,8 @@ function runningSetting({ tokens: [first, second] }: Statement): string | undefi
 }
 
 /**
- * Settings, and the DO by which ysql_dump holds auto-analyze off meanwhile. Only `SET SESSION AUTHORIZATION` is part of an object, of
- * its grants.
+ * True for settings, and for the DO block by which ysql_dump turns auto-analyze off for the load. Only `SET SESSION AUTHORIZATION`
+ * belongs to an object, namely to its grants.
  */
 function isOfNoObject({ tokens: [first, second, , third] }: Statement): boolean {
   if (first?.text === 'do') return true;
@@ -187,10 +187,10 @@ function cutOff(script: string, { start, text }: Statement): Error {
 }
 
 /**
- * The script without the entries that `drop` names, without what only a shell understands, and with the quotes that the program left
- * out: so that `psql -f` runs it too, and finds no command in it.
+ * Returns the script without the entries that `drop` selects, without the parts that only psql understands, and with the quotes that
+ * the dump program left out. So `psql -f` can run it too and finds no psql command in it.
  *
- * @param dump of the script, where it was read already: thousands of tables take a while
+ * @param dump the parsed script, if it was parsed already: thousands of tables take a while
  */
 export function withoutEntries(
   script: string,
@@ -213,8 +213,8 @@ export function withoutEntries(
 }
 
 /**
- * The script as a shell may run it: with the quotes that the program left out, and nothing else changed. Throws `DUMP_UNREADABLE`
- * (permanent) where it holds a command that no dump has a use for.
+ * Returns the script for psql: it adds the quotes that the dump program left out and changes nothing else. Throws
+ * `DUMP_UNREADABLE` (permanent) when the script holds a psql command that no dump needs.
  */
 export function withQuotedNames(script: string): string {
   return withRepairs(script, readDump(script).repairs);

@@ -8,9 +8,9 @@ const NAMED = 5;
 const TABLES = new Set(['TABLE', 'FOREIGN TABLE']);
 
 /**
- * Makes sure that a dump is of the server whose catalogue was read: the tables that it creates are those that the catalogue lists,
- * but for members of extensions. A dump of another server than was meant looks healthy in every other way, and `ysql_dump` takes
- * localhost where it is given no host (docs/yugabytedb.md, R1).
+ * Checks that a dump comes from the server whose catalogue was read: the tables that it creates must be those in the catalogue,
+ * apart from members of extensions. A dump of the wrong server looks healthy in every other way, and `ysql_dump` connects to
+ * localhost when it is given no host (docs/yugabytedb.md, R1).
  *
  * @param expected what the dump was asked for
  * @throws HoldfastError `DUMP_OF_ANOTHER_SCHEMA` (permanent)
@@ -29,7 +29,7 @@ export function requireDumpOf(
   const tables = expected.filter(({ kind }) => kind === 'r' || kind === 'p' || kind === 'f');
   const inHeader = ({ schema, table }: Relation) => `${headerText(schema)}.${headerText(table)}`;
   const wanted = tables.filter(({ extension }) => extension === null).map(inHeader);
-  // With YugabyteDB's metadata the members of extensions are dumped too.
+  // A dump with YugabyteDB's metadata includes members of extensions.
   const known = new Set(tables.map(inHeader));
   const absent = wanted.filter((name) => !dumped.has(name));
   const foreign = [...dumped].filter((name) => !known.has(name));
@@ -45,7 +45,7 @@ export function requireDumpOf(
   );
 }
 
-/** A header is one line: `pg_dump` writes line ends of names as spaces there. */
+/** A header is one line: `pg_dump` replaces line breaks in names with spaces. */
 function headerText(name: string): string {
   return name.replaceAll(/[\n\r]/g, ' ');
 }

@@ -18,26 +18,26 @@ export function sqlState(error: unknown): string | undefined {
   return error instanceof pg.DatabaseError ? error.code : undefined;
 }
 
-/** True for the failure to connect to a database that isn't there. */
+/** True when connecting failed because the database doesn't exist. */
 export function isNoSuchDatabase(error: unknown): boolean {
   return error instanceof Error && sqlState(error.cause) === NO_SUCH_DATABASE;
 }
 
-/** What is known of the session in which an error came. */
+/** What is known of the session in which an error occurred. */
 interface Circumstances {
   readonly signal?: AbortSignal | undefined;
-  /** Absent: not known (yet). */
+  /** Absent when it is not known (yet). */
   readonly product?: 'postgresql' | 'yugabytedb' | undefined;
-  /** The session still answers, so the error is the statement's own, whatever its code says. */
+  /** True when the session still answers: then the error belongs to the statement, whatever its code says. */
   readonly sessionAnswers?: boolean | undefined;
 }
 
-/** Bad text of a value, out of its type's range, bad date; no such operator, no such conversion. */
+/** SQLSTATEs: bad text of a value, value out of its type's range, bad date; no such operator, no such conversion. */
 const VALUE_REFUSED = new Set(['22P02', '22003', '22007', '22008', '42883', '42804', '42846']);
 
 /**
- * The SQLSTATE where a statement failed since the server doesn't take a value back that it wrote. The server's message holds the value, which is
- * a row's data.
+ * Returns the SQLSTATE when a statement failed because the server refuses a value that it wrote itself; else undefined. The server's message
+ * then holds that value, which is a row's data.
  */
 export function refusedValue(error: unknown): string | undefined {
   const state = error instanceof HoldfastError ? sqlState(error.cause) : undefined;
@@ -45,11 +45,12 @@ export function refusedValue(error: unknown): string | undefined {
 }
 
 /**
- * Turns whatever a connection threw into a `HoldfastError` and decides here, at the edge, whether a retry can help. The code alone
- * does not say: a foreign server's 08001 comes out of a statement while our own session is well (`sessionAnswers`), and YugabyteDB
- * reports most of what passes by itself as an internal error (`yugabyte-errors.ts`).
+ * Turns whatever a connection threw into a `HoldfastError`, and decides here, at the edge, whether a retry can help. The SQLSTATE
+ * alone can't decide this: a foreign server's 08001 can come out of a statement while our own session is healthy
+ * (`sessionAnswers`), and YugabyteDB reports most of its passing errors as internal errors (`yugabyte-errors.ts`).
  *
- * `doing` completes the sentence "Failed to …" and names the object; it never holds a secret. The message holds no value of a row.
+ * `doing` completes the sentence "Failed to …" and names the object; it must never hold a secret. The message holds no value of a
+ * row.
  */
 export function databaseError(error: unknown, doing: string, circumstances: Circumstances = {}): unknown {
   const { signal, product, sessionAnswers } = circumstances;
@@ -68,7 +69,7 @@ export function databaseError(error: unknown, doing: string, circumstances: Circ
   if (product !== 'postgresql' && error instanceof pg.DatabaseError) {
     const passing = passingError(state ?? '', error.message, error.detail);
     if (passing !== undefined) return transient('YSQL_UNAVAILABLE', message, passing, error);
-    // Something failed before in the same transaction, which YugabyteDB's own retries may hide.
+    // An earlier statement of this transaction failed, which YugabyteDB's own retries may hide.
     if (state === IN_FAILED_TRANSACTION && product === 'yugabytedb')
       return doubtful('YSQL_UNAVAILABLE', message, 'It is tried again in a new transaction.', error);
   }
@@ -92,8 +93,8 @@ const IN_FAILED_TRANSACTION = '25P02';
 const NOT_SUPPORTED = '0A000';
 
 /**
- * True for codes of errors of a connection, a limit or an object in use: raised by the server for our session, or from within a
- * statement by a foreign server or a function. Whether the session still answers distinguishes the two.
+ * True for SQLSTATEs about a connection, a limit or an object in use. The server raises them for our session; a foreign server or
+ * a function can raise them within a statement. `sessionAnswers` tells the two cases apart.
  */
 export function mayComeFromWithin(state: string | undefined): boolean {
   return state !== undefined && /^(?:08|53|57P|55006)/.test(state);
@@ -113,7 +114,10 @@ function describe(error: unknown): string {
   return tellable(error);
 }
 
-/** PostgreSQL's texts for a dead exporter; YugabyteDB's for collected history and for DDL after the instant (issues 30993, 30828). */
+/**
+ * Recognises PostgreSQL's messages for a snapshot whose exporter is gone, and YugabyteDB's for history that was garbage-collected and
+ * for DDL after the instant (issues 30993, 30828).
+ */
 function readPointIsGone(state: string | undefined, message: string): boolean {
   return (
     (state === '22023' && message.includes('invalid snapshot identifier')) ||

@@ -24,22 +24,22 @@ const PATIENCE_MS = 10_000;
 const ASK_EVERY_MS = 100;
 const IN_USE = '55006';
 
-/** An exchange that has not happened yet. */
+/** A database whose names are not exchanged yet. */
 interface Pending {
   readonly names: RestoreNames;
-  /** A database has the final name and must make way. */
+  /** Another database has the final name and must be renamed first. */
   readonly inTheWay: boolean;
 }
 
 /**
- * Gives the restored databases their final names; with `replace` one that has such a name already keeps its data under the `kept`
- * name. Does nothing where that has happened before. On PostgreSQL all renames are one transaction, so either every database of the
+ * Gives the restored databases their final names. With `replace`, a database that has such a name already is kept under the `kept` name.
+ * Does nothing for databases that are renamed already. On PostgreSQL all renames are one transaction, so either every database of the
  * restore has its new name or none has.
  *
- * Sessions are ended once, on every node, after the databases have been closed to new ones. On YugabyteDB other nodes' sessions may stay
- * in a database that is renamed, under them, so those in the replaced one are ended once more afterwards. Returns what could not be made
- * sure of, a sentence each. Throws `RESTORE_DATABASE_IN_USE` (permanent) naming
- * the sessions that stay: then every database is open again under the name that it had.
+ * It first closes the databases to be replaced to new sessions, then ends the sessions of all databases once, on every node. YugabyteDB
+ * can rename a database while sessions of other nodes stay in it, so there it ends the sessions in the replaced database once more
+ * afterwards. Returns one sentence for each thing that it could not verify. Throws `RESTORE_DATABASE_IN_USE` (permanent), which names
+ * the remaining sessions; every database is then open again under its old name.
  */
 export async function exchangeNames(job: NamedDatabases, replace: boolean): Promise<readonly string[]> {
   return await withMaintenanceSession(job, async (session) => {
@@ -70,10 +70,10 @@ export async function exchangeNames(job: NamedDatabases, replace: boolean): Prom
 }
 
 const ROUNDS = 10;
-/** This many looks in a row must find nobody. A node may learn of the new name a moment later, and accept a session by the old one. */
+/** How many polls in a row must find no session. A node may learn of the new name late, and accept a session by the old one until then. */
 const QUIET_LOOKS = 2;
 
-/** Nobody may go on writing into a replaced database and take it for the restored one. */
+/** Ends the sessions in the replaced databases: no client may keep writing there in the belief that it is the restored one. */
 async function endSessionsInKept(job: NamedDatabases, session: Session): Promise<readonly string[]> {
   const notes: string[] = [];
   for (const { names } of job.databases) {
@@ -116,7 +116,7 @@ async function reopen(session: Session, pending: readonly Pending[]): Promise<vo
   }
 }
 
-/** Tells the sessions to end, once, and waits for it. */
+/** Terminates the sessions once and waits until they have ended. */
 async function endSessions(
   job: NamedDatabases,
   session: Session,
@@ -153,8 +153,8 @@ function stillUsed(databases: readonly string[], cause?: unknown, sessions: read
 }
 
 /**
- * Undoes what an exchange of names has begun and will not end, as YugabyteDB renames one database at a time: where nothing has the
- * final name any more, what was there before gets it back.
+ * Undoes an exchange of names that began and will not finish, since YugabyteDB renames databases one at a time. Where no database
+ * has the final name any more, the one that had it before gets it back.
  */
 export async function giveNameBack(session: Session, { to, kept }: RestoreNames): Promise<void> {
   if ((await databaseExists(session, to)) || !(await databaseExists(session, kept))) return;

@@ -8,7 +8,7 @@ import { findProgram } from './programs/find.ts';
 import { runProgram } from './programs/run.ts';
 import type { Server } from './server.ts';
 
-/** What is dumped, and by whose programs. */
+/** What to dump, and with which product's programs. */
 export interface DumpSource {
   readonly verb: VerbContext;
   readonly target: ConnectionTarget;
@@ -17,7 +17,7 @@ export interface DumpSource {
   readonly dumpProgram?: YsqlSource['dumpProgram'] | undefined;
 }
 
-/** Roles, their memberships and settings, and tablespaces. */
+/** Dumps roles, their memberships and settings, and tablespaces. */
 export async function dumpGlobals(
   { verb, target, server, dumpProgram }: DumpSource,
   globals: Exclude<YsqlSource['globals'], 'none'>,
@@ -33,7 +33,7 @@ export async function dumpGlobals(
   return withoutEntries(utf8(script, 'the cluster'), () => false);
 }
 
-/** What a program wrote, as text. Throws `YSQL_CANNOT_CARRY` (permanent) where it isn't UTF-8. */
+/** Decodes what a program wrote. Throws `YSQL_CANNOT_CARRY` (permanent) when it isn't UTF-8. */
 export function utf8(script: Buffer, database: string): string {
   if (isUtf8(script)) return script.toString('utf8');
   throw permanent(

@@ -1,9 +1,9 @@
-/** A quoted SQL identifier; always quoted, so that reserved words and odd names need no rule of their own. */
+/** Quotes a SQL identifier. It always quotes, so that reserved words and unusual names need no special rule. */
 export function quoteIdentifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
-/** A SQL string literal, safe whatever `standard_conforming_strings` says. */
+/** Quotes a SQL string literal, safe for any value of `standard_conforming_strings`. */
 export function quoteLiteral(text: string): string {
   const quoted = `'${text.replaceAll("'", "''")}'`;
   return text.includes('\\') ? ` E${quoted.replaceAll('\\', '\\\\')}` : quoted;

@@ -5,8 +5,8 @@ import type { Session } from './session.ts';
 const NAMED = 5;
 
 /**
- * Looks, before one session is ended, at what would keep a database from being renamed: prepared transactions, and sessions that this role
- * may not end. Throws `RESTORE_PREPARED_TRANSACTIONS` or `RESTORE_SESSIONS_STAY` (permanent).
+ * Looks, before any session is ended, for obstacles to renaming a database: prepared transactions, and sessions that this role may not
+ * end. Throws `RESTORE_PREPARED_TRANSACTIONS` or `RESTORE_SESSIONS_STAY` (permanent).
  */
 export async function requireReplaceable(session: Session, database: string): Promise<void> {
   const prepared = await session.query<{ gid: string; owner: string; since: string }>(
@@ -45,7 +45,7 @@ export async function requireReplaceable(session: Session, database: string): Pr
   );
 }
 
-/** What stays with the database that is replaced, under its new name, and would be missed: a sentence each. */
+/** Returns what stays with the replaced database under its new name and would be missed: one sentence for each thing. */
 export async function staysBehind(
   session: Session,
   database: string,

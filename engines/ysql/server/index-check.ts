@@ -4,16 +4,16 @@ import { BOOKKEEPING_SCHEMA } from './bookkeeping-schema.ts';
 import { sqlState } from './errors.ts';
 import { inTransaction, type Session } from './session.ts';
 
-/** How long the indexes of one database may take, when nobody says otherwise. */
+/** How long the check of one database's indexes may take by default. */
 export const INDEX_CHECK_MS = 10 * 60_000;
 
-/** What a look at a database's indexes found. */
+/** The result of checking a database's indexes. */
 export interface IndexFindings {
-  /** Indexes that were compared with their tables, row by row. */
+  /** How many indexes were compared with their tables, row by row. */
   readonly checked: number;
-  /** A sentence for each that isn't as its table, with what repairs it. */
+  /** One sentence for each index that differs from its table, with the repair. */
   readonly broken: readonly string[];
-  /** Why others were not looked at, a sentence each: nothing is known of them. */
+  /** Why other indexes were not compared, one sentence each. Their state is unknown. */
   readonly unknown: readonly string[];
 }
 
@@ -25,11 +25,11 @@ interface Index {
 
 /** How a server compares one index with its table. */
 interface Checker {
-  /** With `$1` the index's oid; fails where index and table differ. */
+  /** Takes the index's oid as `$1`; fails when index and table differ. */
   readonly statement: string;
   /** Access methods of the indexes that it can compare. */
   readonly methods: readonly string[];
-  /** Which others it can't, as a clause. */
+  /** Which indexes it can't compare, as a clause. */
   readonly limit: string;
 }
 
@@ -37,12 +37,14 @@ interface Checker {
 type Lend = <T>(work: (session: Session) => Promise<T>) => Promise<T>;
 
 /**
- * Compares every index with its table: `yb_index_check` on YugabyteDB (from 2.20.11, 2024.1.6, 2024.2.3 and 2025.1 on; finds rows that are
- * missing, spurious or different; not for ybgin and vector indexes), `bt_index_check` with `heapallindexed` of the extension amcheck on
- * PostgreSQL (btree alone; each row of the table must be in the index). It takes a scan of index and table each, so it ends after
- * `limitMs`, `parallelism` at once. What it could not look at is named: it is not known, and not OK.
+ * Compares every index with its table. On YugabyteDB it uses `yb_index_check` (from 2.20.11, 2024.1.6, 2024.2.3 and 2025.1 on), which
+ * finds missing, spurious and different rows but can't check ybgin and vector indexes. On PostgreSQL it uses amcheck's `bt_index_check`
+ * with `heapallindexed`, which checks only btree indexes: each row of the table must be in the index. Each check scans index and table, so
+ * the whole check stops after `limitMs` milliseconds; `parallelism` checks run at once. It names every index that it could not compare:
+ * such an index counts as unknown, not as OK.
  *
- * @param mayCreate amcheck may be created where it isn't installed: the database is the restore's own. It goes with the bookkeeping.
+ * @param mayCreate whether it may create amcheck where that isn't installed, because the database is the restore's own; it is dropped with
+ * the bookkeeping
  */
 export async function checkIndexes(
   lend: Lend,
@@ -106,10 +108,10 @@ async function runChecks(
 }
 
 const TRIES = 3;
-/** The server's clock and ours may see the end of the time a little apart. */
+/** The server's clock and ours may differ this much about the end of the time, milliseconds. */
 const CLOCKS_MS = 100;
 
-/** What an index can't be compared for, after a few tries where that may help. Throws what is no failure of the server's. */
+/** Tries to compare an index, several times for a transient error. Returns the error when it can't; throws anything that is not a `HoldfastError`. */
 async function tryToCheck(
   lend: Lend,
   checker: Checker,
@@ -142,7 +144,7 @@ async function checkOne(
   await session.query('bound nothing any more', 'SET statement_timeout = 0');
 }
 
-/** Those of users' tables that stand for themselves: of a partitioned index its parts. YugabyteDB's primary keys are the table itself. */
+/** Lists the indexes of users' tables. A partitioned index is represented by its parts. YugabyteDB's primary keys are left out: they are the table itself. */
 async function readIndexes(session: Session): Promise<readonly Index[]> {
   return await session.query<{ oid: string; name: string; method: string }>(
     'list the indexes',
@@ -156,7 +158,7 @@ async function readIndexes(session: Session): Promise<readonly Index[]> {
   );
 }
 
-/** The server's way to compare an index, or why it has none. */
+/** Returns how the server compares an index, or a clause that says why it can't. */
 async function findChecker(session: Session, mayCreate: boolean): Promise<Checker | string> {
   if (session.product === 'yugabytedb') {
     const found = await session.query(
@@ -165,9 +167,9 @@ async function findChecker(session: Session, mayCreate: boolean): Promise<Checke
     );
     if (found.length === 0) return 'this YugabyteDB has no yb_index_check (it came with 2024.2.3 and 2025.1)';
     return {
-      // Newer builds return the errors as rows, and none where they raise the first one, as here.
+      // Newer builds can return the errors as rows; called like this they raise the first one.
       statement: 'SELECT pg_catalog.yb_index_check($1::oid)',
-      // btree stands for lsm where PostgreSQL is behind the tests' proxy.
+      // btree stands for lsm when the tests' proxy has PostgreSQL behind it.
       methods: ['lsm', 'btree'],
       limit: 'yb_index_check takes no ybgin and vector indexes',
     };
@@ -193,8 +195,8 @@ async function amcheckSchema(session: Session): Promise<string | undefined> {
 }
 
 /**
- * In the schema of the bookkeeping, with which it is dropped. Undefined where the server has no amcheck or the role may not. Event triggers of
- * the database stay quiet: they may write, or refuse.
+ * Creates amcheck in the bookkeeping's schema, which is dropped with it. Returns undefined where the server has no amcheck or the role may not
+ * create it. Disables the database's event triggers meanwhile: they may write rows or refuse the statement.
  */
 async function createAmcheck(session: Session): Promise<string | undefined> {
   const [found] = await session.query<{ may: boolean }>(

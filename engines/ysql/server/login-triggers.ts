@@ -2,13 +2,13 @@ import { type ConnectionTarget, serverKey } from './connection-url.ts';
 import { sqlState } from './errors.ts';
 
 /*
- * From PostgreSQL 17 on an event trigger can run at each login (`ON login`). One that refuses logins would keep Holdfast out of a database, of
- * the copy that it has just restored too; one that writes a row would make the copy differ from its backup. A superuser can switch event triggers
- * off, but only in the options with which a session begins, which older servers, poolers and other roles refuse. So the first session to a
- * server decides whether it may be done.
+ * From PostgreSQL 17 on an event trigger can run at each login (`ON login`). A trigger that refuses logins would lock Holdfast out of a database,
+ * even out of a copy that it has just restored. A trigger that writes a row would make the copy differ from its backup. A superuser can switch
+ * event triggers off, but only in a session's startup options, which older servers and poolers refuse, and which other roles may not set. So the
+ * first session to a server finds out whether it is allowed.
  */
 
-/** What a superuser's session begins with. */
+/** Startup option of a superuser's session. */
 const WITHOUT_EVENT_TRIGGERS = '-c event_triggers=off';
 
 const FIRST_WITH_LOGIN_TRIGGERS = 17;
@@ -17,14 +17,14 @@ type Known = 'switched off' | 'left on';
 
 const servers = new Map<string, Known>();
 
-/** Further options for a session of this server, and for programs that connect to it. */
+/** Additional startup options for sessions and programs that connect to this server. */
 export function loginOptions(target: ConnectionTarget): readonly string[] {
   return servers.get(serverKey(target)) === 'switched off' ? [WITHOUT_EVENT_TRIGGERS] : [];
 }
 
 /**
- * Notes what a server said of itself while a session began, also where it then failed. Returns true where the session has to be begun again,
- * without event triggers.
+ * Records what a server reported while a session was starting, even if the session then failed. Returns true when the caller must start the
+ * session again, without event triggers.
  */
 export function learnsToSwitchOff(
   target: ConnectionTarget,
@@ -36,10 +36,10 @@ export function learnsToSwitchOff(
   return true;
 }
 
-/** Protocol violation (a pooler that passes no options on), permission denied, no such setting. */
+/** SQLSTATEs: protocol violation (from a pooler that forwards no options), permission denied, no such setting. */
 const REFUSED = new Set(['08P01', '42501', '42704']);
 
-/** Notes that the option was refused. Returns true where the session has to be begun again, as it is. */
+/** Records that the option was refused. Returns true when the caller must start the session again, without the option. */
 export function learnsToLeaveOn(target: ConnectionTarget, error: unknown): boolean {
   const state = sqlState(error);
   if (loginOptions(target).length === 0 || state === undefined || !REFUSED.has(state)) return false;

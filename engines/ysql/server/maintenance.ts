@@ -11,14 +11,17 @@ const USUAL_DATABASES = ['postgres', 'yugabyte', 'template1'];
 
 const NOT_ALLOWED = '42501';
 
-/** What a restore is about: a server, and the names of its databases. */
+/** The server of a restore, and the names of its databases. */
 export interface NamedDatabases {
   readonly target: ConnectionTarget;
   readonly databases: readonly { readonly names: RestoreNames }[];
   readonly context: { readonly signal: AbortSignal };
 }
 
-/** Runs `work` in a database that is none of those being restored, from which databases are created, renamed and dropped. */
+/**
+ * Runs `work` in a session in a database that is not under restore. From there databases are created, renamed and dropped. Throws
+ * `RESTORE_NO_MAINTENANCE_DATABASE` (permanent).
+ */
 export async function withMaintenanceSession<T>(
   job: NamedDatabases,
   work: (session: Session) => Promise<T>,
@@ -61,8 +64,8 @@ export async function databaseExists(session: Session, name: string): Promise<bo
 }
 
 /**
- * Ends every other session in a database, of this node alone on YugabyteDB. Needs pg_signal_backend for those of other roles. Returns how many
- * there were.
+ * Ends every other session in a database; on YugabyteDB only those of this node. It needs pg_signal_backend for other roles' sessions. Returns
+ * how many there were.
  */
 export async function terminateSessions(session: Session, database: string): Promise<number> {
   const ended = await session.query(
@@ -73,7 +76,7 @@ export async function terminateSessions(session: Session, database: string): Pro
   return ended.length;
 }
 
-/** As `terminateSessions`, on every node; those that could not be asked are returned by name. */
+/** Like `terminateSessions`, but on every node. Also returns the nodes that could not be asked. */
 export async function terminateEverywhere(
   { target, context }: NamedDatabases,
   session: Session,
@@ -85,7 +88,7 @@ export async function terminateEverywhere(
   return { ended: answers.reduce((sum, count) => sum + count, 0), silent };
 }
 
-/** Sessions in these databases, each described; without this one and the server's own workers. */
+/** Describes each session in these databases, except this session and the server's own workers. */
 export async function sessionsIn(session: Session, databases: readonly string[]): Promise<readonly string[]> {
   const rows = await session.query<{ who: string }>(
     'look for sessions',
@@ -97,11 +100,12 @@ export async function sessionsIn(session: Session, databases: readonly string[])
   return rows.map(({ who }) => who);
 }
 
-/** Lets nobody connect to a database any more. Sessions that are there stay. */
+/** Closes a database to new sessions. Existing sessions stay. */
 export async function closeToSessions(session: Session, database: string): Promise<void> {
   await allowConnections(session, database, false);
 }
 
+/** Opens a database to new sessions again. */
 export async function openToSessions(session: Session, database: string): Promise<void> {
   await allowConnections(session, database, true);
 }
@@ -113,7 +117,7 @@ async function allowConnections(session: Session, database: string, allowed: boo
   );
 }
 
-/** Drops a database with whatever would hold it: sessions, its being a template, subscriptions. Nothing where there is none of this name. */
+/** Drops a database after removing what would prevent it: sessions, the template flag, subscriptions. Does nothing when it doesn't exist. */
 export async function dropDatabase(
   { target, context }: Pick<NamedDatabases, 'target' | 'context'>,
   session: Session,
@@ -137,7 +141,7 @@ export async function dropDatabase(
   await session.query(`drop database "${name}"`, `DROP DATABASE IF EXISTS ${quoteIdentifier(name)}`);
 }
 
-/** The subscriptions of this database. Their slots at the publisher stay, since a copy has the names of the slots that the original uses. */
+/** Drops the subscriptions of this database. Their slots at the publisher stay, because a copy has the same slot names as the original, which uses them. */
 async function dropSubscriptions(session: Session): Promise<void> {
   const subscriptions = await session.query<{ name: string }>(
     `list the subscriptions of database "${session.database}"`,

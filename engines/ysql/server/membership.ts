@@ -2,13 +2,13 @@ import { currentRole } from './read-time.ts';
 import type { Server } from './server.ts';
 import type { Session } from './session.ts';
 
-/** Which of some roles the connecting role can't make owners, since it is no member of them. Roles that don't exist are left out. */
+/** Returns which of these roles the connecting role can't make an owner, because it is not a member of them. Leaves out roles that don't exist. */
 export async function rolesNotGiven(
   session: Session,
   { major }: Pick<Server, 'major'>,
   roles: readonly string[],
 ): Promise<{ readonly role: string; readonly lacking: readonly string[] }> {
-  // Since PostgreSQL 16 a membership may be without the right to SET ROLE, which giving away an object asks for.
+  // Since PostgreSQL 16 a membership may lack the right to SET ROLE, which changing an object's owner requires.
   const right = major >= 16 ? 'SET' : 'MEMBER';
   const rows = await session.query<{ name: string }>(
     'read the memberships of the role',
@@ -19,7 +19,7 @@ export async function rolesNotGiven(
   return { role: await currentRole(session), lacking: rows.map(({ name }) => name) };
 }
 
-/** What to write in the plan or on the command line, or to grant. */
+/** The remedy: what to write in the plan or on the command line, or which roles to grant. */
 export function membershipRemedy(role: string, lacking: readonly string[]): string {
   return `Let everything belong to this role: write \`restore: { owner: ${role} }\` in the plan, or --owner ${role}. Or GRANT ${lacking.join(', ')} TO ${role}.`;
 }

@@ -3,7 +3,7 @@ import { existingRoles } from './roles.ts';
 import { inTransaction, type Session } from './session.ts';
 import type { Statement } from './sql-text.ts';
 
-/** Runs what a script of pg_dumpall or ysql_dumpall says of roles that the server lacks. */
+/** Creates the roles in a script of pg_dumpall or ysql_dumpall that the server lacks, by the script's own statements about them. */
 export async function createMissingRoles(session: Session, script: string): Promise<void> {
   const existing = await existingRoles(session);
   await inTransaction(session, async () => {
@@ -15,7 +15,7 @@ export async function createMissingRoles(session: Session, script: string): Prom
   });
 }
 
-/** The role that a statement of pg_dumpall creates, alters or makes a member; undefined for everything else. */
+/** Returns the role that a statement of pg_dumpall creates, alters or makes a member; undefined for everything else. */
 function newRoleOf({ tokens }: Statement): string | undefined {
   const [first, second, third] = tokens;
   if ((first?.text === 'create' || first?.text === 'alter') && second?.text === 'role') return third?.text;

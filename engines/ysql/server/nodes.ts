@@ -4,8 +4,8 @@ import { connect, type Session } from './session.ts';
 import { readYbServers, type YbServer } from './yb-servers.ts';
 
 /*
- * On YugabyteDB every node has a PostgreSQL of its own: pg_stat_activity and pg_terminate_backend know the sessions of that node alone (issue 13966), and
- * a database is renamed or dropped whatever the other nodes' sessions do in it (issues 7400, 33209). So whoever looks at sessions asks each node.
+ * On YugabyteDB every node runs its own PostgreSQL: pg_stat_activity and pg_terminate_backend know only the sessions of that node (issue 13966), and a
+ * database can be renamed or dropped while sessions of other nodes use it (issues 7400, 33209). So code that looks for sessions must ask each node.
  */
 
 /** A node that could not be asked. */
@@ -16,14 +16,14 @@ export interface SilentNode {
 }
 
 interface NodeAnswers<T> {
-  /** The first is of the session that asked; on PostgreSQL it is the only one. */
+  /** The first answer is from the calling session; on PostgreSQL it is the only one. */
   readonly answers: readonly T[];
   readonly silent: readonly SilentNode[];
 }
 
 /**
- * Does `work` in `session` and, on YugabyteDB, in a session of its own on every node, all at once; the node of `session` may so be asked twice. A
- * node that can't be reached, neither by its address nor by its public one, is returned by name. Throws what `work` throws.
+ * Runs `work` in `session` and, on YugabyteDB, in a separate session on every node, all at once. The node of `session` may therefore be asked
+ * twice. Returns the names of nodes that it can reach neither by their address nor by their public one. Throws what `work` throws.
  */
 export async function onEveryNode<T>(
   session: Session,
@@ -70,7 +70,7 @@ async function askNode<T>(
   return { node: `${host}:${port}`, reason };
 }
 
-/** Refuses what overwrites while a node can't be asked for its sessions. Throws `YSQL_NODE_SILENT` (permanent), naming it. */
+/** Refuses an overwriting restore while some node can't be asked for its sessions. Throws `YSQL_NODE_SILENT` (permanent), naming it. */
 export async function checkNodesAnswer(
   session: Session,
   target: ConnectionTarget,
@@ -86,6 +86,7 @@ export async function checkNodesAnswer(
   );
 }
 
+/** Lists nodes as the subject of a sentence. */
 export function listNodes(silent: readonly SilentNode[]): string {
   const names = silent.map(({ node }) => node).join(', ');
   return `${silent.length === 1 ? 'Node' : 'Nodes'} ${names}`;

@@ -1,21 +1,22 @@
 import type pg from 'pg';
 import { type HoldfastError, permanent } from '../../../model/errors.ts';
 
-/** What a session finds out of the way to its server. */
+/** What a session finds out about the server process behind its connection. */
 export interface Backend {
-  /** The server's process that answered right after connecting. */
+  /** The id of the server process that answered right after connecting. */
   readonly pid: number;
-  /** Something between us and the server answers in its place: the process is not the one that was named when the connection was made. */
+  /** True when a pooler stands between us and the server: the process that answers is not the one that was named when the connection was made. */
   readonly pooled: boolean;
 }
 
-/** Asks which process of the server answers. */
+/** Asks which server process answers. */
 export const ASK_BACKEND = 'SELECT pg_catalog.pg_backend_pid() AS pid';
 
 /**
- * Refuses a pooler that gives a session's statements to several sessions of the server (pgbouncer's `pool_mode = transaction` or `statement`):
- * what Holdfast and pg_dump set would be another session's. One that keeps a session together passes. `other` is a second connection on the
- * same way: in transaction mode it is lent the process that answered `client`, or `client` is answered by another one afterwards.
+ * Refuses a pooler that distributes one session's statements over several server sessions (pgbouncer's `pool_mode = transaction` or
+ * `statement`): settings of Holdfast and pg_dump would land in a session of somebody else. A pooler that keeps a session together passes.
+ * `other` is a second connection through the same pooler. In transaction mode `other` gets the process that answered `client`, or another
+ * process answers `client` afterwards.
  *
  * @throws HoldfastError `YSQL_POOLER` (permanent)
  */
@@ -37,7 +38,7 @@ async function backendOf(client: pg.Client): Promise<number | undefined> {
   return rows[0]?.pid;
 }
 
-/** The statements of one session of ours run in several of the server's. */
+/** The error for one session of ours whose statements run in several sessions of the server. */
 export function sessionIsShared(database: string): HoldfastError {
   return permanent(
     'YSQL_POOLER',

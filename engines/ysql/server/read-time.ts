@@ -5,25 +5,25 @@ import type { Server } from './server.ts';
 import { onlyRow, type Session } from './session.ts';
 
 /*
- * Reading as of an instant on YugabyteDB. Both settings are a superuser's (PGC_SUSET, issue 19608; docs "Permissions" of logical replication). The
- * documented way round, SECURITY DEFINER procedures that set them, is not taken: ysql_dump sets them by itself and can't be made to call one, so schema
- * and rows would be read in two ways. An exported snapshot serves both.
+ * How to read at an instant on YugabyteDB. Only a superuser may set both settings (PGC_SUSET, issue 19608; docs "Permissions" of logical replication).
+ * Holdfast doesn't use the documented workaround, SECURITY DEFINER procedures that set them: ysql_dump sets them itself and can't be made to call a
+ * procedure, so schema and rows would be read in two ways. An exported snapshot works for both.
  */
 
-/** Makes the session read the instant, microseconds since 1970; before any query. */
+/** The statement that makes a session read at an instant, microseconds since 1970. It must come before any query. */
 export function readTimeStatement(micros: string): string {
   return `SET yb_read_time = ${BigInt(micros)}`;
 }
 
-/** As `readTimeStatement`, for a session that is open already and has asked nothing yet. */
+/** Runs `readTimeStatement` in a session that is open but has run no query yet. */
 export async function readAsOf(session: Session, micros: string): Promise<void> {
   await session.query('set the read time', readTimeStatement(micros));
   await ignoreDdl(session);
 }
 
 /**
- * Lets DDL in the database not end a session that reads the past, as ysql_dump does for itself. False where the role may not set that, or
- * the server has no such setting: a REVOKE or ALTER then ends the session, and the read is done again.
+ * Keeps DDL in the database from ending a session that reads the past; ysql_dump does the same. Returns false when the role may not set
+ * this or the server has no such setting: then a REVOKE or ALTER ends the session, and the read is repeated.
  */
 export async function ignoreDdl(session: Session): Promise<boolean> {
   try {
@@ -42,27 +42,28 @@ function causeState(error: unknown): string | undefined {
   return error instanceof HoldfastError ? sqlState(error.cause) : undefined;
 }
 
-/** Why a session could not be made to read an instant; undefined where it failed for another reason. */
+/** Returns why a session could not read at an instant; undefined when it failed for another reason. */
 export function refusalOf(error: unknown): 'unknown' | 'denied' | undefined {
   if (causeState(error) === UNKNOWN_SETTING) return 'unknown';
   const isSetting = error instanceof HoldfastError && /set parameter "?yb_read_time/.test(error.message);
   return causeState(error) === NOT_ALLOWED && isSetting ? 'denied' : undefined;
 }
 
-/** The refusal in a clause, for the manifest and whoever reads it. */
+/** The refusal as a clause, for the manifest and its readers. */
 export function describeRefusal(refusal: 'unknown' | 'denied', role: string): string {
   return refusal === 'unknown'
     ? 'the server has no yb_read_time'
     : `role ${quoteIdentifier(role)} may not set yb_read_time`;
 }
 
-/** What lets `role` read as of an instant. PostgreSQL 15 can grant a single setting, 11 can't. */
+/** The remedy that lets `role` read at an instant. PostgreSQL 15 can grant a single setting, PostgreSQL 11 can't. */
 export function grantRemedy(role: string, server: Server): string {
   return server.major >= 15
     ? `As a superuser run GRANT SET ON PARAMETER yb_read_time, yb_disable_catalog_version_check TO ${quoteIdentifier(role)}.`
     : 'Back up as a superuser: YugabyteDB of the PostgreSQL 11 line grants no single setting.';
 }
 
+/** Returns the name of the session's role. */
 export async function currentRole(session: Session): Promise<string> {
   const rows = await session.query<{ role: string }>('ask for the role', 'SELECT current_user AS role');
   return onlyRow(rows, 'the role').role;

@@ -8,7 +8,7 @@ import { connect, onlyRow, pinSettings, type Session } from './session.ts';
 import { withPooledSession } from './session-pool.ts';
 
 /**
- * A session inside a read-only transaction that sees `database` at the read point.
+ * Opens a session inside a read-only transaction that sees `database` at the read point.
  * Throws `READ_POINT_LOST` (permanent) when the read point is gone.
  */
 export async function openReader(
@@ -38,7 +38,7 @@ export async function openReader(
   return await beginReading(await connect(target, database, signal), snapshot);
 }
 
-/** Says by itself what the session's defaults would say. */
+/** States everything explicitly, so that the session's defaults don't matter. */
 export const BEGIN_READING = 'BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY, NOT DEFERRABLE';
 
 async function beginReading(session: Session, snapshot: string | undefined): Promise<Session> {
@@ -51,7 +51,7 @@ async function beginReading(session: Session, snapshot: string | undefined): Pro
       );
     }
     const settings = await pinSettings(session);
-    // '0' is the present: the read time went to another session of the server.
+    // '0' means the present: the read time was set in another session of the server.
     const readsPresent = settings.some(({ readTime }) => readTime === '0');
     if (snapshot === undefined && readsPresent) throw sessionIsShared(session.database);
     return session;
@@ -61,7 +61,7 @@ async function beginReading(session: Session, snapshot: string | undefined): Pro
   }
 }
 
-/** Lends a reader at the read point to `work`; it is kept for the next chunk a moment longer. */
+/** Lends a reader at the read point to `work`, and keeps it open for a moment for the next chunk. */
 export async function withReader<T>(
   target: ConnectionTarget,
   database: string,
@@ -74,8 +74,8 @@ export async function withReader<T>(
 }
 
 /**
- * Lends a session of the present to `work`; it is kept for the next step a moment longer, as a reader is. Not for work that
- * leaves settings or a transaction behind.
+ * Lends a session that sees the present to `work`, and keeps it open for a moment for the next step. `work` must leave no
+ * settings and no transaction behind.
  */
 export async function withPresent<T>(
   target: ConnectionTarget,
@@ -87,7 +87,7 @@ export async function withPresent<T>(
   return await withPooledSession(key, () => connect(target, database, signal), signal, work);
 }
 
-/** Name of the encoding in which a database's rows are stored in the backup. */
+/** Returns the name of the encoding in which a backup stores a database's rows. */
 export async function dataEncoding(session: Session): Promise<string> {
   const known = encodings.get(session);
   if (known !== undefined) return known;
@@ -97,5 +97,5 @@ export async function dataEncoding(session: Session): Promise<string> {
   return encoding;
 }
 
-/** A database keeps its encoding for life. */
+/** Known encodings; a database never changes its encoding. */
 const encodings = new WeakMap<Session, string>();

@@ -4,8 +4,8 @@ import type { Session } from './session.ts';
 import type { Statement, Token } from './sql-text.ts';
 
 /**
- * Roles that an entry can't do without: its owner, grantees, roles of policies and settings. What the header says of the owner is left
- * aside: there a name has spaces for the ends of lines, and a role that no statement names isn't needed. Pure.
+ * Returns the roles that an entry needs: its owner, grantees, and the roles of policies and settings. It ignores the owner in the
+ * header: names have spaces for line breaks there, and a role that no statement names isn't needed. Pure.
  */
 export function rolesOf(entry: DumpEntry): ReadonlySet<string> {
   const roles = new Set<string>();
@@ -15,12 +15,12 @@ export function rolesOf(entry: DumpEntry): ReadonlySet<string> {
   return roles;
 }
 
-/** The roles to which an entry's statements give objects. Pure. */
+/** Returns the roles that an entry's statements make owners. Pure. */
 export function ownersOf(entry: DumpEntry): readonly string[] {
   return entry.statements.flatMap(({ tokens }) => ownerToken(tokens)?.text ?? []);
 }
 
-/** Words before a list of roles, by how the statement begins. */
+/** The words before a list of roles, by the beginning of the statement. */
 const ROLES_AFTER: readonly { readonly begins: readonly string[]; readonly words: readonly string[] }[] = [
   { begins: ['grant'], words: ['to', 'by'] },
   { begins: ['revoke'], words: ['from', 'by'] },
@@ -65,24 +65,25 @@ function ownerToken(tokens: readonly Token[]): Token | undefined {
   return tokens[0]?.text === 'alter' && owner?.text === 'owner' && to?.text === 'to' ? role : undefined;
 }
 
-/** The statement with another role as owner, where it sets one. Pure. */
+/** Returns the statement with `owner` in place of the owner that it sets, if it sets one. Pure. */
 export function withOwner(statement: Statement, owner: string | undefined): string {
   const role = ownerToken(statement.tokens);
   if (owner === undefined || role === undefined) return statement.text;
   return `${statement.text.slice(0, role.start - statement.start)}${quoteIdentifier(owner)};`;
 }
 
-/** The statements of grants and default privileges that name only roles that exist; others are left out (with another owner). Pure. */
+/** Returns an entry's statements for another owner: of grants, default privileges and settings for roles only those whose roles all exist. Pure. */
 export function withoutMissingRoles(entry: DumpEntry, existing: ReadonlySet<string>): readonly Statement[] {
   const isThere = (statement: Statement) => rolesOfStatement(statement).every((role) => existing.has(role));
   if (entry.type === 'DATABASE PROPERTIES')
     return entry.statements.filter((statement) => !setsForRole(statement) || isThere(statement));
   if (entry.type !== 'ACL' && entry.type !== 'DEFAULT ACL') return entry.statements;
-  // A grant that another role gave on is the new owner's: to speak for the other needs a superuser.
+  // Leave out changes of session role around a grant: acting as the other grantor needs a superuser, so the new owner grants
+  // instead.
   return entry.statements.filter((statement) => !changesSpeaker(statement) && isThere(statement));
 }
 
-/** Roles with settings of their own in the database that these entries describe. Pure. */
+/** Returns the roles that have settings of their own in the database that these entries describe. Pure. */
 export function rolesWithSettings(entries: readonly DumpEntry[]): readonly string[] {
   const statements = entries.flatMap((entry) => entry.statements).filter(setsForRole);
   return [...new Set(statements.flatMap(rolesOfStatement))];
@@ -100,7 +101,7 @@ function changesSpeaker({ tokens }: Statement): boolean {
   return isEither && session?.text === 'session' && authorization?.text === 'authorization';
 }
 
-/** Names of all roles of the server. */
+/** Returns the names of all roles of the server. */
 export async function existingRoles(session: Session): Promise<ReadonlySet<string>> {
   const rows = await session.query<{ role: string }>(
     'list the roles',

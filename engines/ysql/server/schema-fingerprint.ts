@@ -1,14 +1,14 @@
 import { onlyRow, type Session } from './session.ts';
 
-/** Objects that a server's own installation made have lower OIDs (PostgreSQL's FirstNormalObjectId). */
+/** The server's built-in objects have lower OIDs (PostgreSQL's FirstNormalObjectId). */
 const FIRST_OWN_OID = 16_384;
 
 /** One catalogue that a dump is made from. */
 interface Catalogue {
   readonly name: string;
-  /** Which of its rows a dump can hold; the row is `t`. Default: those with an OID of the user's objects. */
+  /** A condition for the rows that a dump can hold, with the row as `t`. Default: rows with an OID of users' objects. */
   readonly rows?: string;
-  /** Columns that the server changes by itself, without a change of the schema. */
+  /** Columns that the server changes by itself without a schema change. */
   readonly volatile?: readonly string[];
 }
 
@@ -18,8 +18,8 @@ const permanent = (column: string) => PERMANENT.replace('%', `t.${column}`);
 const of = (column: string) => `t.${column} >= ${FIRST_OWN_OID} AND ${permanent(column)}`;
 
 /**
- * Every catalogue that `pg_dump` reads objects from, but those of large objects and subscriptions, which no backup of YugabyteDB has.
- * What a version doesn't know is left out.
+ * Every catalogue that `pg_dump` reads objects from, except those of large objects and subscriptions, which no backup of YugabyteDB
+ * has. Catalogues that a server doesn't have are left out.
  */
 const CATALOGUES: readonly Catalogue[] = [
   { name: 'pg_namespace', rows: `t.nspname !~ '^pg_' AND t.nspname <> 'information_schema'` },
@@ -103,12 +103,12 @@ const CATALOGUES: readonly Catalogue[] = [
   { name: 'pg_yb_tablegroup', rows: 'true' },
 ];
 
-/** Catalogues whose rows have an OID, which in PostgreSQL 11 is no column that `to_jsonb` sees. */
+/** Whether a catalogue's rows have an OID. PostgreSQL 11 hides that column from `to_jsonb`. */
 const HAS_OID = `EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'oid')`;
 
 /**
- * A value that differs whenever a dump of the session's database would: any kind of object is added, changed or dropped. ANALYZE,
- * VACUUM and sessions with temporary objects don't change it, which a catalogue version of YugabyteDB would show
+ * Returns a value that changes whenever a dump of the session's database would: when an object of any kind is added, changed or
+ * dropped. Unlike a catalogue version of YugabyteDB, it ignores ANALYZE, VACUUM and sessions with temporary objects
  * (docs/yugabytedb.md, R10). Comparable only between sessions of one server.
  */
 export async function schemaFingerprint(session: Session): Promise<string> {

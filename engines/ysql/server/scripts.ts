@@ -3,12 +3,12 @@ import type { ObjectEntry, ReadPoint } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { BackupContext } from '../../engine.ts';
 
-/** The SQL scripts that a backup holds of each database (of a universe: `schema`, which is whole); `globals` stands once, beside them. */
+/** The SQL scripts of each database in a backup (for a universe one script, `schema`). `globals` exists once, beside them. */
 export type ScriptName = 'database' | 'pre-data' | 'post-data' | 'large-objects' | 'sequences' | 'schema';
 
 /**
- * Stores a script as `schema/e<epoch>/<path>-<12 hex of its SHA-256>.sql`. The hash stands in the name so that two writers of one
- * epoch (a worker taken for lost, and its successor) can't put different bytes under one key.
+ * Stores a script as `schema/e<epoch>/<path>-<12 hex of its SHA-256>.sql`. The name holds the hash so that two writers of one
+ * epoch (a worker presumed dead, and its successor) can't write different bytes to one key.
  */
 export async function putScript(
   verb: BackupContext,
@@ -23,7 +23,7 @@ export async function putScript(
   return { key, sizeBytes: body.length, sha256 };
 }
 
-/** The entry of one script among a database's schema objects, or of `globals` among the common ones; undefined when not there. */
+/** Finds one script among a database's schema objects, or `globals` among the common ones; undefined when it isn't there. */
 export function findScript(
   objects: readonly ObjectEntry[],
   name: ScriptName | 'globals',
@@ -32,7 +32,7 @@ export function findScript(
   return objects.find(({ key }) => file.test(key));
 }
 
-/** Reads and verifies a script. */
+/** Reads a script and verifies its size and SHA-256. */
 export async function readScript(verb: BackupContext, object: ObjectEntry): Promise<string> {
   const body = await verb.store.get(verb.folder + object.key, {
     expect: { sizeBytes: object.sizeBytes, sha256: object.sha256 },

@@ -15,28 +15,29 @@ import {
   withMaintenanceSession,
 } from './maintenance.ts';
 
-/** A restore as its record names it. */
+/** A restore's context, with the id under which its record is stored. */
 type SealedContext = BackupContext & { readonly request: { readonly restore: string } };
 
-/** The record of this restore; undefined where it has not come to its end. A scratch restore has none. */
+/** Reads the record of this restore; undefined when the restore has not ended yet. A scratch restore has none. */
 export async function recordOf(context: SealedContext): Promise<RestoreRecord | undefined> {
   const { store, ref, request, signal } = context;
   return await findRestoreRecord(store, { plan: ref.plan, restore: request.restore }, { signal });
 }
 
+/** What a restore's record says about its course and result. */
 export interface SealOptions {
   readonly replace: boolean;
-  /** Final names of the databases that this restore created, as against those that were there, empty, before. */
+  /** Final names of the databases that this restore created. The others existed, empty, before. */
   readonly created: readonly string[];
-  /** What was compared, in a clause, and what could not be: whoever ends the restore may not be who compared. */
+  /** What was compared, as a clause, and what could not be (`notes`, `unclear`). It is recorded because another worker may finish the restore. */
   readonly compared?: string;
   readonly notes?: readonly string[];
   readonly unclear?: boolean;
-  /** What came back and what didn't. */
+  /** What was restored and what was not. */
   readonly result?: RestoreRecord['result'];
 }
 
-/** Seals the restore: from here on only names change. Returns what holds. */
+/** Seals the restore: from here on only names change. Returns the record that is stored. */
 export async function seal(
   context: SealedContext,
   job: NamedDatabases,
@@ -46,7 +47,7 @@ export async function seal(
   return await sealRestore(store, await draftRecord(context, job, options), { signal });
 }
 
-/** The record that would seal the restore now; nothing is written. */
+/** Returns the record that would seal the restore now, without writing it. */
 export async function draftRecord(
   { ref, request }: Pick<SealedContext, 'ref' | 'request'>,
   job: NamedDatabases,
@@ -81,15 +82,18 @@ export async function draftRecord(
 }
 
 /**
- * Refuses a restore that has come to its end before: Temporal was put back to an older state, say. To run it again would undo what
- * was written since. Throws `RESTORE_ENDED_BEFORE` (permanent), which says what stands under which name.
+ * Refuses a restore that has ended before, which happens when Temporal was put back to an older state. Running it again would undo
+ * what was written since then. Throws `RESTORE_ENDED_BEFORE` (permanent), which lists the databases and their names.
  */
 export async function refuseIfSealed(context: SealedContext, job: NamedDatabases): Promise<void> {
   const record = await recordOf(context);
   if (record !== undefined) throw endedBefore(record, await describeDatabases(record, job));
 }
 
-/** Tells a database that is not ours any more because the restore has ended from one that never was. */
+/**
+ * Explains `RESTORE_NOT_OURS`. If this restore has ended, its databases are no longer its own, and the result is
+ * `RESTORE_ENDED_BEFORE`; else it is the error itself.
+ */
 export async function explainNotOurs(
   context: SealedContext,
   job: NamedDatabases,
@@ -110,8 +114,8 @@ function endedBefore(record: RestoreRecord, stands: readonly string[], cause?: u
 }
 
 /**
- * Brings a restore that was sealed but did not exchange its names to rest: the database that is there is open and has its name. The
- * restored one is complete, so it stays. Returns what stands, a sentence for each database.
+ * Finishes a restore that was sealed but did not exchange its names. The database that was there before gets its name back and is
+ * opened. The restored database is complete, so it stays. Returns one sentence for each database.
  */
 export async function leaveSealed(record: RestoreRecord, job: NamedDatabases): Promise<readonly string[]> {
   await withMaintenanceSession(job, async (session) => {
@@ -124,7 +128,7 @@ export async function leaveSealed(record: RestoreRecord, job: NamedDatabases): P
   return await describeDatabases(record, job);
 }
 
-/** What stands under which name now, a sentence for each database of the record. */
+/** Describes which database has which name now, one sentence for each database of the record. */
 async function describeDatabases(record: RestoreRecord, job: NamedDatabases): Promise<readonly string[]> {
   return await withMaintenanceSession(job, async (session) => {
     const sentences: string[] = [];

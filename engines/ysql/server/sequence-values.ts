@@ -7,7 +7,10 @@ import type { Session } from './session.ts';
 
 const SEQUENCES_PER_QUERY = 200;
 
-/** In a session of the present: on YugabyteDB one with a read time would see the values of then. */
+/**
+ * Returns the script that sets these sequences to their present values. It uses a session without a read time, since on
+ * YugabyteDB one with a read time would see old values.
+ */
 export async function sequencesScript(
   verb: VerbContext,
   target: ConnectionTarget,
@@ -31,7 +34,7 @@ export async function sequencesScript(
   return `${lines.join('\n')}\n`;
 }
 
-/** A sequence dropped since the read point comes back with its start value. */
+/** Filters out sequences that were dropped since the read point. A restore gives them their start value. */
 async function stillThere(session: Session, sequences: readonly Relation[]): Promise<readonly Relation[]> {
   const rows = await session.query<{ oid: string }>(
     'list the sequences',

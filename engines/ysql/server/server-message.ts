@@ -1,11 +1,11 @@
 import type pg from 'pg';
 
 /**
- * What may be reported of a server's error: its text, its code, the objects that it is about and where it arose, but no value of a row.
+ * Returns what may be reported of a server's error: its text, its code, the objects involved and where it arose, but no value of a row.
  * The result goes into history, logs, webhooks and stdout.
  *
  * PostgreSQL puts values into the text of class 22 (`invalid input syntax for type integer: "…"`), into the detail of class 23
- * (`Failing row contains (…)`, `Key (…)=(…)`) and into the context (`COPY t, line 1: "…"`); a function may raise whatever it likes.
+ * (`Failing row contains (…)`, `Key (…)=(…)`) and into the context (`COPY t, line 1: "…"`). A function may raise any text.
  */
 export function tellable(error: pg.DatabaseError): string {
   const raised = isRaisedByUser(error);
@@ -18,15 +18,15 @@ export function tellable(error: pg.DatabaseError): string {
   return parts.filter((part) => part !== undefined && part !== '').join('. ');
 }
 
-/** Everything that the server said, values included, on one line. */
+/** Returns the server's whole error on one line, values included. */
 export function fullWords(error: pg.DatabaseError): string {
   const { message, code, detail, hint, where } = error;
   return JSON.stringify({ message, code, detail, hint, where });
 }
 
 /**
- * What may be reported of what one of the server's programs (ysql_dump, ysqlsh, pg_dump) wrote to stderr: without the lines of detail and
- * context that can hold rows, and without values in those that stay.
+ * Returns what may be reported of the stderr of a server's program (ysql_dump, ysqlsh, pg_dump). Removes the lines of detail and context,
+ * which can hold rows, and the values in the other lines.
  */
 export function tellableOutput(said: string): string {
   return said
@@ -36,30 +36,30 @@ export function tellableOutput(said: string): string {
     .join('\n');
 }
 
-/** Texts of class 22 that quote a value, as far as their code isn't at hand. */
+/** Texts that quote a value, for output that comes without SQLSTATEs. */
 const MAY_HOLD_VALUES =
   /invalid (?:input|value|byte)|out of range|malformed|value too long|Failing row|Key \(|COPY \S+, line/;
 
-/** PL/pgSQL names RAISE in the context; functions of other procedural languages may make any text an error. */
+/** True when a user's code raised the error. PL/pgSQL names RAISE in the context; functions in other procedural languages can raise any text. */
 function isRaisedByUser({ code, where }: pg.DatabaseError): boolean {
   if (code?.startsWith('P0') || code?.startsWith('38')) return true;
   return where !== undefined && /\bat RAISE$|\bPL\/(?!pgSQL)\w+ |^unnamed PL/m.test(where);
 }
 
-/** Classes of SQLSTATE whose texts speak of rows: data exceptions, constraints, WITH CHECK OPTION, cardinality. */
+/** Classes of SQLSTATE whose texts can quote rows: data exceptions, constraints, WITH CHECK OPTION, cardinality. */
 const OF_ROWS: ReadonlySet<string> = new Set(['21', '22', '23', '44']);
 
 function withoutValues(message: string, code: string | undefined): string {
   return OF_ROWS.has(code?.slice(0, 2) ?? '') ? withheld(message) : message;
 }
 
-/** Names of objects stay, since the word before them says what they are. */
+/** Quoted text after one of these words is an object's name, which may be reported. */
 const NAME =
   /^(?:type|column|relation|encoding|constraint|table|domain|function|index|schema|view|sequence|partition) $/;
 
 /**
- * From the first quoted text that is no name to the last quote in the message: a value may hold quotes itself, so nothing between is
- * trusted.
+ * Withholds everything from the first quoted text that is not a name to the last quote in the message. A value may contain quotes
+ * itself, so no text between them is safe.
  */
 function withheld(message: string): string {
   const bytes = message.replaceAll(/0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*/gi, '0x…');
@@ -83,7 +83,7 @@ function objectsOf({ schema, table, column, constraint, dataType }: pg.DatabaseE
   ];
 }
 
-/** The line of a COPY and the innermost function; what stands behind the colon is the row itself. */
+/** Returns the line of a COPY and the innermost function. The text after the colon is the row itself and is left out. */
 function placeOf(where: string | undefined): readonly string[] {
   if (where === undefined) return [];
   const copy = /^COPY [^\n:]*?, line \d+(?:, column [^\n:]+)?/m.exec(where)?.[0];
@@ -97,7 +97,7 @@ function placeOf(where: string | undefined): readonly string[] {
   ];
 }
 
-/** Details of these classes and codes speak of objects, sessions and limits. XX002 (index corrupted) holds the key of a row. */
+/** Details of these classes and codes name objects, sessions and limits. XX002 (index corrupted) is not among them: it quotes the key of a row. */
 const HARMLESS = /^(?:0A|08|25|26|28|2B|3D|3F|40|42|53|55|57|58|F0|XX000)/;
 
 function isDetailHarmless({ code, detail }: pg.DatabaseError): boolean {

@@ -3,18 +3,19 @@ import type { Manifest } from '../../../model/manifest.ts';
 import { onlyRow, type Session } from './session.ts';
 
 /*
- * This folder is what Holdfast knows of a server that speaks YSQL (YugabyteDB or PostgreSQL) apart from moving rows: connections
- * and sessions, errors, the catalogue, dumps and the programs that write them, scripts in the repository, roles, the exchange of a
- * database's names.
+ * This folder holds what Holdfast knows about a server that speaks YSQL (YugabyteDB or PostgreSQL), apart from moving rows:
+ * connections and sessions, errors, the catalogue, dumps and the programs that write them, scripts in the repository, roles, and
+ * the exchange of a database's names.
  *
- * Who may use it: the engine `ysql`, whose home this is, and the engine `universe`, which may use nothing else of `engines/ysql/`.
- * So nothing here knows how rows are cut, moved or noted as loaded. One thing comes from outside: the socket of a session
- * (`../lending-socket.ts`), which lends its bytes to COPY. test/engines/door.test.ts holds both rules.
+ * Two engines may use it: `ysql`, which it belongs to, and `universe`, which may use nothing else of `engines/ysql/`. So this
+ * folder must not know how rows are cut, moved or recorded as loaded. It has one import from outside: the socket of a session
+ * (`../lending-socket.ts`), which lends its bytes to COPY. test/engines/door.test.ts checks both rules.
  */
 
+/** The product of a server that speaks YSQL. */
 export type Product = Exclude<Manifest['server']['product'], 'cassandra'>;
 
-/** What kind of server answers, and how new it is. */
+/** The product and the version of a server. */
 export interface Server {
   readonly product: Product;
   /** As the server states it: `15.12` or `15.12-YB-2025.1.0.0-b0`. */
@@ -47,7 +48,7 @@ export async function readServer(session: Session): Promise<Server> {
   return server;
 }
 
-/** `version()` says `PostgreSQL 15.12-YB-2025.1.0.0-b0 on …` on YugabyteDB. */
+/** Describes a server from its answers. On YugabyteDB `version()` returns `PostgreSQL 15.12-YB-2025.1.0.0-b0 on …`. */
 export function describeServer(banner: string, version: string, versionNumber: number): Server {
   const [, ybVersion] = /^PostgreSQL (\S*-YB-\S*)/.exec(banner) ?? [];
   return {

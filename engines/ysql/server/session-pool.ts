@@ -4,8 +4,8 @@ import type { Session } from './session.ts';
 const IDLE_MS = 2_000;
 
 /**
- * Sessions that wait for their next use: connecting (and importing a snapshot) for every small table would cost more than reading
- * it. A session serves one caller at a time, so there are never more than there were callers at once.
+ * Sessions that wait for their next use. Connecting (and importing a snapshot) for every small table would cost more than reading
+ * it. Each session serves one caller at a time, so there are at most as many sessions as there were concurrent callers.
  */
 const idle = new Map<string, IdleSession[]>();
 
@@ -15,8 +15,8 @@ interface IdleSession {
 }
 
 /**
- * Lends a session to `work`: one that waits under `key`, else what `open` makes. One that failed or was aborted is closed and
- * never lent again.
+ * Lends a session to `work`: one that waits under `key`, or else a new one from `open`. A session that failed or was aborted is
+ * closed and never reused.
  */
 export async function withPooledSession<T>(
   key: string,
@@ -36,7 +36,7 @@ export async function withPooledSession<T>(
   }
 }
 
-/** Closes the sessions that wait under `key`, so that they don't stand in the way of a rename or a drop. */
+/** Closes the sessions that wait under `key`, so that they don't block a rename or a drop. */
 export async function closeIdle(key: string): Promise<void> {
   const sessions = idle.get(key) ?? [];
   idle.delete(key);
@@ -44,7 +44,7 @@ export async function closeIdle(key: string): Promise<void> {
   await Promise.all(sessions.map(({ session }) => session.close()));
 }
 
-/** A session that is lost while it waits must not wait on: its timer would keep a process that has nothing else to do. */
+/** Opens a session and forgets it when it is lost while waiting: its timer would keep a process alive that has nothing else to do. */
 async function opened(key: string, open: () => Promise<Session>): Promise<Session> {
   const session = await open();
   void session.lost.then(() => forget(key, session));

@@ -1,22 +1,23 @@
 import { permanent } from '../../../model/errors.ts';
 import { quoteLiteral } from './identifiers.ts';
 
-/** A setting of a session that changes what is read, how it is written as text, or whether the work can be done at all. */
+/** A session setting that affects what is read, how it is written as text, or whether the work succeeds at all. */
 interface Pinned {
   readonly name: string;
   readonly value: string;
   /** First PostgreSQL version that has it; absent: 11 has it. */
   readonly since?: number;
-  /** Only a superuser may set it. `harmless`: what it is set to doesn't matter to other roles. */
+  /** Present when only a superuser may set it. `harmless`: for other roles its value doesn't matter. */
   readonly superuser?: 'harmless' | 'matters';
 }
 
 /**
- * Whatever the server's, database's or role's defaults are, both directions use these. Beyond what pg_dump sets: money's text depends on
- * `lc_monetary`, arrays read the word NULL by `array_nulls`, and with the two settings of damaged pages rows are missing without an error.
+ * Backups and restores use these settings, whatever the defaults of the server, database or role are. They go beyond pg_dump's: the text
+ * of money depends on `lc_monetary`, arrays read the word NULL according to `array_nulls`, and the two settings for damaged pages make
+ * rows disappear without an error.
  */
 const PINNED: readonly Pinned[] = [
-  // First, so that a short one ends no statement of the rest.
+  // The timeouts come first, so that a short one can't end a later statement.
   { name: 'statement_timeout', value: '0' },
   { name: 'lock_timeout', value: '30s' },
   { name: 'idle_in_transaction_session_timeout', value: '0' },
@@ -46,14 +47,17 @@ const PINNED: readonly Pinned[] = [
   { name: 'ignore_checksum_failure', value: 'off', superuser: 'matters' },
 ];
 
-/** What a server says of itself while a connection is made. */
+/** What a server reports about itself while a connection is made. */
 export interface ReportedByServer {
   /** PostgreSQL's major version; undefined where it isn't reported (a pooler may not). */
   readonly major: number | undefined;
   readonly superuser: boolean;
 }
 
-/** Sets all of it for a session; sent right after connecting. It asks nothing, as YugabyteDB wants before a read time. */
+/**
+ * The statements that pin all settings of a session. They are sent right after connecting and contain no query, because
+ * YugabyteDB needs the read time before any query.
+ */
 export function sessionSettings({ major = 0, superuser }: ReportedByServer): string {
   return PINNED.filter(
     (pinned) => (pinned.since ?? 0) <= major && (superuser || pinned.superuser === undefined),
@@ -62,15 +66,15 @@ export function sessionSettings({ major = 0, superuser }: ReportedByServer): str
     .join('; ');
 }
 
-/** The dump programs set a path of their own. */
+/** The dump programs set the search path themselves. */
 const OF_PROGRAMS_OWN = 'search_path';
 
-/** Those that could end a session before its first statement has set them. */
+/** Settings that could end a session before its first statement has set them. */
 const TIMEOUTS = /_timeout$/;
 
 /**
- * All of it, or the timeouts alone, as options with which a session begins (`-c name=value`). They come before the defaults of a server,
- * a database or a role. The dump programs read the catalogue in sessions that set little of it themselves.
+ * All settings, or only the timeouts, as startup options of a session (`-c name=value`). These override the defaults of a server, a
+ * database or a role. The dump programs need them, because their sessions read the catalogue and set few of these settings themselves.
  */
 export function startupOptions(
   { major = 0, superuser }: ReportedByServer,
@@ -96,8 +100,8 @@ export interface PinnedSetting {
 }
 
 /**
- * Sets all of it for the present transaction and reads it back, in one statement: behind a pooler the transaction may run in another
- * session of the server than the settings did. Settings that the server doesn't know are left out.
+ * Sets all settings for the current transaction and reads them back in one statement: behind a pooler the transaction may run in
+ * another server session than the one that got the settings. Skips settings that the server doesn't have.
  */
 export const PIN_IN_TRANSACTION = `
   SELECT w.name, w.wanted, pg_catalog.pg_backend_pid() AS pid, pg_catalog.current_setting('yb_read_time', true) AS "readTime",
@@ -109,7 +113,7 @@ export const PIN_IN_TRANSACTION = `
 
 const HARMLESS = new Set(PINNED.filter(({ superuser }) => superuser === 'harmless').map(({ name }) => name));
 
-/** Throws `YSQL_SETTING` (permanent) naming the settings that are not as they must be in `database`. */
+/** Throws `YSQL_SETTING` (permanent), which names the settings of `database` that don't have the required value. */
 export function requirePinned(settings: readonly PinnedSetting[], database: string): void {
   const wrong = settings.filter(({ name, wanted, now }) => now !== wanted && !HARMLESS.has(name));
   if (wrong.length === 0) return;

@@ -19,7 +19,7 @@ import { learnsRefusedPins, learnsShortTimeouts, noteServer, sessionPins } from 
 
 const CONNECT_TIMEOUT_MS = 15_000;
 
-/** One connection to one database. Any failure of a statement leaves as a `HoldfastError`. */
+/** One connection to one database. A failed statement always throws a `HoldfastError`. */
 export interface Session {
   readonly client: pg.Client;
   readonly database: string;
@@ -29,17 +29,17 @@ export interface Session {
     text: string,
     values?: readonly unknown[],
   ): Promise<readonly Row[]>;
-  /** What a statement failed with, as a `HoldfastError`; asks the server whether it still answers, where that decides whose fault it is. */
+  /** Turns a statement's error into a `HoldfastError`. Where that decides the cause, it asks the server whether it still answers. */
   failure(error: unknown, doing: string): Promise<unknown>;
-  /** What the server says it is; undefined before it said so. */
+  /** The product that the server reported; undefined until it did. */
   readonly product: 'postgresql' | 'yugabytedb' | undefined;
-  /** Known after connecting to PostgreSQL. */
+  /** Set after connecting to PostgreSQL. */
   readonly backend: Backend | undefined;
-  /** True as soon as the connection is of no more use. */
+  /** True as soon as the connection can't be used any more. */
   readonly broken: boolean;
   /** Fulfilled with the cause when the connection ends by itself. */
   readonly lost: Promise<Error>;
-  /** From now on it is this signal that cuts the connection; undefined between two users. */
+  /** Makes this signal the one that cuts the connection; undefined while nobody uses the session. */
   adopt(signal: AbortSignal | undefined): void;
   /** Ends the connection; never throws. */
   close(): Promise<void>;
@@ -51,10 +51,10 @@ export async function resolveTarget(verb: VerbContext, reference: SecretRef): Pr
 }
 
 /**
- * Connects with the settings that make text exact. An abort of `signal` cuts the connection, and with it whatever runs.
- * `beforeSettings` is sent first of all (YugabyteDB wants `yb_read_time` before any query).
+ * Connects with the settings that make text exact. An abort of `signal` cuts the connection, and so ends the running statement.
+ * It sends `beforeSettings` first (YugabyteDB needs `yb_read_time` before any query).
  *
- * @throws HoldfastError `YSQL_POOLER` (permanent) where a pooler doesn't keep the session together
+ * @throws HoldfastError `YSQL_POOLER` (permanent) when a pooler doesn't keep the session together
  */
 export async function connect(
   target: ConnectionTarget,
@@ -90,7 +90,7 @@ export async function connect(
 interface Connected {
   readonly client: pg.Client;
   readonly reported: () => Reported;
-  /** What it was begun with, beyond the options of the URL. */
+  /** The startup options, beyond those of the URL. */
   readonly options: readonly string[];
 }
 
@@ -111,7 +111,7 @@ async function connectToFirst(
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     });
     const reported = listenToServer(client);
-    // Without a listener a connection that dies before it is ours would end the process; connect() reports the cause.
+    // Without a listener, a connection that dies while connecting would end the process; connect() reports the cause.
     client.on('error', () => undefined);
     try {
       await client.connect();
@@ -135,11 +135,11 @@ async function connectToFirst(
 
 interface Reported extends ReportedByServer {
   readonly product: Session['product'];
-  /** The process that the connection is said to have. A pooler names one of its own making. */
+  /** The process id that was reported for the connection. A pooler reports one of its own. */
   readonly pid: number | undefined;
 }
 
-/** The server reports its version while the connection is made: `15.12-YB-2025.1.0.0-b0` on YugabyteDB. */
+/** Listens to what the server reports while the connection is made, such as its version: `15.12-YB-2025.1.0.0-b0` on YugabyteDB. */
 function listenToServer(client: pg.Client): () => Reported {
   const parameters = new Map<string, string>();
   let pid: number | undefined;
@@ -160,7 +160,7 @@ function listenToServer(client: pg.Client): () => Reported {
   };
 }
 
-/** The process id in the result of the last of several statements in one text. */
+/** Reads the process id from the result of the last of several statements in one text. */
 function lastPid(answers: unknown): number {
   const last: unknown = Array.isArray(answers) ? answers.at(-1) : answers;
   const rows: unknown = typeof last === 'object' && last !== null && 'rows' in last ? last.rows : undefined;
@@ -209,7 +209,7 @@ class ClientSession implements Session {
     this.#signal?.removeEventListener('abort', this.#onAbort);
     this.#signal = signal;
     signal?.addEventListener('abort', this.#onAbort, { once: true });
-    // An abort that came while the connection was being made has fired already.
+    // An abort during the connecting has fired already, so the listener misses it.
     if (signal?.aborted) this.#destroy();
   }
 
@@ -217,7 +217,7 @@ class ClientSession implements Session {
     return this.#broken;
   }
 
-  /** What ended the connection, where it ended by itself: the server's own words if it said any. */
+  /** The error that ended the connection, if it ended by itself: the server's own message if there was one. */
   get lostBy(): Error | undefined {
     return this.#lostBy;
   }
@@ -226,7 +226,7 @@ class ClientSession implements Session {
     return this.#backend;
   }
 
-  /** Sets what all work relies on, and asks in the same round trip which process of the server answers. */
+  /** Sets the settings that all work relies on, and asks in the same round trip which server process answers. */
   async prepare(): Promise<void> {
     const settings = sessionSettings(this.#reported);
     if (this.product !== 'postgresql') {
@@ -256,13 +256,14 @@ class ClientSession implements Session {
 
   async failure(error: unknown, doing: string): Promise<unknown> {
     const sessionAnswers = mayComeFromWithin(sqlState(error)) && (await this.#answers());
-    // Between two statements the server's last words reach the connection, not the statement that then finds it closed.
+    // Between two statements the server's last message reaches the connection, not the next statement, which only finds it
+    // closed.
     const cause =
       sqlState(error) === undefined && sqlState(this.#lostBy) !== undefined ? this.#lostBy : error;
     return databaseError(cause, doing, { signal: this.#signal, product: this.product, sessionAnswers });
   }
 
-  /** In a transaction that has failed the answer is an error, and an answer too. */
+  /** Asks whether the server still answers. In a failed transaction it answers with an error, which counts as an answer. */
   async #answers(): Promise<boolean> {
     if (this.#broken || this.#signal?.aborted === true) return false;
     const { promise: silence, resolve } = Promise.withResolvers<false>();
@@ -282,7 +283,7 @@ class ClientSession implements Session {
     this.#closing = true;
     this.adopt(undefined);
     if (this.#broken) return this.#destroy();
-    // A server that has gone away must not hold us: ending waits for its answer.
+    // end() waits for the server's answer, so a server that is gone must not block it.
     const timer = setTimeout(() => this.#destroy(), 2_000);
     await this.client.end().catch(() => this.#destroy());
     clearTimeout(timer);
@@ -294,7 +295,7 @@ class ClientSession implements Session {
   }
 }
 
-/** Connects, does `work`, and closes whatever happens. */
+/** Connects, runs `work`, and always closes the session. */
 export async function withSession<T>(
   target: ConnectionTarget,
   database: string,
@@ -310,8 +311,8 @@ export async function withSession<T>(
 }
 
 /**
- * Pins every setting that reading relies on in the transaction that `session` is in, reads it back there, and makes sure that it is
- * the server's session which was prepared.
+ * Pins every setting that reading relies on in the session's transaction and reads the settings back there. Checks that the
+ * transaction runs in the server session that was prepared.
  *
  * @throws HoldfastError `YSQL_SETTING`, `YSQL_POOLER` (permanent)
  */
@@ -323,11 +324,11 @@ export async function pinSettings(session: Session): Promise<readonly PinnedSett
   return settings;
 }
 
-/** Runs `work` in a transaction of `session`: committed at the end, rolled back by any error. */
+/** Runs `work` in a transaction of `session`. Commits at the end; rolls back on any error. */
 export async function inTransaction<T>(session: Session, work: () => Promise<T>): Promise<T> {
   await session.query('begin a transaction', 'BEGIN');
   try {
-    // A session that is the server's own keeps what it was prepared with.
+    // Without a pooler the session keeps the settings that it was prepared with.
     if (session.backend?.pooled === true) await pinSettings(session);
     const result = await work();
     await session.query('commit', 'COMMIT');
@@ -338,7 +339,7 @@ export async function inTransaction<T>(session: Session, work: () => Promise<T>)
   }
 }
 
-/** The one row of a query that always has one. */
+/** Returns the row of a query that always has one. Throws `YSQL_NO_ROW` (permanent) when it has none. */
 export function onlyRow<Row>(rows: readonly Row[], what: string): Row {
   const [row] = rows;
   if (row === undefined) {

@@ -2,13 +2,14 @@ import { permanent } from '../../../model/errors.ts';
 import { quoteIdentifier } from './identifiers.ts';
 
 /*
- * Just enough of SQL's lexical structure to cut a script into statements and to name what stands in them: strings, quoted names,
- * dollar quotes, comments, and the bodies of SQL-standard functions, as psql itself does it (psqlscan.l).
+ * Parses just enough of SQL's lexical structure to cut a script into statements and to find the names in them: strings, quoted
+ * names, dollar quotes, comments, and the bodies of SQL-standard functions, as psql does (psqlscan.l).
  */
 
-/** The code of every refusal of a script whose structure is not known for sure. */
+/** The error code for every script whose structure is not known for certain. */
 export const DUMP_UNREADABLE = 'DUMP_UNREADABLE';
 
+/** One token of a script, with its offsets. */
 export interface Token {
   /** `word` is an unquoted identifier or keyword; `name` is a quoted identifier; `string` any literal. */
   readonly kind: 'word' | 'name' | 'string' | 'symbol' | 'comment';
@@ -18,39 +19,40 @@ export interface Token {
   readonly text: string;
 }
 
-/** A piece of a script that is to be replaced. Offsets in the script. */
+/** A range of a script (offsets) and the text to replace it with. */
 export interface Repair {
   readonly start: number;
   readonly end: number;
   readonly with: string;
 }
 
+/** One statement of a script. */
 export interface Statement {
   /** Offsets in the script, without the semicolon and without comments before it. */
   readonly start: number;
   readonly end: number;
-  /** Text with its semicolon and with `repairs` made: a session with `standard_conforming_strings` on understands it. */
+  /** The text with its semicolon and with `repairs` applied: valid for a session with `standard_conforming_strings` on. */
   readonly text: string;
   /** Without comments. */
   readonly tokens: readonly Token[];
-  /** What ended it: its semicolon, a command of the shell on the way (`… \gset`), or the end of the script. */
+  /** What ended the statement: its semicolon, a psql command (`… \gset`), or the end of the script. */
   readonly endedBy: 'semicolon' | 'command' | 'end';
   /**
-   * Names that the dump program should have quoted, in quotes; and where the script has `standard_conforming_strings` off, what makes its strings
-   * mean the same with it on.
+   * Replacements that quote the names which the dump program should have quoted. Where the script turns `standard_conforming_strings` off, also
+   * those that keep the meaning of its strings with the setting on.
    */
   readonly repairs: readonly Repair[];
 }
 
-/** What a script consists of, in order: statements, comments that stand between them, and psql's own commands (`\connect …`). */
+/** A part of a script: a statement, a comment between statements, or a psql command (`\connect …`). */
 export type ScriptPart =
   | { readonly kind: 'statement'; readonly statement: Statement }
   | { readonly kind: 'comment'; readonly start: number; readonly end: number; readonly text: string }
   | { readonly kind: 'command'; readonly start: number; readonly end: number; readonly text: string };
 
 /**
- * Walks a script part by part. Every part is longer than nothing, so a walk ends whatever the script holds. Throws `DUMP_UNREADABLE`
- * (permanent) where a string, a quoted name, a dollar quote or a comment never ends.
+ * Yields the parts of a script in order. No part is empty, so the walk always ends. Throws `DUMP_UNREADABLE` (permanent) when a
+ * string, a quoted name, a dollar quote or a comment never ends.
  */
 export function* scriptParts(script: string): Generator<ScriptPart> {
   const tablegroups = new TablegroupNames();
@@ -118,7 +120,7 @@ function readStatement(
       if (token.text === ';' && parentheses <= 0 && blocks === 0) return ended('semicolon', token.start);
     }
     if (!conforming && token.kind === 'string' && script[token.start] === "'" && token.text.includes('\\')) {
-      // Behind a word it would become part of it.
+      // Directly after a word, the `E` would become part of the word.
       const prefix = /[\w$\u0080-\uffff]/.test(script.charAt(token.start - 1)) ? ' E' : 'E';
       repairs.push({ start: token.start, end: token.start, with: prefix });
       tokens.push({ ...token, text: `E${token.text}` });
@@ -130,8 +132,9 @@ function readStatement(
 }
 
 /**
- * What `SET standard_conforming_strings = on | off` says, and where; undefined for any other statement. The dump programs write it into a
- * script's header, and all literals by it: with `off` a backslash escapes in every string.
+ * Returns the value that `SET standard_conforming_strings = on | off` sets, and its place; undefined for any other statement. The dump
+ * programs write this statement into a script's header and write all literals accordingly: with `off` a backslash is an escape in every
+ * string.
  */
 function conformingStrings(
   tokens: readonly Token[],
@@ -151,7 +154,7 @@ function repaired(script: string, start: number, end: number, repairs: readonly 
   return withRepairs(script.slice(start, end), shifted);
 }
 
-/** The script with `repairs` made, which are in order and don't overlap. */
+/** Applies `repairs` to a script. They must be in order and must not overlap. */
 export function withRepairs(script: string, repairs: readonly Repair[]): string {
   const pieces: string[] = [];
   let at = 0;
@@ -163,9 +166,10 @@ export function withRepairs(script: string, repairs: readonly Repair[]): string 
 }
 
 /**
- * A name that the dump program wrote without the quotes that it needs, as a token. ysql_dump leaves the name after `USING INDEX`
- * bare in builds before January 2026 (yugabyte-db issue 29838), and that of a tablegroup in all builds (issue 33417). Such a name may
- * hold anything, also a command of the shell, so it is known by what stands beside it: the constraint bears the name of its index.
+ * Finds a name that the dump program wrote without the quotes it needs, and returns it as a token. ysql_dump leaves out the quotes of
+ * the name after `USING INDEX` in builds before January 2026 (yugabyte-db issue 29838), and those of a tablegroup's name in all
+ * builds (issue 33417). Such a name may hold any text, even a psql command, so it is recognised by its context: the constraint has
+ * the same name as its index.
  */
 function bareName(
   script: string,
@@ -175,7 +179,7 @@ function bareName(
 ): Token | undefined {
   const before = tokens.at(-1);
   if (before?.kind !== 'word' || parentheses > 0) return undefined;
-  // One space after the word, and then the name, which may begin with a space itself.
+  // The name follows after one space; it may itself begin with a space.
   const at = before.end + 1;
   const candidates =
     before.text === 'index'
@@ -193,7 +197,7 @@ function bareName(
   return undefined;
 }
 
-/** The constraint of `ALTER TABLE [ONLY] … ADD CONSTRAINT name UNIQUE | PRIMARY KEY USING INDEX`. */
+/** Returns the constraint's name in `ALTER TABLE [ONLY] … ADD CONSTRAINT name UNIQUE | PRIMARY KEY USING INDEX`. */
 function nameOfConstraint(tokens: readonly Token[]): readonly string[] {
   const isAddition = tokens[0]?.text === 'alter' && tokens[1]?.text === 'table' && tokens.length <= 14;
   if (!isAddition || tokens.at(-2)?.text !== 'using') return [];
@@ -205,9 +209,9 @@ function nameOfConstraint(tokens: readonly Token[]): readonly string[] {
 
 const TABLEGROUP_HEADER = /^-- Name: (?<name>.*); Type: TABLEGROUP; Schema: -; Owner: /s;
 
-/** Names of the tablegroups of a script, so that they are known where they stand without quotes. */
+/** Collects the names of a script's tablegroups, so that they are recognised without quotes. */
 class TablegroupNames {
-  /** As the header before `CREATE TABLEGROUP` has it: with spaces for the ends of lines. */
+  /** The name in the header before `CREATE TABLEGROUP`, with spaces in place of line breaks. */
   #announced: string | undefined;
   readonly #created = new Set<string>();
 
@@ -235,7 +239,7 @@ class TablegroupNames {
   }
 }
 
-/** `CREATE [OR REPLACE] FUNCTION | PROCEDURE`, whose body may be `BEGIN ATOMIC …; …; END`. */
+/** True for `CREATE [OR REPLACE] FUNCTION | PROCEDURE`, whose body may be `BEGIN ATOMIC …; …; END`. */
 function definesRoutine(tokens: readonly Token[]): boolean {
   if (tokens[0]?.text !== 'create') return false;
   const kind = tokens[1]?.text === 'or' ? tokens[3]?.text : tokens[1]?.text;
@@ -243,8 +247,8 @@ function definesRoutine(tokens: readonly Token[]): boolean {
 }
 
 /**
- * A body begins with BEGIN ATOMIC outside of parentheses (an argument or a function may be called `begin`), and ends with the END
- * that belongs to no CASE.
+ * How the last token changes the nesting of blocks. A body begins with BEGIN ATOMIC outside of parentheses (an argument or a
+ * function may be called `begin`), and ends with the END that doesn't close a CASE.
  */
 function blockChange(tokens: readonly Token[], depth: number, parentheses: number): number {
   const word = tokens.at(-1)?.text;
@@ -254,7 +258,7 @@ function blockChange(tokens: readonly Token[], depth: number, parentheses: numbe
 }
 
 const SPACE = /[ \t\n\r\f\v]*/y;
-/** As PostgreSQL's own scanner: every character beyond ASCII belongs to identifiers. */
+/** As in PostgreSQL's own scanner, every character beyond ASCII can be part of an identifier. */
 const WORD = /[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*/y;
 const DOLLAR_TAG = /\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$/y;
 const NUMBER = /\d[\d.]*/y;
@@ -313,8 +317,8 @@ function endOfLine(script: string, at: number): number {
 }
 
 /**
- * A command ends with its line. ysql_dump says in `\echo` which role is missing, and breaks the line where the role's name does
- * (yugabyte-db issue 33665): the quoted name belongs to the command.
+ * Finds the end of a psql command, which is the end of its line. Exception: ysql_dump reports a missing role with `\echo` and
+ * lets line breaks of the role's name break the line (yugabyte-db issue 33665), so the whole quoted name belongs to the command.
  */
 function endOfCommand(script: string, at: number): number {
   if (!script.startsWith('\\echo ', at)) return endOfLine(script, at);
@@ -364,7 +368,7 @@ function endless(script: string, at: number, what: string): Error {
   return unreadable(script, at, `${what} never ends: ${JSON.stringify(script.slice(at, at + SHOWN))}`);
 }
 
-/** The refusal of a script for what stands at an offset of it. */
+/** The error that refuses a script because of its text at offset `at`. */
 export function unreadable(script: string, at: number, problem: string): Error {
   const line = script.slice(0, at).split('\n').length;
   return permanent(

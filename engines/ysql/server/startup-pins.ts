@@ -4,10 +4,10 @@ import { sqlState } from './errors.ts';
 import { type ReportedByServer, startupOptions } from './session-settings.ts';
 
 /*
- * The defaults of a server, a database or a role hold for every session until it sets something else. The dump programs read the catalogue
- * before they set anything, and write the text of a schema by those defaults; a short timeout can end a session of ours before its first statement.
- * Options with which a session begins come before all defaults, but a pooler may refuse them. So programs are given all of them, sessions of
- * ours the timeouts where one was too short, and neither any more where they were refused.
+ * Defaults of a server, a database or a role apply to every session until it sets something else. The dump programs read the catalogue before they
+ * set anything, and those defaults change the text of the schema they write. A short default timeout can end one of our sessions before its first
+ * statement. Startup options override all defaults, but a pooler may refuse them. So programs get all settings as startup options. Our sessions get
+ * only the timeouts, and only where one was too short. Once a server has refused the options, nobody gets them.
  */
 
 interface Known {
@@ -29,31 +29,32 @@ function knownOf(target: ConnectionTarget): Known {
   return known;
 }
 
-/** Notes what a server said of itself: which settings it has, and which of them this role may set. */
+/** Records what a server reported, which decides which settings it has and which of them this role may set. */
 export function noteServer(target: ConnectionTarget, { major, superuser }: ReportedByServer): void {
   knownOf(target).reported = { major, superuser };
 }
 
-/** Further options for a program that connects to this server. */
+/** Additional startup options for a program that connects to this server. */
 export function programPins(target: ConnectionTarget): readonly string[] {
   const { reported, refused } = knownOf(target);
   return refused ? [] : startupOptions(reported, 'all');
 }
 
-/** Further options for a session of ours. */
+/** Additional startup options for our own sessions. */
 export function sessionPins(target: ConnectionTarget): readonly string[] {
   const { reported, timeouts, refused } = knownOf(target);
   return refused || timeouts === 'as they are' ? [] : startupOptions(reported, 'timeouts');
 }
 
-/** Cancelled; timeouts of an idle session, an idle transaction, a transaction. */
+/** SQLSTATEs: cancelled; timeouts of an idle session, an idle transaction, a transaction. */
 const ENDED_BY_TIMEOUT = new Set(['57014', '57P05', '25P03', '25P04']);
 
 /**
- * Notes that a session was ended before it had set its timeouts. Returns true where it has to be begun again, with the timeouts pinned.
+ * Records that a timeout ended a session before it had set its own timeouts. Returns true when the caller must start the session again,
+ * with the timeouts pinned.
  *
- * @param errors what the session failed with, and what its connection did
- * @param begunWith the options that it was begun with, since another session may have learned the same meanwhile
+ * @param errors the errors of the session and of its connection
+ * @param begunWith the session's startup options, since another session may have learned the same meanwhile
  */
 export function learnsShortTimeouts(
   target: ConnectionTarget,
@@ -69,10 +70,10 @@ export function learnsShortTimeouts(
   return sessionPins(target).some((pin) => !begunWith.includes(pin));
 }
 
-/** Protocol violation (a pooler that passes no options on), permission denied, no such setting. */
+/** SQLSTATEs: protocol violation (from a pooler that forwards no options), permission denied, no such setting. */
 const REFUSED = new Set(['08P01', '42501', '42704']);
 
-/** Notes that the options of a session were refused. Returns true where it has to be begun again, without them. */
+/** Records that a session's startup options were refused. Returns true when the caller must start the session again, without them. */
 export function learnsRefusedPins(target: ConnectionTarget, error: unknown): boolean {
   const state = sqlState(error);
   if (sessionPins(target).length === 0 || state === undefined || !REFUSED.has(state)) return false;
@@ -80,13 +81,13 @@ export function learnsRefusedPins(target: ConnectionTarget, error: unknown): boo
   return true;
 }
 
-/** What PostgreSQL and pgbouncer say to options that they don't take. */
+/** Messages of PostgreSQL and pgbouncer about startup options that they refuse. */
 const REFUSAL =
   /unsupported startup (?:parameter|option)|unrecognized configuration parameter|permission denied to set parameter|invalid command-line argument/i;
 
 /**
- * Notes that a program could not connect with the options. Returns true where it has to be run again, without them: what it then writes is read
- * by the settings that stand in it (`sql-text.ts`).
+ * Records that a program could not connect with these options. Returns true when the caller must run it again, without them. Its output is then
+ * read according to the settings in it (`sql-text.ts`).
  */
 export function learnsRefusedByProgram(target: ConnectionTarget, said: string): boolean {
   if (programPins(target).length === 0 || !REFUSAL.test(said)) return false;

@@ -2,7 +2,7 @@ import type { VerbContext } from '../../engine.ts';
 import type { ConnectionTarget } from './connection-url.ts';
 import { withSession } from './session.ts';
 
-/** Runs one statement in `database`, or else in the connection's own, as the server's role sees it. */
+/** Runs one statement as the connection's role and with its defaults, in `database` or, without it, in the connection's own database. */
 export async function runStatementAt(
   verb: VerbContext,
   target: ConnectionTarget,

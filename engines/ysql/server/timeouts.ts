@@ -1,4 +1,4 @@
-/** What PostgreSQL says when a setting ends a statement or a session (postgres.c, ProcessInterrupts). */
+/** PostgreSQL's messages when a setting ends a statement or a session (postgres.c, ProcessInterrupts). */
 const TEXTS: readonly (readonly [RegExp, string])[] = [
   [/canceling statement due to statement timeout/i, 'statement_timeout'],
   [/terminating connection due to idle-session timeout/i, 'idle_session_timeout'],
@@ -6,14 +6,14 @@ const TEXTS: readonly (readonly [RegExp, string])[] = [
   [/terminating connection due to transaction timeout/i, 'transaction_timeout'],
 ];
 
-/** SQLSTATEs that only these timeouts have, whatever the language of the server's messages. */
+/** SQLSTATEs that identify a timeout in any language of the server's messages. */
 const STATES: Readonly<Record<string, string>> = {
   '57P05': 'idle_session_timeout',
   '25P03': 'idle_in_transaction_session_timeout',
   '25P04': 'transaction_timeout',
 };
 
-/** What to do where a timeout ended a statement or a session; undefined where none did. It names the setting. */
+/** The remedy when a timeout ended a statement or a session, naming the setting; undefined when none did. */
 export function timeoutRemedy(message: string, state?: string): string | undefined {
   const setting =
     (state === undefined ? undefined : STATES[state]) ?? TEXTS.find(([text]) => text.test(message))?.[1];

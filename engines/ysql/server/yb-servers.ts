@@ -3,15 +3,15 @@ import type { Session } from './session.ts';
 /** A node of a universe, as `yb_servers()` lists it. */
 export interface YbServer {
   readonly host: string;
-  /** Of its YSQL. */
+  /** Port of its YSQL. */
   readonly port: number;
   /** Empty where it has none. */
   readonly publicIp: string;
-  /** Of its tablet server; older releases don't report it. */
+  /** UUID of its tablet server; older releases don't report it. */
   readonly uuid?: string;
 }
 
-/** Lists the nodes of the universe that the session is of; releases differ in the columns that they have. */
+/** Lists the nodes of the session's universe. Releases differ in the columns that they report. */
 export async function readYbServers(session: Session): Promise<readonly YbServer[]> {
   const rows = await session.query<{
     server: { host?: string; port?: number | string; public_ip?: string | null; uuid?: string | null };

@@ -1,7 +1,7 @@
 /**
- * Texts of YugabyteDB's errors that pass by themselves: a node restarts, a leader moves, a tablet splits, DDL runs beside. Before 2025
- * nearly all of them came with SQLSTATE XX000 ("internal error"), some with 40001, newer builds give codes of their own (`YB001` …,
- * issue 28956): so the text decides. Source: facts yugabytedb-programs R8; YugabyteDB issues 3587, 7993, 8992, 9388, 15220, 24004.
+ * Texts of YugabyteDB's errors that pass by themselves: a node restarts, a leader moves, a tablet splits, DDL runs at the same time.
+ * Before 2025 nearly all of them had SQLSTATE XX000 ("internal error") and some 40001; newer builds have codes of their own (`YB001`
+ * …, issue 28956). So the text decides. Source: facts yugabytedb-programs R8; YugabyteDB issues 3587, 7993, 8992, 9388, 15220, 24004.
  */
 const PASSING: readonly RegExp[] = [
   /timed out/i,
@@ -19,18 +19,18 @@ const PASSING: readonly RegExp[] = [
   /tablet .*(?:has been|was) split|tablet not found/i,
 ];
 
-/** SQLSTATEs under which YugabyteDB reports such errors; others mean what they mean in PostgreSQL. */
+/** SQLSTATEs under which YugabyteDB reports such errors. All others mean the same as in PostgreSQL. */
 const UNDER = /^(?:XX000|40001|YB...)$/;
 
 const REMEDY =
   'It is tried again: nodes restart, leaders move and DDL runs beside. If it stays, look at the logs of the tablet servers and at what changes the schema.';
 
-/** What to do about a text that passes by itself; undefined for any other. For what a program of YugabyteDB wrote to stderr, too. */
+/** The remedy for a text of an error that passes by itself; undefined for any other text. Also works for what a program of YugabyteDB wrote to stderr. */
 export function passingText(text: string): string | undefined {
   return PASSING.some((pattern) => pattern.test(text)) ? REMEDY : undefined;
 }
 
-/** As `passingText`, for an error with an SQLSTATE. */
+/** Like `passingText`, for an error with an SQLSTATE. */
 export function passingError(state: string, message: string, detail: string | undefined): string | undefined {
   return UNDER.test(state) ? passingText(`${message}\n${detail ?? ''}`) : undefined;
 }

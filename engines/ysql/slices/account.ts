@@ -10,7 +10,7 @@ interface Counted {
   readonly name: string;
 }
 
-/** What a dump of tables has to hold, one row for each object, named as pg_dump names it in a header. */
+/** Lists what a dump of these tables must hold: one row per object, with the name that pg_dump writes into its header. */
 const EXPECTED = `
   WITH t AS (SELECT c.oid, c.relname, n.nspname FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY ($1::oid[])),
@@ -42,15 +42,15 @@ const EXPECTED = `
     UNION ALL SELECT nspname, 'pg_catalog.pg_trigger'::regclass, oid FROM triggers) commented
     JOIN remarks r ON r.classoid = commented.class AND r.objoid = commented.oid`;
 
-/** Comments are not compared by the name in the header, but by their number in a schema. */
+/** Comments are compared only by their number per schema, not by the name in the header. */
 const NAMELESS = 'COMMENT';
 
-/** Types of which the rest must not have one that is in a slice. */
+/** Types whose objects the dump of the rest must not contain when a slice does. */
 const ALONE = new Set(['TABLE', 'SEQUENCE']);
 
 const NAMED = 5;
 
-/** What the tables with these object ids bring into a dump, by the catalogue that the session sees. */
+/** Lists the objects that these tables add to a dump, according to the catalogue that the session sees. */
 export async function expectedObjects(
   session: Session,
   oids: readonly string[],
@@ -61,8 +61,8 @@ export async function expectedObjects(
 }
 
 /**
- * Makes sure that the dumps of single tables hold every object that the catalogue lists for them, each once, and that the dump of the rest holds none
- * of these tables: nothing may be lost where a dump is put together.
+ * Checks that the dumps of single tables hold every object that the catalogue lists for them, each once, and that the dump of the rest holds none of
+ * these tables. Nothing may get lost when a dump is put together from slices.
  *
  * @throws HoldfastError `DUMP_IN_SLICES` (permanent) naming the differences
  */
@@ -101,7 +101,7 @@ function keyOf({ type, schema, name }: Counted | DumpEntry): string {
   return `${type} ${inHeader(schema ?? '-')}.${type === NAMELESS ? '' : inHeader(name)}`;
 }
 
-/** pg_dump writes a space for each end of a line into a header. */
+/** pg_dump replaces each line break with a space in a header. */
 function inHeader(text: string): string {
   return text.replaceAll(/[\r\n]/g, ' ');
 }

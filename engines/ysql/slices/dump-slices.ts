@@ -8,21 +8,21 @@ import { mergeSlices } from './merge.ts';
 import { lockedThroughViews, type OwnedSequence, ownedSequences, plainTables } from './plain-tables.ts';
 import { ARGUMENT_BYTES, argumentBytes, tablePatterns } from './table-patterns.ts';
 
-/** What each run of the dump program locks, where all at once are too many. */
+/** What each run of the dump program locks, when the tables are too many for one run. */
 interface DumpSlices {
   /** Plain tables, by the run that dumps them. */
   readonly slices: readonly (readonly Relation[])[];
   /** Sequences of the plain tables' columns. */
   readonly sequences: readonly OwnedSequence[];
-  /** How many tables and sequences the run locks that dumps everything else. */
+  /** How many tables and sequences are locked by the run that dumps everything else. */
   readonly rest: number;
 }
 
 /**
- * Divides the tables of the database that the session's transaction is in.
+ * Divides the tables of the session's database into slices. The session must be in a transaction.
  *
  * @param lockable what a dump would lock
- * @param most so many may be locked at once
+ * @param most how many may be locked at once
  */
 export async function divide(
   session: Session,
@@ -42,12 +42,13 @@ export async function divide(
 }
 
 /**
- * The schema of a database that has more tables than the server has room for locks: plain tables in slices, each a run of its own whose locks
- * end with it; and everything else in one run. That one reads sequences too, though it writes no values, so those of plain
- * tables are excluded by name; a run for the schema alone reads none, but would leave out what fills materialized views.
+ * Dumps the schema of a database that has more tables than the server has room for locks. Plain tables are dumped in slices: each slice is a
+ * separate run, whose locks end with it. One more run dumps everything else. That run also reads sequences, though it writes no values, so it
+ * excludes those of plain tables by name. A run for the schema alone would read none, but it would also leave out the statements that fill
+ * materialized views.
  *
  * @param dump runs the program with further arguments, and returns what it wrote
- * @throws HoldfastError `YSQL_TOO_FEW_LOCKS` (permanent) where what is left is too much for one run; `DUMP_IN_SLICES` (permanent)
+ * @throws HoldfastError `YSQL_TOO_FEW_LOCKS` (permanent) when the rest is too much for one run; `DUMP_IN_SLICES` (permanent)
  */
 export async function dumpInSlices(
   reader: Session,

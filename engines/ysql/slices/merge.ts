@@ -19,12 +19,12 @@ const PLACES: Readonly<Record<string, Place>> = {
   ACL: 'privileges',
 };
 
-/** These say something about the entry before them. */
+/** These types describe the entry before them. */
 const REMARKS = new Set(['COMMENT', 'SECURITY LABEL']);
 
 const PRIVILEGES = new Set(['ACL', 'DEFAULT ACL']);
 
-/** What pg_dump writes behind foreign keys, and what none of them needs. */
+/** Types that pg_dump writes after foreign keys; no foreign key needs them. */
 const BEHIND_FOREIGN_KEYS = new Set([
   'EVENT TRIGGER',
   'MATERIALIZED VIEW DATA',
@@ -39,10 +39,10 @@ const BEHIND_FOREIGN_KEYS = new Set([
 ]);
 
 /**
- * One dump out of `script`, that of everything but the plain tables (`plain-tables.ts`), and those of the plain tables alone. The order of `script`
- * stays as pg_dump wrote it. Plain tables come right behind the schemas, since they need nothing else; their keys and indexes come
- * first of all that follows the rows, since they need their table alone; their triggers and foreign keys come behind all functions and all
- * keys; privileges come last. Pure.
+ * Merges `script`, the dump of everything but the plain tables (`plain-tables.ts`), with the dumps of the plain tables into one dump. The order of
+ * `script` stays as pg_dump wrote it. Plain tables come right after the schemas, since they need nothing else. Their keys and indexes come first
+ * after the rows, since they need only their table. Their triggers and foreign keys come after all functions and all keys. Privileges come last.
+ * Pure.
  *
  * @throws HoldfastError `DUMP_IN_SLICES` (permanent) where a slice holds an object of another kind
  */
@@ -64,13 +64,13 @@ export function mergeSlices(script: string, slices: readonly string[]): string {
     merged += script.slice(done, offset);
     done = offset;
     for (const place of of) merged += parts.map((part) => part.get(place) ?? '').join('');
-    // What was set for the next entry stands before this place.
+    // The settings of the next entry stand before this place, so they are written again.
     merged += (next?.settings ?? []).map((setting) => `${setting}\n`).join('');
   }
   return merged + script.slice(done);
 }
 
-/** The texts of a slice by place, each with the settings that are in force for it. */
+/** Returns the texts of a slice by place, with the settings that apply to each. */
 function partsOf(script: string): ReadonlyMap<Place, string> {
   const parts = new Map<Place, string>();
   const settings = new Map<Place, string>();

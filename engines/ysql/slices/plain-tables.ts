@@ -3,14 +3,14 @@ import { onlyRow, type Session } from '../server/session.ts';
 import { givingLocksBack } from './unlocked-tables.ts';
 
 /**
- * Finds the tables that reach nothing but their schema: not the order of a dump but the catalogue proves that they can be created right
- * after the schemas. pg_depend holds every reference but those to objects that each server has (PostgreSQL pins these,
- * src/backend/catalog/dependency.c), so a plain table has none except to its schema, to itself, and by a foreign key.
+ * Finds the tables that depend on nothing but their schema, so that they can be created right after the schemas. The catalogue proves
+ * this, not the order of a dump. pg_depend holds every reference except those to objects that each server has (PostgreSQL pins these,
+ * src/backend/catalog/dependency.c). So a plain table has no reference except to its schema, to itself, and by a foreign key.
  *
- * `own` is what comes and goes with a table: its defaults, constraints, indexes, and sequences of its columns. Nothing else may need its
- * keys but foreign keys and triggers: a view that groups by a primary key has to come after that key, and only pg_dump knows the place.
- * What pg_dump writes for the database and not for a table (`-t` leaves it out) makes a table one of the rest: publications that
- * name it, extended statistics. So do rules and policies, whose expressions reach other tables, partitions and inheritance.
+ * `own` holds what is created and dropped with a table: its defaults, constraints, indexes, and the sequences of its columns. Only
+ * foreign keys and triggers may need its keys: a view that groups by a primary key must come after that key, and only pg_dump knows the
+ * place. A table is not plain when pg_dump writes something about it for the database, which `-t` leaves out: publications that name it,
+ * extended statistics. Nor is it with rules or policies, whose expressions reach other tables, with partitions, or with inheritance.
  */
 const PLAIN = `
   WITH candidate AS (
@@ -55,8 +55,8 @@ const PLAIN = `
     SELECT oid FROM candidate EXCEPT SELECT tab FROM reaches_out EXCEPT SELECT tab FROM is_needed) plain`;
 
 /**
- * Runs `work` in the session's transaction without joins by nested loops, which the planner takes for want of statistics of what a query makes
- * by itself: with 20,000 tables they take minutes, where hashes take seconds (measured).
+ * Runs `work` in the session's transaction with nested-loop joins turned off. The planner has no statistics for a query's intermediate results
+ * and chooses nested loops. With 20,000 tables these take minutes where hash joins take seconds (measured).
  */
 export async function withHashedJoins<T>(session: Session, work: () => Promise<T>): Promise<T> {
   return await givingLocksBack(session, async () => {
@@ -65,7 +65,7 @@ export async function withHashedJoins<T>(session: Session, work: () => Promise<T
   });
 }
 
-/** Those of `relations` that a dump can hold right after the schemas, whatever else is in the database. */
+/** Returns those `relations` that a dump can list right after the schemas, whatever else the database holds. */
 export async function plainTables(
   session: Session,
   relations: readonly Relation[],
@@ -83,8 +83,8 @@ export async function plainTables(
 }
 
 /**
- * The tables among `oids` that a dump of the rest locks nevertheless: the server locks what a view, a rule or a function in standard SQL
- * reads, while it writes that one's text (`AcquireRewriteLocks`, src/backend/utils/adt/ruleutils.c).
+ * Counts the tables among `oids` that a dump of the rest locks nevertheless: to write the text of a view, a rule or a function in
+ * standard SQL, the server locks what that one reads (`AcquireRewriteLocks`, src/backend/utils/adt/ruleutils.c).
  */
 export async function lockedThroughViews(session: Session, oids: readonly string[]): Promise<number> {
   const doing = `count the tables that views of database "${session.database}" read`;

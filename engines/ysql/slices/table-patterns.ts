@@ -6,19 +6,19 @@ interface Named {
 }
 
 /**
- * pg_dump asks the catalogue once for each pattern, by a regular expression. Many names in one take the server long: it matches every
- * name of the catalogue with all of them (measured: 75 ms a name with 400 in a pattern and 40,000 in the catalogue). Neighbours in the
- * order of names have their beginning in common, by which it finds the few that can match in an index.
+ * pg_dump queries the catalogue once per pattern, with a regular expression. A pattern with many names is slow, because the server
+ * matches every name in the catalogue against all of them (measured: 75 ms a name with 400 in a pattern and 40,000 in the catalogue).
+ * Names that are neighbours in sort order share a prefix, and with a prefix the server finds the few candidates in an index.
  */
 const NAMES_PER_PATTERN = 40;
 
-/** How many of the 2 MB that Linux has by default for arguments they may take together. The environment needs room too. */
+/** How many bytes of Linux's default 2 MB for arguments these may take together. The environment needs room too. */
 export const ARGUMENT_BYTES = 1_500_000;
 
 /**
- * Patterns for `--table` and `--exclude-table` that match exactly these tables, several names in one. In quotes every character of a name is
- * literal; parentheses and `|` outside of them are those of a regular expression (processSQLNamePattern, src/fe_utils/string_utils.c).
- * Pure.
+ * Returns patterns for `--table` and `--exclude-table` that match exactly these tables, several names per pattern. In quotes every character
+ * of a name is literal; parentheses and `|` outside of quotes have their regular expression meaning (processSQLNamePattern,
+ * src/fe_utils/string_utils.c). Pure.
  */
 export function tablePatterns(tables: readonly Named[]): readonly string[] {
   const patterns: string[] = [];
@@ -45,7 +45,7 @@ function alternatives(names: readonly string[]): string {
   return `${prefix === '' ? '' : quoteIdentifier(prefix)}(${endings.join('|')})`;
 }
 
-/** What arguments take of the room that a program has for them, bytes. Pure. */
+/** How much of a program's room for arguments these take, bytes. Pure. */
 export function argumentBytes(args: readonly string[]): number {
   return args.reduce((sum, arg) => sum + Buffer.byteLength(arg) + 1 + POINTER_BYTES, 0);
 }

@@ -12,7 +12,7 @@ export function tablesLockedAtOnce(readPoint: LogicalReadPoint): number | undefi
   return readPoint.kind === 'pg-snapshot' ? readPoint.tablesLockedAtOnce : undefined;
 }
 
-/** Runs `work` in the reader's transaction and gives back the locks that it took. What fails in it doesn't end the transaction. */
+/** Runs `work` in the reader's transaction and then releases the locks that it took. An error in `work` doesn't end the transaction. */
 export async function givingLocksBack<T>(reader: Session, work: () => Promise<T>): Promise<T> {
   await reader.query('mark the locks', 'SAVEPOINT holdfast_locks');
   const giveBack = () =>
@@ -29,10 +29,11 @@ export async function givingLocksBack<T>(reader: Session, work: () => Promise<T>
 }
 
 /**
- * Runs `work`, which reads one table, in the reader's transaction. Where nobody holds locks on all tables, this one is locked meanwhile, and it must
- * be what it was at the read point: a table that was truncated or rewritten since looks empty to an older snapshot, without an error.
+ * Runs `work`, which reads one table, in the reader's transaction. Where the read point doesn't lock all tables, it locks this one meanwhile and
+ * checks that the table is the same as at the read point: a table that was truncated or rewritten since then looks empty to an older snapshot,
+ * without an error.
  *
- * @throws HoldfastError `READ_POINT_LOST` (permanent) where it was changed
+ * @throws HoldfastError `READ_POINT_LOST` (permanent) when the table was changed
  */
 export async function readingTable<T>(
   reader: Session,
@@ -45,7 +46,7 @@ export async function readingTable<T>(
     await lock(reader, table);
     const then = await identity(reader, table);
     const now = await withPresent(target, table.database, signal, (session) => identity(session, table));
-    // Columns that were added since are behind those that are read.
+    // Columns added since then come after those that are read.
     if (then === undefined || now?.startsWith(then) !== true) throw changed(table);
     return await work();
   });
@@ -71,7 +72,7 @@ async function lock(reader: Session, table: TableId): Promise<void> {
   }
 }
 
-/** Which table bears the name, which file holds its rows, and its columns in their order. The catalogue itself is read as of the transaction's snapshot. */
+/** Reads which table has the name, which file holds its rows, and its columns in order. A query of the catalogue sees the transaction's snapshot. */
 const IDENTITY = `
   SELECT format('%s %s;', c.oid, c.relfilenode) || coalesce((SELECT string_agg(
     format('%s %I %s %s %s;', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attisdropped), '' ORDER BY a.attnum)

@@ -13,15 +13,16 @@ import { inTransaction, type Session } from '../server/session.ts';
 import type { LoadedObject, LoadJob } from './jobs.ts';
 
 /**
- * On YugabyteDB COPY would commit every 20,000 rows; PostgreSQL doesn't know the setting, so it is set only where it is known. As
- * superuser, foreign keys and triggers of extensions' configuration tables, which come with the extension, are kept quiet.
+ * On YugabyteDB COPY would commit every 20,000 rows, so this turns that off; PostgreSQL lacks the setting, so it is set only
+ * where it exists. For a superuser it disables triggers, foreign keys among them, of extensions' configuration tables, which come
+ * with the extension.
  */
 const LOAD_SETTINGS = `
   SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'yb_default_copy_from_rows_per_transaction'
   UNION ALL
   SELECT set_config('session_replication_role', 'replica', false) FROM pg_catalog.pg_roles WHERE rolname = current_user AND rolsuper`;
 
-/** Sessions that are prepared to load: their settings hold as long as they do. */
+/** Sessions that are prepared to load; the settings last as long as the session. */
 const prepared = new WeakSet<Session>();
 
 async function prepareToLoad(session: Session): Promise<void> {
@@ -30,7 +31,10 @@ async function prepareToLoad(session: Session): Promise<void> {
   prepared.add(session);
 }
 
-/** Loads objects in one transaction that also notes them as loaded; those that are loaded already are left alone. */
+/**
+ * Loads objects in one transaction that also records them as loaded. Skips objects that are loaded already. Throws
+ * `RESTORE_ROW_COUNT` (permanent) when the number of rows differs from the manifest.
+ */
 export async function loadObjects(job: LoadJob, thread: ThreadContext): Promise<void> {
   const { objects, target, names, restore } = job;
   const { signal } = thread;
@@ -72,7 +76,7 @@ async function loadObject(
   );
 }
 
-/** `lo_put` may be called by an object's owner; the table of pages itself is for superusers alone. */
+/** Loads pages of large objects by `lo_put`, which an object's owner may call; only superusers may write the table of pages itself. */
 async function loadPages(
   session: Session,
   { format }: Pick<DataObject, 'format'>,
@@ -89,7 +93,7 @@ async function loadPages(
     doing,
     `SELECT count(pg_catalog.lo_put(loid, pageno::bigint * ${LARGE_OBJECT_PAGE_BYTES}, data)) FROM holdfast_pages`,
   );
-  // More of them may come in the same transaction.
+  // The same transaction may load more pages.
   await session.query(doing, 'DELETE FROM holdfast_pages');
   return rows;
 }

@@ -12,12 +12,15 @@ import { dataEncoding, withReader } from '../server/reader.ts';
 import { readingTable } from '../slices/unlocked-tables.ts';
 import type { ReadJob } from './jobs.ts';
 
-/** Parts of several chunks are lent out together once they have so many bytes, as stored: to hand over each by itself would cost more than to read it. */
+/**
+ * Parts of several chunks are handed over together once they have this many stored bytes: handing over each small part by itself would cost more than
+ * reading it.
+ */
 const LENT_TOGETHER_BYTES = 512 * 1024;
 
 /**
- * Reads chunks into parts, one after another. Memory: one part's compressed text or the small parts that are lent out together, which is used for the
- * next ones again, and four blocks.
+ * Reads chunks into parts, one after another. It holds in memory one part's compressed text, or the small parts that are handed over together, and
+ * four blocks; it reuses this memory for the next parts.
  */
 export async function readChunks(job: ReadJob, thread: ThreadContext): Promise<void> {
   const part = new PartBuilder(job.zstdLevel);
@@ -72,7 +75,7 @@ async function readChunk(
   });
 }
 
-/** A range of keys names values of rows, and the server repeats one that it refuses: that must reach neither a log nor a history. */
+/** Hides values of rows in errors. A key range contains such values, and the server quotes one that it refuses; neither logs nor histories may contain it. */
 async function* withoutKeyValues<T>(
   chunk: ChunkSpec,
   doing: string,

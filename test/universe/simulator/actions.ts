@@ -18,7 +18,7 @@ import { beginDeletion, findSnapshot } from './snapshots.ts';
 import type { ReplicaState, TabletState } from './state.ts';
 import { newId, type World } from './world.ts';
 
-/** Opens and closes a node's ports as it comes and goes. */
+/** Opens and closes a node's ports as it starts and stops. */
 export interface Ports {
   openTserver(uuid: string): Promise<void>;
   closeTserver(uuid: string): Promise<void>;
@@ -26,7 +26,7 @@ export interface Ports {
   closeMaster(uuid: string): Promise<void>;
 }
 
-/** Does what a test, or its trigger, asks for; says what was done to what, or why nothing was. */
+/** Performs an action of a test or a trigger. Returns what it did to what, or why it did nothing. */
 export async function act(world: World, ports: Ports, action: Action): Promise<string> {
   const { state } = world;
   switch (action.do) {
@@ -198,7 +198,7 @@ function electMaster(world: World, except?: string): void {
   const alive = world.state.masters.filter((master) => master.alive);
   if (alive.some(({ leads }) => leads)) return;
   const next = alive.find(({ uuid }) => uuid !== except) ?? alive[0];
-  // Without a majority nobody leads.
+  // Without a majority there is no leader.
   if (next !== undefined && alive.length * 2 > world.state.masters.length) next.leads = true;
 }
 
@@ -208,7 +208,7 @@ export async function stopTserver(world: World, ports: Ports, uuid: string): Pro
   for (const tablet of world.state.tablets) if (tablet.leader === uuid) electLeader(world, tablet);
 }
 
-/** What it did not apply before it died it applies again as it starts. */
+/** Starts a tablet server. It first applies what it had not applied before it died, and may die again. */
 async function startTserver(world: World, ports: Ports, uuid: string): Promise<string> {
   const server = world.tserver(uuid);
   for (const { snapshotId, state, rewind } of world.state.restorations) {

@@ -6,7 +6,7 @@ import { ageClones, ageSchedules } from './schedules.ts';
 import { ageSnapshots } from './snapshots.ts';
 import type { World } from './world.ts';
 
-/** What time does to the universe. Nothing that needs no turn takes one. */
+/** Applies the effects of time to the universe. Takes the lock only when there is something to do. */
 export async function ageEverything(world: World, ports: Ports): Promise<void> {
   if (!hasWork(world)) return;
   await world.exclusively(async () => {
@@ -37,7 +37,7 @@ function hasWork(world: World): boolean {
   );
 }
 
-/** The load balancer moves one replica of one tablet after another. */
+/** Moves one replica at a time, like the load balancer, from one tablet to the next. */
 function balance(world: World): void {
   const { balance: plan, tablets, loadBalancerEnabled } = world.state;
   if (plan.everyMs <= 0 || plan.nextAt > world.now()) return;

@@ -6,13 +6,13 @@ import { columnsOf, listRelations, type Relation, readRows, type StoredRow, YCQL
 import type { NamespaceState, TableState, TabletState } from './state.ts';
 import { newId, type World } from './world.ts';
 
-/** `DDDDDDDD 0000300080000000 TTTTTTTT`: oid of the database, and of the table. */
+/** Returns an id of YSQL: `DDDDDDDD 0000300080000000 TTTTTTTT`, the oids of database and table in hex, without the spaces. */
 export function ysqlId(database: number, table: number): string {
   const hex = (oid: number): string => oid.toString(16).padStart(8, '0');
   return `${hex(database)}0000300080000000${hex(table)}`;
 }
 
-/** Takes note of what was created, renamed and dropped by SQL since the last time. */
+/** Updates the state with everything that SQL has created, renamed and dropped since the last call. */
 export async function synchronize(world: World): Promise<void> {
   const databases = await world.connected('postgres', async (client) => {
     const { rows } = await client.query<{ oid: number; name: string; colocated: boolean }>(
@@ -123,7 +123,7 @@ function noteTables(
   }
 }
 
-/** One tablet for all tables of a colocated database. */
+/** Returns the parent table of a colocated database, whose one tablet holds all its tables. */
 function parentTable(world: World, namespace: NamespaceState): TableState {
   const known = world.state.tables.find(
     ({ namespaceId, kind }) => namespaceId === namespace.id && kind === 'parent',
@@ -143,7 +143,7 @@ function parentTable(world: World, namespace: NamespaceState): TableState {
   return table;
 }
 
-/** A table that YSQL's catalogue doesn't know, with tablets of its own. */
+/** Adds a table with tablets of its own that YSQL's catalogue doesn't have. */
 export function addOrphan(world: World, namespace: NamespaceState, name: string): TableState {
   const oid = 90_000 + world.state.tables.length;
   const table: TableState = {
@@ -175,7 +175,9 @@ export function tabletsOf(world: World, tableId: string): readonly TabletState[]
     .sort((a, b) => a.start - b.start);
 }
 
-/** Writes the present rows of these tables into the tablets' files, on every replica that is alive: one instant for all. Returns which transactions it saw. */
+/**
+ * Writes the current rows of these tables, all as of one instant, into the tablets' files on every live replica. Returns which transactions the rows include.
+ */
 export async function flush(
   world: World,
   namespace: NamespaceState,

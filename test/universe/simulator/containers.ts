@@ -1,5 +1,5 @@
 /**
- * YugabyteDB's protocol-buffer containers as it writes them (`src/yb/util/pb_util.cc`): `yugacntr`, version 1, then records of length, message and CRC-32C of
+ * Writes protocol-buffer containers as YugabyteDB does (`src/yb/util/pb_util.cc`): `yugacntr`, version 1, then records of length, message and CRC-32C of
  * both. The first record (`ContainerSupHeaderPB`) describes the type of the others.
  */
 const MAGIC = 'yugacntr';
@@ -37,12 +37,12 @@ function varint(value: number): Buffer {
   return Buffer.from(bytes);
 }
 
-/** The messages of the types that the container names, e.g. `yb.InstanceMetadataPB`. */
+/** Encodes a container with messages of one type, e.g. `yb.InstanceMetadataPB`. */
 export function container(type: string, ...messages: readonly Uint8Array[]): Buffer {
   const head = Buffer.alloc(12);
   head.write(MAGIC, 'latin1');
   head.writeUInt32LE(VERSION, 8);
-  // ContainerSupHeaderPB: the descriptors of the files (1), which nobody here reads, and the name of the type (2).
+  // ContainerSupHeaderPB: file descriptors (1), which nothing here reads, and the name of the type (2).
   const description = message([1, ''], [2, type]);
   return Buffer.concat([head, ...[description, ...messages].map(record)]);
 }
@@ -56,7 +56,7 @@ function record(body: Uint8Array): Buffer {
   return Buffer.concat([sized, checksum]);
 }
 
-/** Bit by bit, so that it shares nothing with the reader that it tests. */
+/** Computed bit by bit, so that it shares no code with the reader that it tests. */
 function crc32c(bytes: Uint8Array): number {
   let crc = 0xffffffff;
   for (const byte of bytes) {

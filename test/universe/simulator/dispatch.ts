@@ -6,7 +6,7 @@ import { OPERATIONS } from './operations.ts';
 import { Failure } from './status.ts';
 import type { World } from './world.ts';
 
-/** What yb-admin's process sends to a master. */
+/** A request of the yb-admin process to a master. */
 export interface Request {
   readonly operation: string;
   readonly args: readonly string[];
@@ -17,18 +17,18 @@ export interface Request {
   readonly files: Readonly<Record<string, string>>;
 }
 
-/** And gets back. */
+/** The master's answer. */
 export interface Response {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
   /** Base64. */
   readonly writes: readonly { readonly path: string; readonly content: string }[];
-  /** The program ends by `kill -9`, without a word. */
+  /** yb-admin ends by `kill -9`, without any output. */
   readonly killed?: boolean;
 }
 
-/** What `loseAnswer` makes of an answer. */
+/** Thrown instead of an answer that `loseAnswer` lost. */
 export class AnswerLost extends Error {}
 
 const REFUSALS: Readonly<Record<Extract<Action, { do: 'refuse' }>['as'], Failure>> = {
@@ -36,11 +36,11 @@ const REFUSALS: Readonly<Record<Extract<Action, { do: 'refuse' }>['as'], Failure
   'timed out': new Failure('Timed out', 'RPC (request call id 7) to 127.0.0.1:7100 timed out after 60.000s'),
   'network error': new Failure('Network error', 'recvmsg error: Connection reset by peer (system error 104)'),
   'internal error': new Failure('Internal error', 'Unexpected failure'),
-  // The program is killed, so that nobody hears of it.
+  // yb-admin is killed, so nobody sees this text.
   killed: new Failure('Internal error', 'killed'),
 };
 
-/** Takes note of a call, and does what was to be done before it. */
+/** Counts a call, and runs the triggers and delays before it. */
 export async function before(world: World, ports: Ports, operation: string): Promise<void> {
   world.state.calls[operation] = (world.state.calls[operation] ?? 0) + 1;
   await fire(world, ports, operation, 'before');
@@ -52,7 +52,7 @@ export async function after(world: World, ports: Ports, operation: string): Prom
   await fire(world, ports, operation, 'after');
 }
 
-/** The n-th call fires it; one that counts down to nothing is gone. */
+/** Fires the triggers whose n-th call this is, and removes them. */
 async function fire(
   world: World,
   ports: Ports,
@@ -80,7 +80,7 @@ function spend<T extends { readonly operation: string; left: number }>(
   return found;
 }
 
-/** Does one call of yb-admin. Throws `AnswerLost`. */
+/** Executes one call of yb-admin. Throws `AnswerLost`. */
 export async function dispatch(world: World, ports: Ports, request: Request): Promise<Response> {
   const operation = OPERATIONS.get(request.operation);
   if (operation === undefined || operation.known?.(world) === false)

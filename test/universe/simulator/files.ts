@@ -13,8 +13,8 @@ import { type StoredRow, sha256 } from './rows.ts';
 import type { FileSet, ReplicaState, TabletState } from './state.ts';
 
 /**
- * The tablets' folders, laid out as YugabyteDB lays them out (facts, section 4): `table-<id>/tablet-<id>` with files that never change once
- * written, `tablet-<id>.snapshots/<snapshot>` with hard links to them, and a MANIFEST of its own.
+ * The tablets' folders in YugabyteDB's layout (facts, section 4): `table-<id>/tablet-<id>` with files that never change once written, and
+ * `tablet-<id>.snapshots/<snapshot>` with hard links to them and a MANIFEST of its own.
  */
 export function tableFolder(replica: ReplicaState, tableId: string): string {
   return join(replica.directory, 'yb-data/tserver/data/rocksdb', `table-${tableId}`);
@@ -28,11 +28,12 @@ export function snapshotFolder(replica: ReplicaState, tablet: TabletState, snaps
   return join(`${tabletFolder(replica, tablet)}.snapshots`, snapshot);
 }
 
+/** Returns an empty set of files; `seed` decides how rows spread over files. */
 export function newFileSet(seed: number): FileSet {
   return { buckets: 5 + (seed % 5), salt: seed, nextNumber: 10 + (seed % 7), files: {} };
 }
 
-/** What a MANIFEST says; `snapshot` is patched into the copy of a snapshot. */
+/** The content of a MANIFEST; a snapshot's copy also has `snapshot`. */
 interface ManifestFile {
   readonly format: 'simulated-rocksdb-1';
   readonly table: string;
@@ -44,7 +45,7 @@ interface ManifestFile {
   readonly nextNumber: number;
   readonly snapshot?: string;
   readonly files: FileSet['files'];
-  /** Of a schedule's snapshot: which file has the history of the rows. */
+  /** For a schedule's snapshot: which file has the history of the rows. */
   readonly history?: { readonly number: number; readonly digest: string } | { readonly problem: string };
 }
 
@@ -60,7 +61,7 @@ function bucketOf(line: string, set: FileSet): number {
   return (hash >>> 0) % set.buckets;
 }
 
-/** Writes what changed since the last time: a row set that is as it was keeps its file. */
+/** Writes the row sets that changed since the last flush; an unchanged one keeps its file. */
 export function flushReplica(replica: ReplicaState, tablet: TabletState, rows: readonly StoredRow[]): void {
   const folder = tabletFolder(replica, tablet);
   mkdirSync(folder, { recursive: true });
@@ -68,7 +69,7 @@ export function flushReplica(replica: ReplicaState, tablet: TabletState, rows: r
   const set = replica.files;
   const buckets = new Map<number, string[]>();
   for (const { hash, line } of rows) {
-    // By hash code: an updated row stays in its bucket.
+    // Buckets depend on the hash code, so an updated row stays in its bucket.
     const bucket = bucketOf(String(hash), set);
     const lines = buckets.get(bucket);
     if (lines === undefined) buckets.set(bucket, [line]);
@@ -108,7 +109,7 @@ function writeRows(
 ): string {
   const [meta, data] = namesOf(number);
   const digest = sha256(body);
-  // A file's properties name who wrote it: no two servers write the same bytes.
+  // A file's properties name its writer, so no two servers write the same bytes.
   const origin = `${replica.server} ${tablet.id} ${number}`;
   writeFileSync(join(folder, meta), `${JSON.stringify({ origin, bytes: body.length, digest })}\n`);
   writeFileSync(join(folder, data), `${origin}\n${body}`);
@@ -148,7 +149,7 @@ function writeManifest(
   }
 }
 
-/** Hard links into `<snapshot>.tmp`, which becomes `<snapshot>` when the snapshot is complete. */
+/** Makes hard links in `<snapshot>.tmp`, which becomes `<snapshot>` when the snapshot is complete. */
 export function checkpoint(
   replica: ReplicaState,
   tablet: TabletState,
@@ -195,7 +196,7 @@ export function removeSnapshot(replica: ReplicaState, tablet: TabletState, snaps
   rmSync(`${snapshotFolder(replica, tablet, snapshot)}.tmp`, { recursive: true, force: true });
 }
 
-/** A replica leaves its server: everything goes, snapshots included. */
+/** Removes all files of a replica that leaves its server, including snapshots. */
 export function removeReplica(replica: ReplicaState, tablet: TabletState): void {
   const folder = tabletFolder(replica, tablet);
   for (const suffix of ['', '.intents', '.snapshots'])
@@ -204,7 +205,7 @@ export function removeReplica(replica: ReplicaState, tablet: TabletState): void 
   if (existsSync(table) && readdirSync(table).length === 0) rmSync(table, { recursive: true });
 }
 
-/** Remote bootstrap: the new replica's files are copies of the one it was made from. */
+/** Remote bootstrap: copies the files of an existing replica to the new one. */
 export function bootstrapReplica(
   from: ReplicaState,
   to: ReplicaState,
@@ -228,7 +229,7 @@ function copyFolder(from: string, to: string): void {
   }
 }
 
-/** What a snapshot's folder holds. `problem`: why it can't be restored. */
+/** The content of a snapshot's folder. `problem`: why it can't be restored. */
 export type FolderContent =
   | {
       readonly lines: readonly string[];
@@ -279,7 +280,7 @@ export function readFolder(folder: string, tablet: TabletState): FolderContent {
   }
 }
 
-/** After a restoration the tablet lives on with the snapshot's files, by hard links. */
+/** After a restoration the tablet continues with the snapshot's files, by hard links. */
 export function adoptFolder(replica: ReplicaState, tablet: TabletState, folder: string, set: FileSet): void {
   const live = tabletFolder(replica, tablet);
   rmSync(live, { recursive: true, force: true });
@@ -291,7 +292,7 @@ export function adoptFolder(replica: ReplicaState, tablet: TabletState, folder: 
   writeManifest(live, tablet, replica.files);
 }
 
-/** Flips one byte of a data file. False where there is none. */
+/** Flips one byte of a data file. False when there is none. */
 export function damage(folder: string): boolean {
   const name = existsSync(folder)
     ? readdirSync(folder).find((entry) => entry.endsWith('.sblock.0'))
@@ -301,7 +302,7 @@ export function damage(folder: string): boolean {
   const bytes = readFileSync(file);
   const last = bytes.length - 2;
   bytes[last] = (bytes[last] ?? 0) ^ 1;
-  // A new file in its place: the live tablet's, to which the old one is linked, stays as it is.
+  // Writes a new file, so that the live tablet's file, a hard link to the old one, stays intact.
   rmSync(file);
   writeFileSync(file, bytes);
   return true;

@@ -1,11 +1,11 @@
-/** Texts as yb-admin prints them: columns stand apart by a space and a tab (facts, section 2.0). */
+/** Formats text as yb-admin prints it: a space and a tab separate columns (facts, section 2.0). */
 export function row(...cells: readonly string[]): string {
   return `${cells.join(' \t')}\n`;
 }
 
 export const padded = (text: string, width: number): string => text.padEnd(width);
 
-/** rapidjson's pretty writer: four spaces. */
+/** JSON as rapidjson's pretty writer prints it, indented by four spaces. */
 export function prettyJson(value: unknown): string {
   return `${JSON.stringify(value, null, 4)}\n`;
 }
@@ -28,7 +28,7 @@ export function localTime(micros: string, timezone: string): string {
   return `${part('year')}-${part('month')}-${part('day')} ${part('hour')}:${part('minute')}:${part('second')}.${fraction}`;
 }
 
-/** As old builds print schedules' times. */
+/** A time as old builds print it for schedules. */
 export function utcTime(micros: string): string {
   return `${localTime(micros, 'UTC').replace(' ', 'T')}+0000`;
 }

@@ -1,6 +1,6 @@
 import type { Client } from 'pg';
 
-/** What was committed in a database since a slot was made, by PostgreSQL's logical decoding: stands in for YugabyteDB's history of each row. */
+/** A transaction committed in a database since its slot was created, from PostgreSQL's logical decoding. It stands in for YugabyteDB's history of rows. */
 export interface CommittedChange {
   readonly xid: number;
   /** Microseconds since 1970. */
@@ -10,7 +10,7 @@ export interface CommittedChange {
 
 export interface ChangedRow {
   readonly schema: string;
-  /** With its schema, quoted where it must be. */
+  /** With its schema, quoted where necessary. */
   readonly table: string;
   readonly sql: string;
 }
@@ -19,14 +19,14 @@ const SLOT_PREFIX = 'holdfast_sim_';
 
 export const slotName = (schedule: string): string => `${SLOT_PREFIX}${schedule.replaceAll('-', '')}`;
 
-/** YugabyteDB keeps history without slots: those that stand in for it are hidden from who looks for change data capture. */
+/** Hides the slots that stand in for history from code that looks for change data capture: YugabyteDB keeps history without slots. */
 export async function hideHistory(client: Client): Promise<void> {
   const { rows } = await client.query<{ definition: string }>(
     "SELECT pg_get_viewdef('pg_catalog.pg_replication_slots'::regclass) AS definition",
   );
   const definition = (rows[0]?.definition ?? '').replace(/;\s*$/, '');
   if (definition.includes(SLOT_PREFIX)) return;
-  // PostgreSQL 11 takes it only when it starts.
+  // PostgreSQL 11 accepts this setting only at its start.
   const allowed = await client.query<{ allow_system_table_mods: string }>('SHOW allow_system_table_mods');
   if (allowed.rows[0]?.allow_system_table_mods !== 'on')
     await client.query('SET allow_system_table_mods = on');
@@ -46,7 +46,7 @@ export async function closeHistory(client: Client, schedule: string): Promise<vo
   );
 }
 
-/** What the present transaction sees: `xmin:xmax:xip,…`. */
+/** Returns what the current transaction sees: `xmin:xmax:xip,…`. */
 export async function visibleNow(client: Client): Promise<string> {
   const { rows } = await client.query<{ snapshot: string }>(
     'SELECT txid_current_snapshot()::text AS snapshot',
@@ -61,6 +61,7 @@ export function isVisible(xid: number, snapshot: string): boolean {
   return !running.split(',').includes(String(xid));
 }
 
+/** Returns the transactions committed since the schedule's slot was created, in order of their commits, without consuming them. */
 export async function committedChanges(
   client: Client,
   schedule: string,
@@ -86,7 +87,7 @@ export async function committedChanges(
   return changes;
 }
 
-/** `2026-11-24 18:00:00.123456+00` */
+/** Parses `2026-11-24 18:00:00.123456+00`. */
 function microsOfTimestamp(text: string): string {
   const [, whole = '', fraction = '', zone = '+00'] =
     /^(.*?)(?:\.(\d+))?([+-]\d\d(?::\d\d)?)$/.exec(text) ?? [];
@@ -151,11 +152,11 @@ async function keyOf(
 
 interface Column {
   readonly column: string;
-  /** As a literal. */
+  /** As an SQL literal. */
   readonly value: string;
 }
 
-/** `id[integer]:1 "Na me"[text]:'it''s' gone[text]:null` */
+/** Parses `id[integer]:1 "Na me"[text]:'it''s' gone[text]:null`. */
 function tuple(text: string): readonly Column[] {
   const columns: Column[] = [];
   const item = /\s*(?:"((?:[^"]|"")+)"|([^\s[]+))\[((?:[^[\]]|\[\])*)\]:(B?'(?:[^']|'')*'|[^\s]+)/gy;

@@ -17,7 +17,7 @@ export interface Imported {
   }[];
 }
 
-/** Makes an imported snapshot, COMPLETE at once and without files, of tables that exist (YSQL) or are made now (YCQL). */
+/** Creates an imported snapshot, COMPLETE at once and without files, from tables that exist (YSQL) or are created now (YCQL). */
 export async function importSnapshot(
   world: World,
   metadata: SnapshotMetadata,
@@ -36,7 +36,8 @@ export async function importSnapshot(
     const found: { old: SnapshotTable; table: TableState }[] = [];
     for (const old of metadata.snapshot.objects) {
       const table = counterpart(world, namespace, old);
-      // Since 2025.1 a table without a counterpart counts as not committed at the backup, and is left out (facts, `import_snapshot`).
+      // Since 2025.1 an import skips a table without a counterpart, taking it for uncommitted at the backup (facts,
+      // `import_snapshot`).
       if (table === undefined && namespace.kind === 'ysql' && world.profile.importSkips) continue;
       if (table === undefined)
         throw new Failure('Invalid argument', `YSQL table not found: ${old.name}`, 'OBJECT_NOT_FOUND');
@@ -91,8 +92,9 @@ const words = (columns: SnapshotTable['columns']): string =>
   columns.map(({ name, type }) => `${name} ${type}`).join(', ');
 
 /**
- * By schema and name, as older builds do and newer ones when told to. Newer ones go by the numbers of files that a dump with YugabyteDB's metadata keeps,
- * and find nothing after a dump without: PostgreSQL's own programs, which run behind the simulator's, keep none, so that is told by `imports`.
+ * Finds a table's counterpart by schema and name, as older builds do, and newer ones when told to. Newer builds match the file numbers that a dump with
+ * YugabyteDB's metadata keeps, and find nothing after a dump without them. PostgreSQL's own programs, which run behind the simulator's, keep no such
+ * numbers, so `imports` decides the result.
  */
 function counterpart(world: World, namespace: NamespaceState, old: SnapshotTable): TableState | undefined {
   const tables = tablesOf(world, namespace);
@@ -105,7 +107,7 @@ function counterpart(world: World, namespace: NamespaceState, old: SnapshotTable
   );
 }
 
-/** The master goes on with what its caller no longer waits for; what is to be done it decided when it began. */
+/** The master continues an import that its caller no longer waits for. It decided at the start what is to be done. */
 function goOnAlone(
   world: World,
   pairs: readonly { readonly old: SnapshotTable; readonly table: TableState }[],
@@ -142,7 +144,10 @@ function replaceTablets(world: World, old: SnapshotTable, tableId: string): void
   world.state.tablets.push(...old.tablets.map(({ start, end }) => newTablet(world, tableId, { start, end })));
 }
 
-/** Tablets at the backup's boundaries: those that are there already, else new ones. YCQL can't re-partition, and has just been made so. */
+/**
+ * Returns tablets with the backup's boundaries: the existing ones if they fit, else new ones. YCQL can't re-partition; its tables were
+ * just created with these boundaries.
+ */
 function repartition(
   world: World,
   old: SnapshotTable,
@@ -153,7 +158,7 @@ function repartition(
   return old.tablets.map(({ id }, index) => [id, tablets[index]?.id ?? ''] as const);
 }
 
-/** A table that exists already must be as the backup's; one that doesn't is made. What a failed import made stays. */
+/** Creates missing tables of a keyspace; an existing one must equal the backup's. What a failed import created stays. */
 async function createKeyspace(world: World, { snapshot }: SnapshotMetadata, target: string): Promise<void> {
   const keyspace = `"${target.replaceAll('"', '""')}"`;
   await world.connected(YCQL_STORE, async (client) => {

@@ -4,8 +4,8 @@ import { container, message } from './containers.ts';
 import type { TserverState } from './state.ts';
 
 /**
- * Formats the data directories of a new tablet server: in each the file `instance` with its UUID (`InstanceMetadataPB`, `src/yb/fs/fs.proto`), which
- * YugabyteDB compares across all of them when it starts (`FsManager::Open`). What was there before is gone.
+ * Formats the data directories of a new tablet server and removes their old content. Each gets the file `instance` with the server's UUID
+ * (`InstanceMetadataPB`, `src/yb/fs/fs.proto`), which YugabyteDB compares across all of them at its start (`FsManager::Open`).
  */
 export function formatDirectories({
   uuid,

@@ -2,7 +2,7 @@ import { container, type Field, message } from './containers.ts';
 import type { NamespaceState, SnapshotState } from './state.ts';
 import { Failure } from './status.ts';
 
-/** What `export_snapshot` writes and `import_snapshot` reads. */
+/** What `export_snapshot` writes and `import_snapshot` reads back. */
 export interface SnapshotMetadata {
   readonly snapshot: Pick<SnapshotState, 'id' | 'state' | 'micros' | 'objects'>;
   readonly namespace: Pick<NamespaceState, 'id' | 'name' | 'kind' | 'colocated'>;
@@ -11,14 +11,14 @@ export interface SnapshotMetadata {
 /** `SysRowEntryType` (master_types.proto). */
 const TYPES = { TABLE: 1, TABLET: 2, NAMESPACE: 4 } as const;
 const COMPLETE = 2;
-/** 2: with `backup_entries` instead of the entries within the snapshot's own; 3: tables are found by the numbers of their files (facts, `export_snapshot`). */
+/** 2: has `backup_entries` instead of entries within the snapshot's own; 3: finds tables by their file numbers (facts, `export_snapshot`). */
 const FORMATS = { byName: 2, byFile: 3 } as const;
-/** No field of YugabyteDB's: what the simulator itself needs to import the snapshot again, as JSON. */
+/** The simulator's own field, not one of YugabyteDB's: JSON that it needs to import the snapshot again. */
 const OWN_FIELD = 15_000;
 
 /**
- * A container with a `SnapshotInfoPB` (master_backup.proto): the fields that tell which namespace, tables and tablets the snapshot holds are as YugabyteDB
- * writes them (catalog_entity_info.proto: `SysSnapshotEntryPB`, `SysTablesEntryPB`, `SysTabletsEntryPB`).
+ * Encodes a container with a `SnapshotInfoPB` (master_backup.proto). The fields for the snapshot's namespace, tables and tablets are as YugabyteDB writes
+ * them (catalog_entity_info.proto: `SysSnapshotEntryPB`, `SysTablesEntryPB`, `SysTabletsEntryPB`).
  */
 export function encodeMetadata(metadata: SnapshotMetadata, byFile: boolean): Buffer {
   const { snapshot, namespace } = metadata;

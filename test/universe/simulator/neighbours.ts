@@ -3,7 +3,7 @@ import type { Action } from '../model.ts';
 import { resolveNamespace } from './operations/operation.ts';
 import type { World } from './world.ts';
 
-/** Others come into the universe, and leave it. Returns the id of what was added. */
+/** Adds and removes other users of the universe. Returns the id of an added one. */
 export async function changeNeighbours(
   world: World,
   action: Extract<Action, { do: 'addNeighbour' | 'removeNeighbours' | 'encrypt' | 'endEncryption' }>,

@@ -85,7 +85,7 @@ export class Nodes implements Ports {
     const servers = this.#open.get(uuid) ?? [];
     this.#open.delete(uuid);
     for (const server of servers) {
-      // Not awaited: the call that stops a master may have come through it.
+      // Not awaited, because the call that stops a master may come through that master.
       server.close();
       if ('closeIdleConnections' in server) server.closeIdleConnections();
     }
@@ -122,12 +122,12 @@ export class Nodes implements Ports {
     }
     const answer = await dispatch(this.#world, this, call);
     const text = JSON.stringify(answer);
-    // With its length, so that `yb-admin` knows an answer that was cut short.
+    // The length lets `yb-admin` recognise a truncated answer.
     const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
     response.writeHead(200, headers).end(text);
   }
 
-  /** Only the leader has the pages; the others send a page that points there. */
+  /** Serves a master's page. Only the leader has the pages; the others answer with a redirect to it. */
   async #masterPage(uuid: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname } = new URL(request.url ?? '/', 'http://master');
     const leader = this.#world.state.masters.find(({ leads }) => leads);
@@ -190,7 +190,7 @@ export async function bodyOf(request: IncomingMessage): Promise<string> {
   return Buffer.concat(parts).toString('utf8');
 }
 
-/** Every node's YSQL port leads to the one PostgreSQL behind them all. */
+/** Forwards every node's YSQL port to the one PostgreSQL behind them all. */
 function forward(client: Socket, port: number): void {
   const server = connect(port, '127.0.0.1');
   client.on('error', () => server.destroy());

@@ -6,7 +6,7 @@ import { snapshotOperations } from './operations/snapshots.ts';
 import { topologyOperations } from './operations/topology.ts';
 import { upkeepOperations } from './operations/upkeep.ts';
 
-/** Everything that the simulated yb-admin can be asked. */
+/** All operations of the simulated yb-admin. */
 export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
   [
     ...snapshotOperations,

@@ -78,7 +78,7 @@ export function tabletServers(world: World): string {
   return JSON.stringify({ '': Object.fromEntries(servers) });
 }
 
-/** Any HTML page of a tablet server: in its footer stands who it is (`RpcAndWebServerBase::FooterHtml`, server_base.cc). */
+/** Any HTML page of a tablet server: its footer names the server (`RpcAndWebServerBase::FooterHtml`, server_base.cc). */
 export function home(world: World, uuid: string): string {
   return `<html><body><h1>Tablet Server</h1><div class='yb-bottom-spacer'></div><footer class='footer'><pre>version ${world.profile.version}\nserver uuid ${uuid}</pre></footer></body></html>`;
 }

@@ -5,7 +5,7 @@ import { newId, type World } from './world.ts';
 
 const HASH_CODES = 65_536;
 
-/** Equal ranges of hash codes. */
+/** Divides the hash codes into `count` equal ranges. */
 export function evenRanges(count: number): readonly { readonly start: number; readonly end: number }[] {
   const step = Math.ceil(HASH_CODES / count);
   return Array.from({ length: count }, (_, index) => ({
@@ -14,7 +14,7 @@ export function evenRanges(count: number): readonly { readonly start: number; re
   }));
 }
 
-/** A tablet with empty replicas on `replicationFactor` servers, and on those for read replicas. */
+/** Creates a tablet with empty replicas on `replicationFactor` servers, and on those for read replicas. */
 export function newTablet(
   world: World,
   tableId: string,
@@ -47,7 +47,7 @@ export function newTablet(
 
 let turns = 0;
 
-/** Tablets of one table are spread over a server's disks (issue 1971). */
+/** Spreads tablets of one table over a server's disks (issue 1971). */
 function newReplica(world: World, uuid: string, role: ReplicaState['role']): ReplicaState {
   const { dataDirectories } = world.tserver(uuid);
   turns += 1;
@@ -60,7 +60,7 @@ function newReplica(world: World, uuid: string, role: ReplicaState['role']): Rep
   };
 }
 
-/** The voter that leads from now on; another than before where there is one. */
+/** Elects a live voter as leader, a different one than before if possible. */
 export function electLeader(world: World, tablet: TabletState): void {
   const candidates = tablet.replicas.filter(({ role, server }) => role === 'VOTER' && world.isAlive(server));
   const others = candidates.filter(({ server }) => server !== tablet.leader);
@@ -68,7 +68,7 @@ export function electLeader(world: World, tablet: TabletState): void {
   if (next !== undefined) tablet.leader = next.server;
 }
 
-/** False where there is nowhere to go, or no such replica. */
+/** Moves a replica to another server. False when there is no free server, or no such replica. */
 export function moveReplica(
   world: World,
   tablet: TabletState,
@@ -93,12 +93,12 @@ export function moveReplica(
   bootstrapReplica(source, replica, tablet, choice.copySnapshots);
   tablet.replicas = [...tablet.replicas.filter((other) => other !== from), replica];
   if (tablet.leader === from.server) electLeader(world, tablet);
-  // Its directories may be another server's by now.
+  // If the server is dead, its directories may belong to another server by now.
   if (world.isAlive(from.server)) removeReplica(from, tablet);
   return true;
 }
 
-/** The masters forget a dead server: what it had is copied to others, as far as there are any. */
+/** Makes the masters forget a dead server and copies its replicas to others, as far as there are any. */
 export function forgetServer(world: World, uuid: string): void {
   if (world.isAlive(uuid)) throw new Error(`${uuid} is alive`);
   for (const tablet of world.state.tablets) {
@@ -110,7 +110,7 @@ export function forgetServer(world: World, uuid: string): void {
   world.state.tservers.splice(place, 1);
 }
 
-/** Two children in its place; its own folders go, snapshots included. */
+/** Replaces a tablet by two children. Its folders are removed, including snapshots. */
 export function splitTablet(world: World, tablet: TabletState): boolean {
   if (tablet.end - tablet.start < 2) return false;
   const middle = Math.floor((tablet.start + tablet.end) / 2);
@@ -138,7 +138,7 @@ export function dropTablet(world: World, tablet: TabletState): void {
   world.state.tablets = world.state.tablets.filter((other) => other !== tablet);
 }
 
-/** Its creation timed out: a tablet with another id takes its place, and the old id has no locations any more (issue 13030). */
+/** Replaces a tablet whose creation timed out by one with another id. The old id has no locations any more (issue 13030). */
 export function replaceTablet(world: World, tablet: TabletState): void {
   const successor = newTablet(world, tablet.tableId, { start: tablet.start, end: tablet.end });
   for (const replica of tablet.replicas) removeReplica(replica, tablet);

@@ -1,11 +1,11 @@
 import type { ProfileName } from '../model.ts';
 
-/** How one release line differs from the others, as far as the facts tell. */
+/** How one release line differs from the others, as far as the facts say. */
 export interface Profile {
   readonly name: ProfileName;
   /** First line of `yb-admin --version`. */
   readonly version: string;
-  /** `create_…_snapshot` takes hours of retention, 24 by default; before about 2.19 a snapshot stays (issue 27289). */
+  /** `create_…_snapshot` accepts a retention in hours, 24 by default; before about 2.19 a snapshot stays for ever (issue 27289). */
   readonly snapshotRetention: boolean;
   readonly snapshotsAsJson: boolean;
   readonly tabletsAsJson: boolean;
@@ -16,13 +16,13 @@ export interface Profile {
   readonly wideColumns: boolean;
   readonly schedules: 'old' | 'new';
   readonly clones: boolean;
-  /** `ysql_dump --read-time`. */
+  /** `ysql_dump` has `--read-time`. */
   readonly readTime: boolean;
   readonly catalogVersionByDatabase: boolean;
-  /** Usage of the one operation instead of all, and "Did you mean". */
+  /** An error shows only the usage of its operation, and "Did you mean". */
   readonly shortUsage: boolean;
   readonly tableHash: boolean;
-  /** `import_snapshot` leaves out tables that it doesn't find, instead of failing (2025.1 and later). */
+  /** `import_snapshot` skips tables that it doesn't find instead of failing (2025.1 and later). */
   readonly importSkips: boolean;
 }
 

@@ -11,8 +11,10 @@ import { Failure } from './status.ts';
 import { newUuid, type World } from './world.ts';
 
 /**
- * @param micros The instant within the snapshot's history. Nothing is checked: one outside, or before a change of the schema, is restored to whatever
- *   the files give (facts: YugabyteDB does not check whether the time is recoverable)
+ * Starts a restoration.
+ *
+ * @param micros The instant within the snapshot's history. It is not checked: an instant outside of it, or before a schema change, gives whatever the
+ * files contain (facts: YugabyteDB does not check whether the time is recoverable)
  */
 export function beginRestoration(world: World, snapshot: SnapshotState, micros?: string): RestorationState {
   if (snapshot.state === 'DELETED' || snapshot.state === 'DELETING') {
@@ -37,7 +39,7 @@ export function beginRestoration(world: World, snapshot: SnapshotState, micros?:
   return restoration;
 }
 
-/** What time does to restorations: tablet servers die of missing folders, rows come back from the files. */
+/** Applies the effects of time to restorations: missing folders kill tablet servers, and rows come back from the files. */
 export async function ageRestorations(world: World, died: (server: string) => Promise<void>): Promise<void> {
   for (const restoration of world.state.restorations) {
     if (restoration.state !== 'RESTORING' || restoration.end === 'never') continue;
@@ -49,7 +51,7 @@ export async function ageRestorations(world: World, died: (server: string) => Pr
     let waits = false;
     for (const { server, message } of doomed(world, snapshot)) {
       const state = world.tserver(server);
-      // As seen in issue 26798, it stays RESTORING as long as one of its servers can't apply it.
+      // It stays RESTORING while one of its servers can't apply it (issue 26798).
       waits ||= state.alive || state.diedOf !== undefined;
       if (!state.alive) continue;
       state.alive = false;
@@ -90,7 +92,7 @@ async function ageRewind(
   if (problem !== undefined) restoration.problem = problem;
 }
 
-/** Live servers that lack a folder: applying the restoration kills them, again at each start (issues 4431, 26798). */
+/** Returns the replicas without the snapshot's folder. Applying the restoration kills their servers, again at each start (issues 4431, 26798). */
 export function doomed(
   world: World,
   snapshot: SnapshotState,
@@ -110,7 +112,7 @@ interface OpenedFolder {
   readonly content: FolderContent;
 }
 
-/** Undefined while a tablet has no live majority. */
+/** Opens the snapshot's folders. Undefined while a tablet has no live majority. */
 function open(
   world: World,
   snapshot: SnapshotState,
@@ -152,13 +154,13 @@ function open(
   return { lines, folders };
 }
 
-/** The files of the snapshot hold the rows of its own time: those of an earlier instant are written anew. */
+/** Rewrites the files after a restoration to an earlier instant: the snapshot's files hold the rows of its own time. */
 async function rewriteFiles(world: World, snapshot: SnapshotState): Promise<void> {
   const namespace = world.state.namespaces.find(({ id }) => id === snapshot.namespaceId);
   if (namespace !== undefined) await flush(world, namespace, tablesOf(world, namespace));
 }
 
-/** Puts the rows of the files into the tables; returns what is wrong with them. */
+/** Puts the rows of the files into the tables; returns an error text if that fails. */
 async function restoreRows(
   world: World,
   snapshot: SnapshotState,
@@ -192,7 +194,7 @@ async function restoreRows(
   }
 }
 
-/** Only data: a table that was dropped since isn't made again (issue 12977). */
+/** Restores only data: it doesn't create a table that was dropped meanwhile (issue 12977). */
 async function restoreTable(
   client: Client,
   object: SnapshotState['objects'][number],

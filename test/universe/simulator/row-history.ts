@@ -8,11 +8,12 @@ import type { NamespaceState, SnapshotState } from './state.ts';
 import { newId, type World } from './world.ts';
 
 /**
- * The history of rows that a tablet's files carry: what became of each row since the schedule's previous snapshot. YugabyteDB keeps old versions of
- * rows in the same files (MVCC), at least as far back as that snapshot (facts, "Alternative for universes"); here they stand in a file of their own.
+ * One change in the history of rows that a tablet's files carry: what happened to each row since the schedule's previous snapshot. YugabyteDB keeps
+ * old versions of rows in the same files (MVCC), at least as far back as that snapshot (facts, "Alternative for universes"); here they are in a
+ * separate file.
  */
 export interface RowChange {
-  /** Microseconds since 1970, of the commit. */
+  /** Time of the commit, microseconds since 1970. */
   readonly micros: string;
   readonly kind: '+' | '-';
   readonly hash: number;
@@ -20,11 +21,11 @@ export interface RowChange {
 }
 
 /**
- * What was committed between two snapshots of a schedule, row by row, oldest first. The rows of the previous snapshot are put into a scratch database with
- * the present schema, and each transaction is repeated there. What was before a change of the schema therefore comes out in the form of the present: the
- * wrong rows that nobody is told of, since YugabyteDB doesn't check whether the instant can be gone back to.
+ * Returns the row changes committed between two snapshots of a schedule, oldest first. It loads the rows of the previous snapshot into a scratch database
+ * with the present schema, and repeats each transaction there. So rows from before a schema change get the present form. These are the wrong rows that
+ * YugabyteDB returns without a warning, since it doesn't check whether the instant is recoverable.
  *
- * Throws where it can't be repeated (a column was renamed or dropped).
+ * Throws when a transaction can't be repeated (a column was renamed or dropped).
  */
 export async function rowHistory(
   world: World,
@@ -44,7 +45,7 @@ export async function rowHistory(
     .filter(({ statements }) => statements.length > 0);
   if (own.length === 0) return [];
   const schema = await dumpSchema(world, namespace);
-  // A template, so that it doesn't count as a database of the universe.
+  // It is a template, so that it doesn't count as a database of the universe.
   const scratch = `history_${newId()}`;
   await world.connected('postgres', (client) =>
     client.query(`CREATE DATABASE ${scratch} TEMPLATE template0 IS_TEMPLATE true`),
@@ -65,14 +66,14 @@ export async function rowHistory(
   }
 }
 
-/** The rows of the previous snapshot's files, in those columns that there still are. */
+/** Loads the rows of the previous snapshot's files, in those columns that still exist. */
 async function loadPrevious(world: World, client: Client, previous: SnapshotState): Promise<void> {
   const rows = new Map<string, string[]>();
   for (const { tablets } of previous.objects) {
     for (const { id } of tablets) {
       const tablet = world.state.tablets.find((other) => other.id === id);
       const replica = tablet?.replicas.find(({ server }) => world.isAlive(server));
-      // Its table was dropped since.
+      // Its table was dropped meanwhile.
       if (tablet === undefined) continue;
       if (replica === undefined) throw new Error(`tablet ${id} has no live replica`);
       const content = readFolder(snapshotFolder(replica, tablet, previous.id), tablet);
@@ -118,7 +119,7 @@ async function repeat(client: Client, commits: readonly CommittedChange[]): Prom
   const changes: RowChange[] = [];
   let before = await rowsNow(client);
   for (const { micros, statements } of commits) {
-    // A transaction is one instant: what comes between its statements nobody saw.
+    // A transaction is one instant: nobody sees the states between its statements.
     await client.query('BEGIN');
     for (const { table, sql } of statements) if (await exists(client, table)) await client.query(sql);
     await client.query('COMMIT');
@@ -136,7 +137,7 @@ async function repeat(client: Client, commits: readonly CommittedChange[]): Prom
   return changes;
 }
 
-/** By line; a table without a key may have a row twice. */
+/** Counts the present rows by line; a table without a key may have a row twice. */
 async function rowsNow(
   client: Client,
 ): Promise<ReadonlyMap<string, { readonly hash: number; readonly count: number }>> {
@@ -152,14 +153,14 @@ async function rowsNow(
   return rows;
 }
 
-/** As a file has it: time, what was done, the row. */
+/** Formats a change as in a file: time, kind, row. */
 export function encodeChange({ micros, kind, line }: RowChange): string {
   return `${micros}\t${kind}\t${line}`;
 }
 
 /**
- * The rows of a tablet as of an instant, from those at its snapshot. Before all history the oldest rows come out, after the snapshot those of the snapshot:
- * without a word, as the facts have it.
+ * Computes the rows of a tablet at an instant from those at its snapshot. For an instant before all history it returns the oldest rows, for one after the
+ * snapshot those of the snapshot, without an error (as in the facts).
  */
 export function rowsAsOf(
   lines: readonly string[],

@@ -4,21 +4,21 @@ import { pipeline } from 'node:stream/promises';
 import type { Client } from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 
-/** One row as a tablet holds it. */
+/** One row as a tablet stores it. */
 export interface StoredRow {
-  /** 0..65535, of its primary key. */
+  /** Hash of its primary key, 0..65535. */
   readonly hash: number;
   /** `schema.table` as JSON, a tab, a line of COPY text. */
   readonly line: string;
 }
 
-/** A relation of a database as PostgreSQL has it. */
+/** A relation of a database in PostgreSQL. */
 export interface Relation {
   readonly oid: number;
   readonly schema: string;
   readonly name: string;
   readonly kind: 'table' | 'index' | 'matview';
-  /** Of an index. */
+  /** The table of an index. */
   readonly tableOid?: number;
 }
 
@@ -28,7 +28,7 @@ const quote = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 export const quoted = (schema: string, name: string): string => `${quote(schema)}.${quote(name)}`;
 export const relationKey = (schema: string, name: string): string => JSON.stringify([schema, name]);
 
-/** Users' tables, materialized views, and indexes other than the primary key's, which YugabyteDB keeps in the table itself. */
+/** Lists users' tables, materialized views, and indexes other than the primary key's, which YugabyteDB keeps in the table itself. */
 export async function listRelations(client: Client): Promise<readonly Relation[]> {
   const { rows } = await client.query<{
     oid: number;
@@ -64,7 +64,7 @@ export async function columnsOf(
   return rows;
 }
 
-/** All rows of a relation, as the client's transaction sees them. */
+/** Reads all rows of a relation, as the client's transaction sees them. */
 export async function readRows(client: Client, relation: Relation): Promise<readonly StoredRow[]> {
   const select =
     relation.kind === 'index' ? await indexQuery(client, relation) : await tableQuery(client, relation);
@@ -90,7 +90,7 @@ async function tableQuery(client: Client, { oid, schema, name }: Relation): Prom
     [oid],
   );
   const [first] = rows;
-  // Without a primary key YugabyteDB has a hidden one.
+  // Without a primary key YugabyteDB uses a hidden one.
   const hash = hashOf(first === undefined ? 't::text' : `t.${quote(first.name)}::text`);
   return `SELECT ${[`${hash}`, ...columns.map((column) => `t.${column}`)].join(', ')} FROM ONLY ${quoted(schema, name)} t`;
 }
@@ -122,7 +122,7 @@ async function copied(client: Client, select: string): Promise<string> {
   return Buffer.concat(parts).toString('utf8');
 }
 
-/** Puts lines (those of one relation, without their key) into a table. */
+/** Loads lines (of one relation, without their key) into a table. */
 export async function loadRows(
   client: Client,
   relation: { readonly schema: string; readonly name: string },

@@ -17,7 +17,7 @@ export function findSchedule(world: World, id: string): ScheduleState {
   return found;
 }
 
-/** Nothing keeps two for one namespace apart: YugabyteDB lets both be. */
+/** Creates a schedule. YugabyteDB allows two schedules for one namespace, so nothing prevents it here. */
 export async function createSchedule(
   world: World,
   namespace: NamespaceState,
@@ -39,7 +39,7 @@ export async function createSchedule(
   return schedule;
 }
 
-/** Those that can be gone back to, oldest first. */
+/** Returns a schedule's complete snapshots, oldest first. */
 export function snapshotsOf(world: World, schedule: ScheduleState): readonly SnapshotState[] {
   return world.state.snapshots.filter(
     ({ scheduleId, state }) => scheduleId === schedule.id && state === 'COMPLETE',
@@ -62,7 +62,7 @@ async function takeScheduled(
   writeFileSync(join(folder, `${snapshot.id}.sql`), await dumpSchema(world, namespace));
 }
 
-/** What time does to schedules: the next snapshot, the end of old ones. */
+/** Applies the effects of time to schedules: takes the next snapshots and deletes old ones. */
 export async function ageSchedules(world: World): Promise<boolean> {
   let changed = false;
   for (const schedule of world.state.schedules) {
@@ -91,13 +91,13 @@ export async function ageSchedules(world: World): Promise<boolean> {
   return changed;
 }
 
-/** Every schedule's next snapshot is taken now. */
+/** Takes every schedule's next snapshot now. */
 export async function takeScheduledNow(world: World): Promise<void> {
   for (const schedule of world.state.schedules) schedule.nextAt = world.now();
   await ageSchedules(world);
 }
 
-/** The newest snapshot of the schedule from before the instant. */
+/** Returns the schedule's newest snapshot at or before the instant. */
 function baseOf(world: World, schedule: ScheduleState, micros: string): SnapshotState {
   const all = snapshotsOf(world, schedule);
   const before = all.filter((snapshot) => BigInt(snapshot.micros) <= BigInt(micros));
@@ -109,7 +109,7 @@ function baseOf(world: World, schedule: ScheduleState, micros: string): Snapshot
   );
 }
 
-/** Takes the database back, in place, to an instant within the schedule's history. */
+/** Starts to rewind the database in place to an instant within the schedule's history. */
 export async function beginRewind(
   world: World,
   schedule: ScheduleState,
@@ -138,7 +138,7 @@ export async function beginRewind(
   return restoration;
 }
 
-/** Ends a rewind; returns what went wrong. */
+/** Finishes a rewind; returns an error text if it fails. */
 export async function finishRewind(
   world: World,
   base: SnapshotState,
@@ -192,7 +192,7 @@ async function changesUntil(
     .flatMap(({ statements }) => statements);
 }
 
-/** Rows of the base snapshot's files, then what was committed until the instant. */
+/** Loads the rows of the base snapshot's files, then applies what was committed until the instant. */
 async function fill(
   world: World,
   client: Client,
@@ -240,6 +240,7 @@ export function clonesOf(world: World, namespaceId: string): readonly CloneState
   return world.state.clones.filter(({ sourceNamespaceId }) => sourceNamespaceId === namespaceId);
 }
 
+/** Starts to clone a database at an instant within the history of its schedule. */
 export async function beginClone(
   world: World,
   source: NamespaceState,

@@ -5,7 +5,7 @@ import { databaseOf } from './catalog.ts';
 import type { NamespaceState } from './state.ts';
 import type { World } from './world.ts';
 
-/** The present schema of a database or keyspace as a script that any session can run. */
+/** Dumps the present schema of a database or keyspace as a script that any session can run. */
 export async function dumpSchema(world: World, namespace: NamespaceState): Promise<string> {
   const schema = namespace.kind === 'ycql' ? [`--schema="${namespace.name}"`] : [];
   const { stdout } = await promisify(execFile)(

@@ -11,14 +11,14 @@ const MS_PER_HOUR = 3_600_000;
 /** `default_snapshot_retention_hours` (issue 27289). */
 const DEFAULT_RETENTION_HOURS = 24;
 
-/** Undefined: for ever. */
+/** Returns when a snapshot expires, milliseconds since 1970; undefined: never. */
 export function expiry(world: World, hours: number | undefined): number | undefined {
   if (!world.profile.snapshotRetention) return undefined;
   const kept = hours ?? DEFAULT_RETENTION_HOURS;
   return kept <= 0 ? undefined : world.now() + kept * MS_PER_HOUR;
 }
 
-/** Begins a snapshot of tables of one namespace: hard links on every replica that is alive. */
+/** Starts a snapshot of tables of one namespace: hard links on every live replica. */
 export async function createSnapshot(
   world: World,
   namespace: NamespaceState,
@@ -27,7 +27,7 @@ export async function createSnapshot(
     readonly expiresAt?: number | undefined;
     readonly scheduleId?: string;
     readonly previousMicros?: string;
-    /** Of the same schedule: the files carry the history of rows since. */
+    /** The previous snapshot of the same schedule: the files then carry the history of rows since it. */
     readonly previous?: SnapshotState;
     readonly withHistory?: boolean;
   },
@@ -40,7 +40,8 @@ export async function createSnapshot(
   const snapshot: SnapshotState = {
     id: newUuid(),
     state: 'CREATING',
-    // max_clock_skew after the present, as MaxGlobalNow is (issue 27575), less here: the simulator has one clock.
+    // YugabyteDB takes a time max_clock_skew after the present (MaxGlobalNow, issue 27575). The simulator has one clock, so the
+    // present is enough.
     micros: world.hybridTime(),
     namespaceId: namespace.id,
     namespaceName: namespace.name,
@@ -65,7 +66,7 @@ export async function createSnapshot(
   return snapshot;
 }
 
-/** What can't be repeated is no history: going back into it fails, and says why. */
+/** Returns the history since `previous`, or why there is none: changes that can't be repeated. Going back into it then fails with that reason. */
 async function historySince(
   world: World,
   namespace: NamespaceState,
@@ -128,7 +129,7 @@ async function describe(
   return objects;
 }
 
-/** Statements that make a YCQL table, or an index, again; the keyspace is written `@keyspace@`. */
+/** Returns the statements that recreate a YCQL table or index; `@keyspace@` stands for the keyspace. */
 async function definitionOf(
   client: Client,
   kind: TableState['kind'],
@@ -163,7 +164,7 @@ export function findSnapshot(world: World, id: string): SnapshotState {
   return found;
 }
 
-/** Every (tablet, replica) that the snapshot may have a folder on; tablets that are gone have none. */
+/** Returns every (tablet, replica) that may have a folder of the snapshot, without tablets that are gone. */
 export function replicasOf(world: World, snapshot: SnapshotState) {
   const ids = new Set(snapshot.objects.flatMap(({ tablets }) => tablets.map(({ id }) => id)));
   return world.state.tablets
@@ -171,6 +172,7 @@ export function replicasOf(world: World, snapshot: SnapshotState) {
     .flatMap((tablet) => tablet.replicas.map((replica) => ({ tablet, replica })));
 }
 
+/** Starts to delete a snapshot; throws a `Failure` when it is deleted already or is being restored. */
 export function beginDeletion(world: World, snapshot: SnapshotState): void {
   if (snapshot.state === 'DELETED')
     throw new Failure('Not found', `The snapshot was deleted: ${snapshot.id}`, 'SNAPSHOT_NOT_FOUND');
@@ -191,7 +193,7 @@ export function beginDeletion(world: World, snapshot: SnapshotState): void {
   snapshot.turnsAt = world.now() + world.state.config.deleteMs;
 }
 
-/** What time does to snapshots. Returns whether anything changed. */
+/** Applies the effects of time to snapshots. Returns whether anything changed. */
 export function ageSnapshots(world: World): boolean {
   let changed = false;
   for (const snapshot of world.state.snapshots) {

@@ -2,10 +2,10 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Action, Trigger, UniverseConfig } from '../model.ts';
 
-/** All that a universe remembers, in one file that is replaced after each change; the rows are in PostgreSQL and in the tablets' files. */
+/** A universe's whole state, in one file that is replaced after each change. The rows are in PostgreSQL and in the tablets' files. */
 export interface State {
   readonly config: UniverseConfig;
-  /** First three numbers of the hosts, e.g. `127.31.7`: every node has an address of its own. */
+  /** First three numbers of the hosts' addresses, e.g. `127.31.7`: every node has its own address. */
   readonly network: string;
   readonly postgresPort: number;
   readonly proxyPort: number;
@@ -38,14 +38,14 @@ export interface State {
   };
   balance: { everyMs: number; copySnapshots: boolean; nextAt: number };
   growth: { everyMs: number; nextAt: number };
-  /** Tables whose tablets the map leaves out. */
+  /** Tables whose tablets listings leave out. */
   hidden: string[];
-  /** UUID of a tablet server of another universe, which YSQL says it is of. */
+  /** UUID of another universe's tablet server, which YSQL claims to belong to. */
   ysqlOf?: string;
-  /** What an import finds of the tables of its snapshot, where it matches them by what the dump keeps. */
+  /** Which of a snapshot's tables an import finds when it matches them by what the dump keeps. */
   imports: 'all' | 'none';
   slowImports: { msPerTable: number; left: number };
-  /** Tables that an import whose caller gave up has yet to re-partition. */
+  /** Tables that an import has yet to re-partition though its caller gave up. */
   lateTables: { readonly tableId: string; readonly old: SnapshotTable; readonly dueAt: number }[];
 }
 
@@ -62,7 +62,7 @@ export interface TserverState {
   readonly dataDirectories: readonly string[];
   readonly readReplica: boolean;
   alive: boolean;
-  /** What it said last, if it died by itself. */
+  /** Its last message, if it died by itself. */
   diedOf?: string;
 }
 
@@ -80,27 +80,27 @@ export interface TableState {
   schema: string;
   name: string;
   readonly kind: 'table' | 'index' | 'matview' | 'parent';
-  /** Of an index. */
+  /** The table of an index. */
   readonly indexedTableId?: string;
-  /** It has no row in YSQL's catalogue (issues 12816, 13275). */
+  /** True: it has no row in YSQL's catalogue (issues 12816, 13275). */
   readonly orphan?: boolean;
-  /** Its rows are in the tablet of the parent table. */
+  /** The parent table whose tablet holds its rows. */
   readonly parentId?: string;
-  /** PostgreSQL's; 0 of a table that it doesn't know. */
+  /** PostgreSQL's oid; 0 for a table that it doesn't have. */
   readonly oid: number;
-  /** Of its schema, raised where a snapshot finds other columns than the one before. Absent: 0. */
+  /** Version of its schema, raised when a snapshot finds other columns than the previous one. Absent: 0. */
   version?: number;
-  /** Those that the last snapshot found, as JSON. */
+  /** The columns that the last snapshot found, as JSON. */
   columns?: string;
 }
 
-/** Which files a replica has: row sets by bucket, as a compaction might have left them on this server and no other. */
+/** The files of a replica: row sets by bucket, as a compaction might have left them on this server only. */
 export interface FileSet {
-  /** Number of row sets, and what spreads rows over them: different on each replica. */
+  /** Number of row sets, and the salt that spreads rows over them; both differ between replicas. */
   readonly buckets: number;
   readonly salt: number;
   nextNumber: number;
-  /** By bucket; a bucket without rows has none. */
+  /** Files by bucket; a bucket without rows has none. */
   files: Record<string, { readonly number: number; readonly digest: string }>;
 }
 
@@ -120,7 +120,7 @@ export interface TabletState {
   state: 'RUNNING' | 'REPLACED';
   replicas: ReplicaState[];
   leader?: string;
-  /** Milliseconds since 1970, the universe's clock, until which it has no leader. */
+  /** Until when it has no leader, milliseconds since 1970 on the universe's clock. */
   leaderlessUntil?: number;
 }
 
@@ -132,18 +132,18 @@ export interface SnapshotState {
   readonly namespaceId: string;
   readonly imported: boolean;
   readonly scheduleId?: string;
-  /** When the universe deletes it by itself; undefined: never. */
+  /** When the universe itself deletes it; undefined: never. */
   readonly expiresAt?: number;
   /** When CREATING, or DELETING, ends. */
   turnsAt: number;
   readonly end: 'well' | 'never' | 'failed';
   readonly objects: readonly SnapshotTable[];
   readonly namespaceName: string;
-  /** Of a scheduled one: which of PostgreSQL's transactions it holds. */
+  /** For a scheduled snapshot: which of PostgreSQL's transactions it includes. */
   readonly visible?: string;
 }
 
-/** A table as the snapshot knows it: what is exported, and what an import compares with. */
+/** A table as of the snapshot: what is exported, and what an import compares with. */
 export interface SnapshotTable {
   readonly id: string;
   readonly schema: string;
@@ -153,7 +153,7 @@ export interface SnapshotTable {
   readonly parentId?: string;
   readonly columns: readonly { readonly name: string; readonly type: string }[];
   readonly version?: number;
-  /** YCQL: how to make it again. */
+  /** YCQL: the statements that recreate it. */
   readonly definition?: readonly string[];
   readonly tablets: readonly { readonly id: string; readonly start: number; readonly end: number }[];
 }
@@ -165,9 +165,9 @@ export interface RestorationState {
   turnsAt: number;
   readonly end: 'well' | 'never' | 'failed';
   problem?: string;
-  /** To an instant of the history that the snapshot carries: microseconds since 1970. */
+  /** Instant in the history that the snapshot carries, microseconds since 1970. */
   readonly micros?: string;
-  /** To an instant of a schedule's history. */
+  /** Instant in a schedule's history, for a rewind in place. */
   readonly rewind?: { readonly scheduleId: string; readonly micros: string };
 }
 
@@ -183,7 +183,7 @@ export interface ScheduleState {
 /** A stream, or a replication group's part in one database or keyspace. */
 export interface NeighbourState {
   readonly kind: 'change-data-stream' | 'xcluster-source' | 'xcluster-target';
-  /** Of the replication group. */
+  /** Name of the replication group. */
   readonly name: string;
   readonly id: string;
   readonly namespaceId: string;

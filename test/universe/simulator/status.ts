@@ -1,4 +1,4 @@
-/** How yb-admin ends badly: the words of a `Status`, and the name and number of a master's error. */
+/** A failure of yb-admin: the text of a `Status`, and the name and number of a master's error. */
 export class Failure extends Error {
   readonly kind: string;
   readonly place: string;

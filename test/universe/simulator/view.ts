@@ -2,6 +2,7 @@ import type { UniverseView } from '../model.ts';
 import { tabletFolder } from './files.ts';
 import type { World } from './world.ts';
 
+/** Returns the part of the state that tests may see. */
 export function view(world: World): UniverseView {
   const { state } = world;
   const namespace = (id: string | undefined): string => {

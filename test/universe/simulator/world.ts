@@ -3,7 +3,7 @@ import { Client } from 'pg';
 import { PROFILES, type Profile } from './profiles.ts';
 import { type State, saveState, type TabletState, type TserverState } from './state.ts';
 
-/** The universe: what it remembers, its clock, and its one lock. */
+/** The universe: its state, its clock, and its one lock. */
 export class World {
   readonly directory: string;
   readonly state: State;
@@ -35,7 +35,7 @@ export class World {
     return Date.now() + this.state.clockOffsetMs;
   }
 
-  /** A hybrid time, in microseconds since 1970, later than any given out before. */
+  /** Returns a hybrid time, in microseconds since 1970, later than any returned before. */
   hybridTime(): string {
     const present = BigInt(this.now()) * 1000n;
     const last = BigInt(this.state.lastMicros);
@@ -43,7 +43,7 @@ export class World {
     return this.state.lastMicros;
   }
 
-  /** One change at a time, as the leading master does; what it did is remembered before the next one. */
+  /** Runs one change at a time, like the leading master, and saves its result before the next one. */
   async exclusively<T>(act: () => Promise<T>): Promise<T> {
     const turn = this.#turn.then(async () => {
       try {
@@ -56,7 +56,7 @@ export class World {
     return await turn;
   }
 
-  /** Runs `use` with a connection of its own: an idle one would keep a database from being dropped. */
+  /** Runs `use` with a new connection: an idle one would keep a database from being dropped. */
   async connected<T>(database: string, use: (client: Client) => Promise<T>): Promise<T> {
     const client = new Client({ connectionString: this.url(database) });
     client.on('error', () => undefined);

@@ -3,7 +3,7 @@ import { isConfigured } from './find.ts';
 import { PROGRAM_FOLDER_VARIABLE } from './folders.ts';
 import { isOlderRelease, type Program } from './identity.ts';
 
-/** Path and version, and a word where the program is of an older release than the server, or not the one that was configured. */
+/** Describes a program by path and version. Adds a note when it is of an older release than the server, or not from the configured folder. */
 export function describeProgram(program: Program, server: Server): string {
   const { path, version } = program;
   const older = isOlderRelease(version, server.version)

@@ -4,17 +4,17 @@ import type { Server } from '../server.ts';
 import { type FoundProgram, findProgram } from './find.ts';
 import { takesOption } from './options.ts';
 
-/** How one product's dump program is asked for a schema. */
+/** The options by which one product's dump program dumps a schema. */
 export interface DumpDriver {
   readonly program: FoundProgram;
-  /** What every dump of a schema is asked for with. */
+  /** The options for every schema dump. */
   commonOptions(): Promise<readonly string[]>;
-  /** The options for a dump of `database` as of the read point; undefined where the program can only dump the present. */
+  /** The options for a dump of `database` at the read point; undefined when the program can only dump the present. */
   readPointOptions(readPoint: LogicalReadPoint, database: string): Promise<readonly string[] | undefined>;
 }
 
 /**
- * The driver of the program that dumps `server`: its own product's, or pg_dump where the plan says so.
+ * Returns the driver of the program that dumps `server`: the program of its own product, or pg_dump when the plan says so.
  *
  * @throws HoldfastError as `findProgram`
  */
@@ -27,9 +27,7 @@ export async function dumpDriver(
   return postgresDriver(await findProgram('dump', server, 'postgresql'));
 }
 
-/**
- * What a schema of YugabyteDB loses when `pg_dump` dumps it, in words (docs/yugabytedb.md, M1); nothing for any other dump.
- */
+/** Describes what a schema of YugabyteDB loses when `pg_dump` dumps it (docs/yugabytedb.md, M1); empty for any other dump. */
 export function lossesOfStockDump(
   server: Server,
   wanted: YsqlSource['dumpProgram'] | undefined,
@@ -42,15 +40,15 @@ export function lossesOfStockDump(
   ];
 }
 
-/** YugabyteDB's `ysql_dump`. Sources of what it does are in docs/yugabytedb.md: M2, M3, M4. */
+/** YugabyteDB's `ysql_dump`. The sources for its behaviour are in docs/yugabytedb.md: M2, M3, M4. */
 function yugabyteDriver(program: FoundProgram): DumpDriver {
   return {
     program,
-    // Statistics are of the server's own making, and a target may lack the functions that set them.
+    // Leave out statistics: the target gathers its own, and it may lack the functions that set them.
     commonOptions: async () => ((await takesOption(program, '--no-statistics')) ? ['--no-statistics'] : []),
     async readPointOptions(readPoint, database) {
       if (readPoint.kind === 'pg-snapshot') {
-        // Its transaction is serializable by default, and a serializable transaction imports no snapshot.
+        // By default its transaction is serializable, which can't import a snapshot.
         return [`--snapshot=${readPoint.snapshots[database]}`, '--no-serializable-deferrable'];
       }
       if (readPoint.kind === 'yb-read-time' && (await takesOption(program, '--read-time=1'))) {

@@ -5,7 +5,7 @@ import type { Product, Server } from '../server.ts';
 import { configuredFolders, PROGRAM_FOLDER_VARIABLE, postgresFolders, yugabyteFolders } from './folders.ts';
 import { identify, isOlderRelease, type Program } from './identity.ts';
 
-/** YugabyteDB's program and PostgreSQL's original of each kind. */
+/** YugabyteDB's program of each kind, and the PostgreSQL program that it derives from. */
 const PROGRAMS = {
   dump: { yugabytedb: 'ysql_dump', postgresql: 'pg_dump' },
   dumpall: { yugabytedb: 'ysql_dumpall', postgresql: 'pg_dumpall' },
@@ -20,9 +20,9 @@ export interface FoundProgram extends Program {
 }
 
 /**
- * Finds the program for `server` on this machine: of `product`, which is the server's own unless the plan says otherwise, and never
- * of the other in its stead. Of those that are new enough it takes one from `HOLDFAST_YB_BIN`, else of the lowest PostgreSQL version,
- * whose scripts the server understands, and of that the newest YugabyteDB release.
+ * Finds the program for `server` on this machine. It must be of `product`, by default the server's own product; a program of the
+ * other product never replaces it. Among programs that are new enough it prefers one from `HOLDFAST_YB_BIN`, then the lowest
+ * PostgreSQL version, because the server understands its scripts, then the newest YugabyteDB release.
  *
  * @throws HoldfastError `DUMP_PROGRAM_MISSING`, `DUMP_PROGRAM_TOO_OLD`, `DUMP_PROGRAM_BROKEN` (permanent)
  */

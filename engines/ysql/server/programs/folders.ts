@@ -2,19 +2,19 @@ import { existsSync, realpathSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { delimiter, join, resolve } from 'node:path';
 
-/** The folder that an operator named for YugabyteDB's programs. */
+/** The environment variable in which an operator names the folder of YugabyteDB's programs. */
 export const PROGRAM_FOLDER_VARIABLE = 'HOLDFAST_YB_BIN';
 
 /** Homes of YugabyteDB's own installers and images. */
 const YUGABYTE_HOMES = ['/home/yugabyte', '/home/yugabyte/tserver', '/home/yugabyte/master', '/opt/yugabyte'];
 const DEBIAN_INSTALLATIONS = '/usr/lib/postgresql';
 
-/** An installation has `yb-admin` and `ysqlsh` in the one, `ysql_dump`, `ysql_dumpall` and `ysqlsh` in the other (yugabyte-db issue 22764). */
+/** The first folder of an installation has `yb-admin` and `ysqlsh`, the second `ysql_dump`, `ysql_dumpall` and `ysqlsh` (yugabyte-db issue 22764). */
 const FOLDERS_OF_HOME = ['bin', 'postgres/bin'];
 
 /**
- * Where YugabyteDB's programs may be, the likeliest first: `HOLDFAST_YB_BIN`, which may be an installation's `bin`, its `postgres/bin` or its
- * home, with the folders beside it; then the usual homes; then PATH.
+ * Lists the folders that may have YugabyteDB's programs, the likeliest first: `HOLDFAST_YB_BIN` (an installation's `bin`, its `postgres/bin`
+ * or its home) with the other folders of that installation, then the usual homes, then PATH.
  */
 export function yugabyteFolders(environment: NodeJS.ProcessEnv = process.env): readonly string[] {
   return distinct([
@@ -24,11 +24,11 @@ export function yugabyteFolders(environment: NodeJS.ProcessEnv = process.env): r
   ]);
 }
 
-/** `HOLDFAST_YB_BIN` and what belongs to the same installation; none where it isn't set. */
+/** `HOLDFAST_YB_BIN` and the other folders of the same installation; none when it isn't set. */
 export function configuredFolders(environment: NodeJS.ProcessEnv = process.env): readonly string[] {
   const configured = environment[PROGRAM_FOLDER_VARIABLE];
   if (configured === undefined || configured === '') return [];
-  // The folders beside it are those of the installation, not those beside a symbolic link to it.
+  // Resolve symbolic links first: the other folders are beside the installation's folder, not beside a link to it.
   const places = distinct([resolve(configured), realFolder(configured)]);
   const homes = places.flatMap((place) => [place, join(place, '..'), join(place, '../../../../activities')]);
   return distinct([
@@ -37,13 +37,13 @@ export function configuredFolders(environment: NodeJS.ProcessEnv = process.env):
   ]);
 }
 
-/** Without symbolic links; as it is where there is no such folder: the caller then finds nothing in it. */
+/** Resolves symbolic links. Returns a path that doesn't exist unchanged; the caller then finds nothing in it. */
 function realFolder(folder: string): string {
   const path = resolve(folder);
   return existsSync(path) ? realpathSync(path) : path;
 }
 
-/** Where PostgreSQL's programs may be: `HOLDFAST_YB_BIN`, Debian's folders, PATH. */
+/** Lists the folders that may have PostgreSQL's programs: `HOLDFAST_YB_BIN`, Debian's folders, PATH. */
 export async function postgresFolders(
   environment: NodeJS.ProcessEnv = process.env,
 ): Promise<readonly string[]> {

@@ -16,31 +16,31 @@ export interface Program {
   readonly major: number;
 }
 
-/** What stands at a path: a program, none, or one that doesn't run, with the reason. */
+/** What is at a path: a program, nothing, or a program that doesn't run, with the reason. */
 export type Identity = Program | 'absent' | { readonly broken: string };
 
 /**
- * Identities by path and time of change: asking costs a process each, and a program that is replaced under a running worker is
- * asked anew.
+ * Known programs by `stampOf`: asking costs a process each time, and a program that is replaced while the worker runs must be
+ * asked again.
  */
 const known = new Map<string, Program>();
 
-/** A program says what it is at once, unless the machine is very busy. */
+/** How long a program may take to answer: it answers at once, unless the machine is very busy. */
 const ANSWER_MS = 60_000;
 
-/** Asks the program at `path` what it is. Never throws for what the program does. */
+/** Asks the program at `path` what it is. Never throws because of what the program does. */
 export async function identify(path: string): Promise<Identity> {
   const stamp = await stampOf(path);
   if (stamp === undefined) return await whyNoProgram(path);
   const before = known.get(stamp);
   if (before !== undefined) return before;
   const identity = await askBanner(path);
-  // What didn't answer may do so the next time.
+  // A program that didn't answer may answer next time, so only answers are kept.
   if (typeof identity === 'object' && 'major' in identity) known.set(stamp, identity);
   return identity;
 }
 
-/** Path, time of change and size of an executable file, which together name one build; undefined where there is none. */
+/** Returns path, modification time, size and inode of an executable file, which together identify one build; undefined when there is none. */
 export async function stampOf(path: string): Promise<string | undefined> {
   try {
     await access(path, constants.X_OK);
@@ -52,7 +52,7 @@ export async function stampOf(path: string): Promise<string | undefined> {
   }
 }
 
-/** A file that may not be run is named as one: nobody looks for it where it was not found. */
+/** Says why no program can run at this path. A file without execute permission is reported as broken, not as absent, so that the operator finds it. */
 async function whyNoProgram(path: string): Promise<Identity> {
   try {
     await stat(path);
@@ -76,9 +76,9 @@ async function askBanner(path: string): Promise<Identity> {
 }
 
 /**
- * `ysql_dump` and `ysql_dumpall` say `(YSQL) 15.12-YB-…` in every release, and `ysqlsh` says `psql (PostgreSQL) …`
- * (YugabyteDB's pg_dump.c and pg_dumpall.c; docs/yugabytedb.md, M1). So the banner decides for a dump, and the file's
- * name for a shell.
+ * Reads a program's banner; undefined when it isn't one. `ysql_dump` and `ysql_dumpall` print `(YSQL) 15.12-YB-…` in every
+ * release, but `ysqlsh` prints `psql (PostgreSQL) …` (YugabyteDB's pg_dump.c and pg_dumpall.c; docs/yugabytedb.md, M1). So the
+ * banner identifies a dump program, and the file's name a shell.
  */
 export function readBanner(path: string, banner: string): Program | undefined {
   const [, made, version, major] = /\((YSQL|PostgreSQL)\) ((\d+)\S*)/.exec(banner) ?? [];
@@ -87,7 +87,7 @@ export function readBanner(path: string, banner: string): Program | undefined {
   return { path, product: isYugabytes ? 'yugabytedb' : 'postgresql', version, major: Number(major) };
 }
 
-/** True where YugabyteDB's release of `version` is older than that of `other`; false where either names none. */
+/** True when the YugabyteDB release in `version` is older than that in `other`; false when either names no release. */
 export function isOlderRelease(version: string, other: string): boolean {
   const [own, others] = [releaseOf(version), releaseOf(other)];
   if (own === undefined || others === undefined) return false;

@@ -3,18 +3,18 @@ import { permanent } from '../../../../model/errors.ts';
 import { programEnvironment } from '../../../../model/program-environment.ts';
 import { type Program, stampOf } from './identity.ts';
 
-/** An option that no program knows: it ends the program before it connects to anything. */
+/** An option that no program knows, so the program exits before it connects to anything. */
 const UNKNOWN = '--holdfast-asks-whether-the-option-before-is-known';
 const PROBE_MS = 60_000;
 
 const answers = new Map<string, Promise<boolean>>();
 
 /**
- * Whether the program takes `option`, written as it would be passed (`--read-time=1`). The program is asked by running it: the help of
- * `ysql_dump` doesn't name `--read-time` in any version (docs/yugabytedb.md, M2). It never gets as far as connecting. Answers
- * are kept for as long as the program's file stays the same.
+ * Finds out whether the program accepts `option`, written as it would be passed (`--read-time=1`). It runs the program to find out,
+ * because the help of `ysql_dump` doesn't list `--read-time` in any version (docs/yugabytedb.md, M2). The program never connects.
+ * Answers are kept as long as the program's file stays the same.
  *
- * @throws HoldfastError `DUMP_PROGRAM_BROKEN` (permanent) where the program doesn't refuse what can't be known
+ * @throws HoldfastError `DUMP_PROGRAM_BROKEN` (permanent) when the program accepts even an option that doesn't exist, or can't be run
  */
 export async function takesOption(program: Program, option: string): Promise<boolean> {
   const key = `${await stampOf(program.path)}\0${option}`;

@@ -16,15 +16,15 @@ import { timeoutRemedy } from '../timeouts.ts';
 import { passingText } from '../yugabyte-errors.ts';
 import type { FoundProgram } from './find.ts';
 
-/** Code of the error where the role may not set what the program has to (`yb_read_time` is a superuser's: yugabyte-db issue 19608). */
+/** Error code for a role that may not set what the program has to set (only a superuser may set `yb_read_time`: yugabyte-db issue 19608). */
 export const SETTING_DENIED = 'YSQL_SETTING_DENIED';
 
 const STDERR_KEPT_CHARACTERS = 4_000;
 
 /**
- * Runs a client program against `database` and returns what it wrote. Host, port, user and database go as arguments, since `ysql_dump` ignores PGHOST
- * (yugabyte-db issue 13182); the password goes by environment. It never prompts. Throws a `HoldfastError` with the end of what the
- * program said; where it couldn't connect, with the cause that a session of our own meets, since `ysql_dumpall` hides its own.
+ * Runs a client program against `database` and returns its output. It passes host, port, user and database as arguments, since `ysql_dump` ignores
+ * PGHOST (yugabyte-db issue 13182), and the password by environment. The program never prompts. Throws a `HoldfastError` with the end of the
+ * program's stderr. When the program couldn't connect, throws the error that a session of our own meets, because `ysql_dumpall` hides its cause.
  */
 export async function runProgram(
   program: FoundProgram,
@@ -56,14 +56,17 @@ export async function runProgram(
   const error = programError(program.path, words);
   if (!COULD_NOT_CONNECT.test(words)) throw error;
   if (learnsRefusedByProgram(target, words)) return await runProgram(program, target, database, args, signal);
-  // Where our own session can't connect either, its error says why.
+  // If our own session can't connect either, its error says why.
   await withSession(target, database, signal, async () => undefined);
   throw error.transient ? onlyProgramFails(error) : error;
 }
 
 const COULD_NOT_CONNECT = /connection to server|could not connect|connection to database .* failed/i;
 
-/** The server may have come back in between; what goes on is between the program and the server, and would never pass. */
+/**
+ * Turns a connection error of the program into one of limited retries, because our own session could connect. Either the server
+ * came back meanwhile, or only the program can't reach it, which would never pass.
+ */
 function onlyProgramFails({ code, message }: HoldfastError): HoldfastError {
   return doubtful(
     code,
@@ -72,7 +75,7 @@ function onlyProgramFails({ code, message }: HoldfastError): HoldfastError {
   );
 }
 
-/** The error that what a program said on standard error means. Its message holds no value of a row. */
+/** Turns a program's stderr into an error. Its message holds no value of a row. */
 export function programError(path: string, said: string): HoldfastError {
   const message = `${path} failed: ${tellableOutput(said)}`;
   if (/invalid snapshot identifier|could not import the requested snapshot|snapshot too old/i.test(said)) {
@@ -109,6 +112,6 @@ export function programError(path: string, said: string): HoldfastError {
   );
 }
 
-/** Messages of a server that is gone or busy. `passingText` knows those of YugabyteDB that pass by themselves. */
+/** Messages about a server that is gone or busy. `passingText` knows YugabyteDB's messages of this kind. */
 const PASSING =
   /connection to server|could not connect|connection to database .* failed|server closed the connection|terminating connection|lock timeout|deadlock detected/i;

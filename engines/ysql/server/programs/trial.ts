@@ -2,15 +2,15 @@ import type { ConnectionTarget } from '../connection-url.ts';
 import type { FoundProgram } from './find.ts';
 import { runProgram } from './run.ts';
 
-/** Longer than a dump of nothing takes, and short enough for a check. */
+/** Time limit of a trial, milliseconds: longer than an empty dump takes, and short enough for a check. */
 const TRIAL_MS = 30_000;
 
-/** Every schema: what is left to dump is next to nothing, and the catalogue is read all the same. */
+/** Excludes every schema, so that almost nothing is dumped, but the program still reads the catalogue. */
 export const OF_NOTHING = '--exclude-schema=*';
 
 /**
- * Runs a program against the source as a backup would, for a check: one that answers `--version` may yet lack a library, or be refused
- * by the server. What it writes is thrown away. Returns a clause that says what came of it.
+ * Runs a program against the source as a backup would, as a check: a program that answers `--version` may still lack a library or be
+ * refused by the server. Discards the output. Returns the result as a clause.
  *
  * @param args of a dump that is small (`OF_NOTHING`)
  * @throws HoldfastError as `runProgram`

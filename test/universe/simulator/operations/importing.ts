@@ -53,7 +53,7 @@ function announced({ old }: ImportedTable, from: string, to: string | undefined)
   ].join('');
 }
 
-/** The `Keyspace` row stands before each table, the tablets' numbers begin anew, and an index is a `Table`. */
+/** Prints the mapping of ids. It repeats the `Keyspace` row before each table, restarts the tablets' numbers at each table, and calls an index a `Table`. */
 function mapping(
   { snapshot, namespace, tables }: Imported,
   oldNamespace: string,
@@ -63,7 +63,7 @@ function mapping(
   const rows = tables.flatMap(({ old, table, tablets }) => [
     line('Keyspace', oldNamespace, namespace.id),
     line(label(old), old.id, table.id),
-    // Whether a colocated child has a row for its parent's tablet, the facts leave open: here it has none.
+    // The facts don't say whether a colocated child has a row for its parent's tablet; here it has none.
     ...tablets.map(([oldId, newId], index) => line(`Tablet ${index}`, oldId, newId)),
   ]);
   const header = row(padded('Object', 16), padded('Old ID', 32), padded('New ID', 32));

@@ -5,11 +5,11 @@ import { MASTER_RPC_PORT, type World } from '../world.ts';
 import type { Call, Operation } from './operation.ts';
 
 /**
- * What else uses a universe: change data capture, xCluster, encryption at rest. Texts are composed from the format strings of
- * yb-admin_cli.cc (commit 00743dee: `list_xcluster_outbound_replication_groups_action`, `list_universe_replications_action`,
- * `get_universe_replication_info_action`, `get_xcluster_outbound_replication_group_info_action`) and of yb-admin_client.cc (`ListCDCStreams`,
- * `ListCDCSDKStreams`: `CDC Streams: \r\n` and the answer's DebugString; `IsEncryptionEnabled`; `AllMastersHaveUniverseKeyInMemory`). Which options a stream's text
- * has is from a transcript of 2022 (docs of yugabyte-db, change data capture, `list_change_data_streams`); that newer ones name the namespace is unconfirmed.
+ * What else uses a universe: change data capture, xCluster, encryption at rest. The texts follow the format strings of yb-admin_cli.cc (commit 00743dee:
+ * `list_xcluster_outbound_replication_groups_action`, `list_universe_replications_action`, `get_universe_replication_info_action`,
+ * `get_xcluster_outbound_replication_group_info_action`) and of yb-admin_client.cc (`ListCDCStreams`, `ListCDCSDKStreams`: `CDC Streams: \r\n` and the answer's
+ * DebugString; `IsEncryptionEnabled`; `AllMastersHaveUniverseKeyInMemory`). The options in a stream's text come from a transcript of 2022 (docs of yugabyte-db,
+ * change data capture, `list_change_data_streams`). It is unconfirmed that newer texts name the namespace.
  */
 export const neighbourOperations: readonly Operation[] = [
   {
@@ -83,7 +83,7 @@ export const neighbourOperations: readonly Operation[] = [
   },
 ];
 
-/** 2.18 has none of these four; which release brought them is unconfirmed, and 2024.2's documentation has them. */
+/** 2.18 has none of these four, and 2024.2's documentation has them. Which release added them is unconfirmed. */
 function isNew(world: World): boolean {
   return world.profile.name !== '2.18';
 }
@@ -131,7 +131,7 @@ async function namespaceStreams({ world }: Call): Promise<string> {
   return `CDC Streams: \r\n${streams.join('')}`;
 }
 
-/** `1 Outbound Replication Groups found for namespace ID: ` and, in brackets, their names. */
+/** Prints `1 Outbound Replication Groups found for namespace ID: ` and the names in brackets. */
 async function groups(
   world: World,
   kind: NeighbourState['kind'],
@@ -197,7 +197,7 @@ async function membersOf(world: World, kind: NeighbourState['kind'], group: stri
   throw new Failure('Not found', `xCluster replication group ${group} not found`);
 }
 
-/** Neighbours of a kind, each with the database or keyspace that it uses; one that was dropped is gone from here too. */
+/** Returns the neighbours of a kind, each with the database or keyspace that it uses, without those whose database was dropped. */
 function withNamespace(
   { state }: World,
   kind: NeighbourState['kind'],

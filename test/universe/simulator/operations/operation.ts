@@ -22,29 +22,29 @@ export interface Answer {
 
 export interface Operation {
   readonly name: string;
-  /** What follows the name in its usage. */
+  /** The text after the name in its usage. */
   readonly usage: string;
   readonly arity: readonly [number, number];
-  /** False where this release line doesn't know it. */
+  /** False when this release line doesn't have it. */
   readonly known?: (world: World) => boolean;
-  /** `Unable to …`, which stands before every message. */
+  /** `Unable to …`, which precedes every error message. */
   readonly prefix: (args: readonly string[]) => string;
   readonly run: (call: Call) => Promise<Answer>;
 }
 
-/** A wrong number of arguments, or of a wrong kind. */
+/** The failure for a wrong number or kind of arguments. */
 export function usageFailure(): Failure {
   return new Failure('Invalid argument', 'Invalid arguments for operation');
 }
 
-/** `[ycql.|ysql.]name` */
+/** Parses `[ycql.|ysql.]name`. */
 export function parseNamespace(text: string): { readonly kind: 'ysql' | 'ycql'; readonly name: string } {
   const [, kind, name] = /^(ysql|ycql)\.(.*)$/s.exec(text) ?? [];
   if (kind !== undefined && name !== undefined) return { kind: kind === 'ysql' ? 'ysql' : 'ycql', name };
   return { kind: 'ycql', name: text };
 }
 
-/** The namespace that an argument names, known as SQL left it. */
+/** Returns the namespace that an argument names, after updating the state from SQL. */
 export async function resolveNamespace(world: World, text: string): Promise<NamespaceState> {
   await synchronize(world);
   const { kind, name } = parseNamespace(text);
@@ -55,7 +55,7 @@ export async function resolveNamespace(world: World, text: string): Promise<Name
   throw new Failure('Invalid argument', `Namespace '${name}' of type '${kind}' not found`);
 }
 
-/** `<ns> <table>` or `tableid.<id>`; returns the table and what is left of the arguments. */
+/** Resolves `<ns> <table>` or `tableid.<id>`; returns the table and the remaining arguments. */
 export async function resolveTable(
   world: World,
   args: readonly string[],

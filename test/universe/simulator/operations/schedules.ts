@@ -119,7 +119,7 @@ function minutes(text: string): number {
 
 const UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** Microseconds, a time with or without a zone (UTC), or `minus 1h 5m`. */
+/** Parses an instant: microseconds, a time with or without a zone (default UTC), or `minus 1h 5m`. */
 function instant(now: number, words: readonly string[]): string {
   const [first = ''] = words;
   if (first === 'minus') {

@@ -10,7 +10,7 @@ import { type Call, type Operation, parseNamespace, resolveNamespace, usageFailu
 
 const started = (id: string): string => `Started snapshot creation: ${id}\n`;
 
-/** Undefined when left out. Builds without a time to live take no such argument. */
+/** Parses the retention in hours; undefined when left out. Builds without retention reject such an argument. */
 function retention(call: Call, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (!call.world.profile.snapshotRetention || !/^\d+$/.test(text)) throw usageFailure();
@@ -236,7 +236,7 @@ function restorations(world: World, flags: readonly string[]): string {
   return hidden + (rows.length === 0 ? '' : row(padded('Restoration UUID', 32), 'State') + rows.join(''));
 }
 
-/** A line for each object; the namespace stands before each of its tables. Tablets are never shown. */
+/** Prints a line per object, with the namespace before each of its tables. Tablets are never shown. */
 function details(world: World, snapshot: SnapshotState): string {
   const namespace = namespaceOf(world, snapshot);
   const head = {

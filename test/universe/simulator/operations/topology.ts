@@ -72,7 +72,7 @@ function masters(world: World): string {
   return header + rows.join('');
 }
 
-/** The one table whose columns stand apart by a single space. */
+/** Prints the one table whose columns are separated by a single space. */
 function tabletServers({ world, args, excludeDead }: Call): string {
   const dead = excludeDead || args.some((arg) => arg.toUpperCase() === 'EXCLUDE_DEAD');
   const line = (...cells: readonly string[]): string => `${cells.join(' ')}\n`;

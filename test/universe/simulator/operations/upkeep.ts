@@ -95,7 +95,7 @@ export const upkeepOperations: readonly Operation[] = [
   },
 ];
 
-/** Encryption at rest, and what xCluster brings in: `SysClusterConfigEntryPB` (catalog_entity_info.proto) as JSON. */
+/** Returns encryption at rest, and xCluster's inbound groups, as in `SysClusterConfigEntryPB` (catalog_entity_info.proto) as JSON. */
 function inConfig({ encryption, neighbours }: State) {
   const inbound = neighbours.filter(({ kind }) => kind === 'xcluster-target');
   return {
@@ -142,7 +142,7 @@ async function flushTable(world: World, args: readonly string[]): Promise<string
   return `Flushed [${namespace.name}.${table.name}] tables${indexes ? ' and associated indexes' : ''}.\n`;
 }
 
-/** Tables that share a tablet are flushed together. */
+/** Returns the tables to flush: those that share a tablet are flushed together. */
 function together(world: World, table: TableState, indexes: boolean): readonly TableState[] {
   const namespace = world.state.namespaces.find(({ id }) => id === table.namespaceId);
   const all = namespace === undefined ? [] : tablesOf(world, namespace);
