@@ -4,9 +4,13 @@ import type { VerbContext } from '../engine.ts';
 import type { YbAdmin } from './yb-admin/program.ts';
 import { holdTabletSplitting, isTabletSplittingComplete } from './yb-admin/upkeep.ts';
 
+interface LeaseTimes {
+  readonly leaseMs: number;
+  readonly renewMs: number;
+}
+
 /** Long enough for a lost worker's replacement to renew it, short enough to end soon after the last renewal. */
-const LEASE_MS = 60_000;
-const RENEW_MS = 15_000;
+const TIMES: LeaseTimes = { leaseMs: 60_000, renewMs: 15_000 };
 const OWNER = 'holdfast';
 const SETTLE_MS = 5 * 60_000;
 const POLL_MS = 1_000;
@@ -23,17 +27,23 @@ export interface HeldSplitting {
  * Keeps tablets from splitting by a lease. If this process dies, the universe splits again a minute later. Returns when splits under way have
  * ended, or after five minutes of waiting for them. A universe that doesn't split tablets needs nothing.
  */
-export async function holdSplitting(admin: YbAdmin, verb: VerbContext): Promise<HeldSplitting> {
-  const known = await holdTabletSplitting(admin, LEASE_MS, OWNER);
+export async function holdSplitting(
+  admin: YbAdmin,
+  verb: VerbContext,
+  times: LeaseTimes = TIMES,
+): Promise<HeldSplitting> {
+  let askedAt = Date.now();
+  const known = await holdTabletSplitting(admin, times.leaseMs, OWNER);
   const end = new AbortController();
   if (!known) return { lost: new Promise<never>(() => undefined), release: async () => end.abort() };
   const deadline = Date.now() + SETTLE_MS;
   while (!(await isTabletSplittingComplete(admin)) && Date.now() < deadline) {
     verb.heartbeat({ waiting: 'tablet splits under way' });
     await sleep(POLL_MS, undefined, { signal: verb.signal });
-    await holdTabletSplitting(admin, LEASE_MS, OWNER);
+    askedAt = Date.now();
+    await holdTabletSplitting(admin, times.leaseMs, OWNER);
   }
-  const renewing = renew(admin, verb, end.signal);
+  const renewing = renew(admin, verb, times, askedAt, end.signal);
   const lost = renewing.then(() => new Promise<never>(() => undefined));
   // Prevents an unhandled rejection, which would end the process, if nobody awaits it.
   lost.catch(() => undefined);
@@ -46,14 +56,20 @@ export async function holdSplitting(admin: YbAdmin, verb: VerbContext): Promise<
   };
 }
 
-async function renew(admin: YbAdmin, verb: VerbContext, end: AbortSignal): Promise<void> {
-  let heldUntil = Date.now() + LEASE_MS;
+async function renew(
+  admin: YbAdmin,
+  verb: VerbContext,
+  { leaseMs, renewMs }: LeaseTimes,
+  askedAt: number,
+  end: AbortSignal,
+): Promise<void> {
+  let heldUntil = askedAt + leaseMs;
   while (!end.aborted && !verb.signal.aborted) {
-    await pause(RENEW_MS, AbortSignal.any([end, verb.signal]));
+    await pause(renewMs, AbortSignal.any([end, verb.signal]));
     if (end.aborted || verb.signal.aborted) return;
     const asked = Date.now();
     try {
-      await holdTabletSplitting(admin, LEASE_MS, OWNER);
+      await holdTabletSplitting(admin, leaseMs, OWNER);
     } catch (error) {
       // A renewal may fail: three fall within a lease.
       if (Date.now() > heldUntil) throw error;
@@ -61,15 +77,15 @@ async function renew(admin: YbAdmin, verb: VerbContext, end: AbortSignal): Promi
       continue;
     }
     // This process stood still, or the answer took too long: tablets may have split before the lease began anew.
-    if (Date.now() > heldUntil) throw leaseLapsed();
-    heldUntil = asked + LEASE_MS;
+    if (Date.now() > heldUntil) throw leaseLapsed(leaseMs);
+    heldUntil = asked + leaseMs;
   }
 }
 
-function leaseLapsed(): HoldfastError {
+function leaseLapsed(leaseMs: number): HoldfastError {
   return transient(
     'SPLITTING_LEASE_LAPSED',
-    `The lease on tablet splitting was not renewed within ${LEASE_MS / 1_000} s, so tablets may have split`,
+    `The lease on tablet splitting was not renewed within ${leaseMs / 1_000} s, so tablets may have split`,
     'It is tried again. If this goes on, see why the worker stands still or the masters answer so late.',
   );
 }

@@ -30,7 +30,7 @@ export function configuredFolders(environment: NodeJS.ProcessEnv = process.env):
   if (configured === undefined || configured === '') return [];
   // Resolve symbolic links first: the other folders are beside the installation's folder, not beside a link to it.
   const places = distinct([resolve(configured), realFolder(configured)]);
-  const homes = places.flatMap((place) => [place, join(place, '..'), join(place, '../../../../activities')]);
+  const homes = places.flatMap((place) => [place, join(place, '..'), join(place, '../..')]);
   return distinct([
     ...places,
     ...homes.flatMap((home) => FOLDERS_OF_HOME.map((folder) => join(home, folder))),
