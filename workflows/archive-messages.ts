@@ -9,7 +9,7 @@ export interface DatabaseState {
   readonly timeline: string;
   /** When its timeline began, ISO 8601. */
   readonly since: string;
-  /** Why the timeline before ended, where that was in this run. */
+  /** Why the previous timeline ended, if it ended in this run. */
   readonly failure?: string;
 }
 

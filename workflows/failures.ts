@@ -8,7 +8,7 @@ import {
 } from '@temporalio/workflow';
 import { READ_POINT_LOST } from '../model/errors.ts';
 
-/** The innermost failure: activities and children wrap the one that happened. */
+/** The failure that happened first. Activities and children wrap it in failures of their own. */
 export function rootFailure(error: unknown): unknown {
   let current = error;
   while (current instanceof ActivityFailure || current instanceof ChildWorkflowFailure) {
@@ -23,7 +23,7 @@ export interface FailureReason {
   readonly message: string;
 }
 
-/** One clear sentence for a person: code, cause and remedy, without Temporal's wrapping. */
+/** A failure as one sentence for a person: code, cause and remedy, without Temporal's wrapping. */
 export function describeFailure(error: unknown): FailureReason {
   const root = rootFailure(error);
   if (root instanceof ApplicationFailure) {
@@ -49,7 +49,7 @@ export function isReadPointLost(error: unknown): boolean {
   return root instanceof ApplicationFailure && root.type === READ_POINT_LOST;
 }
 
-/** Ignores the cancellation of a scope that we cancel ourselves. */
+/** Ignores a cancellation that this workflow caused by cancelling a scope. Throws any other error. */
 export function ignoreCancellation(error: unknown): void {
   if (!isCancellation(error)) throw error;
 }
