@@ -3,7 +3,7 @@ import type { Retention } from '../model/pipeline.ts';
 import type { CatalogueEntry } from '../model/recovery.ts';
 import { type Period, periodOf } from './calendar.ts';
 
-/** Why a backup is kept. The first ten are rules of the policy; the others hold whatever the policy says. */
+/** Why a backup is kept. The rules up to `minAge` are the policy's; the others hold whatever the policy says. */
 type RetentionRule =
   | 'keepLast'
   | 'keepHourly'

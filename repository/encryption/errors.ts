@@ -1,10 +1,10 @@
 import { type HoldfastError, permanent } from '../../model/errors.ts';
 
-/* Codes of what stands between a worker and an encrypted repository. None of them says that anything is wrong with the backups. */
+/* Codes of errors for a worker that can't open an encrypted repository. None of them means that a backup is bad. */
 
-/** No identity is on this worker: what it would open stays unknown. */
+/** This worker has no identity, so it doesn't know what an identity would open. */
 export const NO_IDENTITY = 'ENCRYPTION_NO_IDENTITY';
-/** There are identities, and none opens this key file. */
+/** This worker has identities, and none of them opens this key file. */
 export const WRONG_IDENTITY = 'ENCRYPTION_WRONG_IDENTITY';
 export const BAD_IDENTITY = 'ENCRYPTION_BAD_IDENTITY';
 
@@ -28,7 +28,7 @@ export function wrongIdentity(
   );
 }
 
-/** The plan says encrypted, and the repository there is clear. */
+/** The plan says that the repository is encrypted, and the repository there is clear. */
 export function repositoryIsClear(repository: string): HoldfastError {
   return permanent(
     'REPOSITORY_IS_CLEAR',
