@@ -1,4 +1,4 @@
-/** A table for people: columns as wide as they must be, numbers to the right, no spaces at the ends of lines. Pure. */
+/** A table for people: columns as wide as needed, numbers aligned to the right, no spaces at the ends of lines. Pure. */
 export interface Column<Row> {
   readonly title: string;
   readonly cell: (row: Row) => string;

@@ -20,18 +20,18 @@ import {
 } from '../workflows/messages.ts';
 import { runAttributes } from '../workflows/run-attributes.ts';
 
-/** Where runs are started: the part of a session that this needs. */
+/** Where to start runs: the part of a session that this needs. */
 export interface RunPlace {
   readonly client: Client;
   readonly taskQueue: string;
 }
 
-/** Ids of the runs that commands start. They sort by time, and a random part distinguishes two of one second. */
+/** The id of a backup that a command starts. It sorts by time, and a random part distinguishes two of the same second. */
 export function newBackupId(now: Date): string {
   return `${timeInId(now.toISOString())}-${randomBytes(3).toString('hex')}`;
 }
 
-/** An id that is short and safe inside a database name. */
+/** The id of a restore: short, and safe in a database name. */
 export function newRestoreId(now: Date): string {
   return `${timeInId(now.toISOString()).toLowerCase()}_${randomBytes(2).toString('hex')}`;
 }
@@ -62,10 +62,10 @@ export async function startBackup(place: RunPlace, plan: CompiledPlan): Promise<
   return { id, workflowId };
 }
 
-/** The options of a restore; all but the backup have a default. */
+/** The options of a restore. All but `backup` have a default. */
 export type RestoreWishes = {
   readonly backup: string;
-  /** False: no backup of what is overwritten is made first. */
+  /** False: nothing is backed up before it is overwritten. */
   readonly safety?: boolean;
 } & Partial<Omit<RestoreRequest, 'restore' | 'from' | 'source' | 'scratch' | 'safetyBackup'>>;
 
@@ -100,14 +100,14 @@ export async function startRestore(
   return { id: request.restore, workflowId };
 }
 
-/** A rewind or a clone of all databases and keyspaces that the plan names. */
+/** Starts a rewind or a clone of all databases and keyspaces that the plan names. */
 export async function startInClusterRestore(
   place: RunPlace,
   plan: CompiledPlan,
   source: UniverseSource,
   wishes: Pick<InClusterRequest, 'way' | 'instant' | 'safetySnapshot' | 'breakOthers'> & {
     readonly names: readonly string[];
-    /** Names of clones, by the originals' names. Default: `<name>_restored_<id>`. */
+    /** Names of clones, by the names of the originals. Default: `<name>_restored_<id>`. */
     readonly into: Readonly<Record<string, string>>;
   },
 ): Promise<StartedRun> {
@@ -161,7 +161,7 @@ export async function startVerify(
     workflowId,
     taskQueue: place.taskQueue,
     args: [input],
-    // If a verification of this backup at this level is already under way, that one is followed.
+    // If a verification of this backup at this level is already under way, the command follows that one.
     workflowIdConflictPolicy: 'USE_EXISTING',
     staticSummary: `Verification of ${plan.name} ${backup}, level ${level}`,
     typedSearchAttributes: runAttributes(plan),
@@ -169,7 +169,7 @@ export async function startVerify(
   return { id: backup, workflowId };
 }
 
-/** If a prune of the plan is already under way, that one is followed. */
+/** Starts a prune. If one of this plan is already under way, the command follows that one. */
 export async function startPrune(
   place: RunPlace,
   plan: CompiledPlan,
@@ -188,7 +188,7 @@ export async function startPrune(
   return { id: plan.name, workflowId };
 }
 
-/** Ids of runs of `type` for a plan that are under way, the oldest first. */
+/** Ids of the plan's runs of `type` that are under way, the oldest first. */
 export async function runningOf(
   place: RunPlace,
   type: 'backup' | 'restore',

@@ -1,6 +1,6 @@
 import pg from 'pg';
 
-/** The demo's database: a small shop, about 150 MB of it as text, with what a restore must bring back besides rows. */
+/** The demo's database: a small shop, about 150 MB as text, with things besides rows that a restore must bring back. */
 const SCHEMA = `
 CREATE TYPE order_state AS ENUM ('new', 'paid', 'shipped', 'returned');
 CREATE TABLE customers (
@@ -56,7 +56,7 @@ export async function fillShop(url: (database?: string) => string): Promise<void
 export interface TableDigest {
   readonly table: string;
   readonly rows: string;
-  /** Sum of a 64-bit hash of every row: the same rows in any order give the same digest. */
+  /** Sum of a 64-bit hash of every row. The same rows give the same digest in any order. */
   readonly digest: string;
 }
 
