@@ -54,7 +54,7 @@ async function answer(
 }
 
 /**
- * Tries the newest backup's schema in scratch databases. The backup stays pinned: should this process die, the pin tells which
+ * Tries the newest backup's schema in scratch databases. The backup stays pinned: should this process die, the pin says which
  * scratch databases it may have left.
  */
 async function trySchema(

@@ -82,7 +82,7 @@ export function restoreActivities(
           unclear,
           ...outcome
         } = await engineFor(request).finish(context);
-        // A scratch restore keeps its pin until its databases are dropped: the pin tells the next drill of a scratch restore that
+        // A scratch restore keeps its pin until its databases are dropped: the pin informs the next drill of a scratch restore that
         // was terminated.
         if (!request.scratch) await pins.unpin(request.from);
         return {

@@ -11,7 +11,7 @@ import { asActivity } from './run-activity.ts';
 
 /**
  * Drops the databases of scratch restores that were terminated and so could not drop them. A scratch restore pins its backup before it creates
- * any. So a pin whose workflow is gone tells which databases may exist. Once they are dropped, the pin is removed.
+ * any. So a pin whose workflow is gone says which databases may exist. Once they are dropped, the pin is removed.
  */
 export function scratchLeftovers(
   repositories: Repositories,

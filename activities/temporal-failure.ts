@@ -81,7 +81,7 @@ function fitted(problem: string, remedy: string): FailureDetails {
   return { problem: kept, remedy: advice };
 }
 
-/** Shortens a text to so many bytes: keeps the beginning (what happened) and the end (what the server said last). */
+/** Shortens a text to at most `bytes` bytes: keeps the beginning (what happened) and the end (what the server said last). */
 function cut(text: string, bytes: number): string {
   if (Buffer.byteLength(text) <= bytes) return text;
   const characters = [...text];

@@ -10,7 +10,7 @@ export class HoldfastError extends Error {
   readonly transient: boolean;
   /** What a person should do about it, one sentence. */
   readonly remedy: string;
-  /** A transient failure counts as permanent after it came so many times in a row with the same message. Absent: it never does. */
+  /** After this many failures in a row with the same message, a transient failure counts as permanent. Absent: it never does. */
   readonly maxEqual: number | undefined;
 
   constructor(

@@ -150,7 +150,7 @@ export interface S3Location {
   readonly credentials?: S3Credentials;
   /** Credentials for retention, so that `credentials` need no right to delete. Absent: retention uses `credentials` too. */
   readonly pruneCredentials?: S3Credentials;
-  /** Locks every object of a backup for so long from the time of its writing. */
+  /** How long every object of a backup is locked, counted from when it is written. */
   readonly objectLock?: { readonly mode: 'GOVERNANCE' | 'COMPLIANCE'; readonly days: number };
 }
 

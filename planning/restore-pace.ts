@@ -39,7 +39,7 @@ export function restorePace(measurements: readonly RestoreMeasurement[]): Restor
   };
 }
 
-/** Milliseconds for a restore of so many bytes at this pace. Undefined for one far larger than any that was measured. Pure. */
+/** Milliseconds for a restore of this size at this pace. Undefined for one far larger than any that was measured. Pure. */
 export function estimateRestoreMs(pace: RestorePace, bytes: number): number | undefined {
   if (bytes > pace.measuredBytes * FARTHEST) return undefined;
   return Math.round(pace.fixedMs + pace.msPerByte * bytes);

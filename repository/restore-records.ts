@@ -34,7 +34,7 @@ export interface RestoreRecord {
     readonly bytes: number;
     readonly problems: readonly string[];
     readonly leftOut: readonly LeftOut[];
-    /** Present: rows may be missing, and the backup doesn't tell. */
+    /** Present: rows may be missing, and the backup doesn't say whether they are. */
     readonly unclear?: true;
   };
 }

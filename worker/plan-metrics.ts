@@ -157,7 +157,7 @@ function gauge(
 const seconds = (ms: number | undefined): number | undefined => (ms === undefined ? undefined : ms / 1000);
 const age = (ms: number | undefined, nowMs: number): number | undefined =>
   ms === undefined ? undefined : (nowMs - ms) / 1000;
-/** Zero means that nothing is locked. It is no time in 1970. */
+/** Zero means that nothing is locked, not a time in 1970. */
 const horizon = (ms: number | undefined, nowMs: number): number | undefined =>
   ms === undefined || ms === 0 ? ms : (ms - nowMs) / 1000;
 

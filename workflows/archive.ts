@@ -67,7 +67,7 @@ export async function archive(input: ArchiveInput): Promise<void> {
 
   const streams = new CancellationScope();
   const running = streams.run(() => keeper.keep());
-  // It rejects only when it is cancelled. The rejection is handled at the `await` below.
+  // The rejection is handled at the `await` below.
   running.catch(() => undefined);
   await condition(() => isEnded || next !== undefined, RUN_MS);
   streams.cancel();

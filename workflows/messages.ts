@@ -80,7 +80,7 @@ const REPORT_INTERVAL_MS = 2_000;
 
 /** How often a transfer reports its progress. */
 interface ReportPace {
-  /** A report after so many tasks. */
+  /** Number of tasks between two reports. */
   readonly reportEvery: number;
   /** Absent in the histories of earlier versions, whose parents don't read a child's result. */
   readonly reportEveryMs?: number;

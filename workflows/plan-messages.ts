@@ -230,6 +230,6 @@ export interface PlanState {
   /** Id of the repository that was found when the plan was applied. Any other repository is an alarm until the plan is applied again. */
   readonly repositoryId?: string;
   readonly measurements: readonly RestoreMeasurement[];
-  /** After so many events the entity goes on in a new run. Default 2,000; lower in tests. */
+  /** Number of events after which the entity goes on in a new run. Default 2,000; lower in tests. */
   readonly historyEvents?: number;
 }

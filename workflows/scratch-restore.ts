@@ -86,7 +86,7 @@ export type ScratchOutcome = Pick<
 /** Most notes in a report. The ledger keeps reports for good. */
 const MAX_NOTES = 20;
 
-/** Restores into scratch databases. The restore drops them; `leftBehind` means that it could not, so the caller must. */
+/** Restores into scratch databases. The restore drops them; `leftBehind` means that it could not, so somebody else must. */
 async function restoreScratch(
   request: RestoreRequest,
 ): Promise<{ readonly outcome: ScratchOutcome; readonly leftBehind: boolean }> {

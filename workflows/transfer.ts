@@ -10,7 +10,7 @@ import { inParallel } from './scopes.ts';
 /** The interval for inputs without one, which an earlier version made. Their children also report their end. */
 const EARLIER_REPORT_INTERVAL_MS = 1_000;
 
-/** A batch of up to so many tasks is moved in the run's own history. */
+/** A batch with at most this many tasks is moved in the run's own history. */
 const TASKS_WITHOUT_CHILD = 50;
 
 /**

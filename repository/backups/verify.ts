@@ -123,7 +123,7 @@ export async function verifyBackup(
     if (!(error instanceof HoldfastError)) throw error;
     const verdict = problems.length > 0 || isLost(error) ? 'FAILED' : 'INCONCLUSIVE';
     if (verdict === 'INCONCLUSIVE' && error.transient && options.throwsTransient === true) throw error;
-    // The code tells the cause, e.g. an identity that this worker doesn't have.
+    // The code names the cause, e.g. an identity that this worker doesn't have.
     problems.push(verdict === 'INCONCLUSIVE' ? `${error.message} (${error.code})` : error.message);
     return report(verdict);
   }

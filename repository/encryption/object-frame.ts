@@ -47,12 +47,12 @@ export interface ObjectHeader {
   readonly sizeBytes: number;
 }
 
-/** Size of the stored object for contents of so many bytes. */
+/** Size of the stored object for contents of this size. */
 export function storedBytes(sizeBytes: number): number {
   return HEADER_BYTES + sealedStreamBytes(sizeBytes) + TRAILER_BYTES;
 }
 
-/** Size of the contents of a stored object of so many bytes. Undefined where no object has that size. */
+/** Size of the contents of a stored object of this size. Undefined where no object has that size. */
 export function contentBytes(stored: number): number | undefined {
   const sealed = stored - HEADER_BYTES - TRAILER_BYTES;
   return sealed < TAG_BYTES ? undefined : openedStreamBytes(sealed);

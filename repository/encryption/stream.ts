@@ -9,24 +9,24 @@ import { createCipheriv, createDecipheriv } from 'node:crypto';
 export const CHUNK_BYTES = 64 * 1024;
 export const TAG_BYTES = 16;
 const SEALED_CHUNK_BYTES = CHUNK_BYTES + TAG_BYTES;
-/** After so many chunks the process gets to do other work: about 10 ms. */
+/** Chunks between two pauses in which the process can do other work: about 10 ms. */
 const CHUNKS_AT_ONCE = 64;
 
 const CIPHER = 'chacha20-poly1305';
 const CIPHER_OPTIONS = { authTagLength: TAG_BYTES } as const;
 
-/** Size of the STREAM of contents of so many bytes. */
+/** Size of the STREAM for contents of this size. */
 export function sealedStreamBytes(sizeBytes: number): number {
   return sizeBytes + chunksOf(sizeBytes) * TAG_BYTES;
 }
 
-/** Size of the contents of a STREAM of so many bytes. Undefined where no STREAM has that size. */
+/** Size of the contents of a STREAM of this size. Undefined where no STREAM has that size. */
 export function openedStreamBytes(sealedBytes: number): number | undefined {
   const sizeBytes = sealedBytes - Math.ceil(sealedBytes / SEALED_CHUNK_BYTES) * TAG_BYTES;
   return sizeBytes >= 0 && sealedStreamBytes(sizeBytes) === sealedBytes ? sizeBytes : undefined;
 }
 
-/** Number of chunks for contents of so many bytes. */
+/** Number of chunks for contents of this size. */
 export function chunksOf(sizeBytes: number): number {
   return Math.max(1, Math.ceil(sizeBytes / CHUNK_BYTES));
 }

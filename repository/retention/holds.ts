@@ -12,7 +12,7 @@ import type { Store } from '../store.ts';
 import { isDamage } from '../store-errors.ts';
 import { findMark } from './marks.ts';
 
-/* A hold keeps a backup from being deleted until somebody releases it. A released hold's record stays, and tells who did what. */
+/* A hold keeps a backup from being deleted until somebody releases it. A released hold's record stays, and says who did what. */
 
 type Cancellable = { readonly signal?: AbortSignal };
 

@@ -74,7 +74,7 @@ async function abandon(
   try {
     await client.send(new AbortMultipartUploadCommand(upload));
   } catch (abortError) {
-    // `discardUnfinished` will abort it later. The first error tells what is wrong.
+    // `discardUnfinished` will abort it later. The first error says what is wrong.
     if (error instanceof Error && error.cause === undefined) error.cause = abortError;
   }
   throw error;

@@ -86,7 +86,7 @@ export async function signTimelines(
 
 /**
  * Signs a backup that was made without signatures, or by a key that is no longer trusted, and enters it in the register. First reads every byte of it and finds
- * it whole. That doesn't tell who made it; the person who asks for the signature must know.
+ * it whole. That doesn't say who made it; the person who asks for the signature must know.
  *
  * Throws (permanent) `SIGNATURE_FORGED` where its manifest is not what somebody signed, `BACKUP_CHANGED` where it was changed meanwhile, as `readManifest`, and
  * as `Signing.sign`.
