@@ -346,6 +346,7 @@ interface InClusterInput {
   readonly policy?: InClusterPolicy;
 }
 
+/** The schedules that a plan wants, and how to write them. */
 export interface ReconcileInput {
   readonly desired: readonly DesiredSchedule[];
   /** Ids of all schedules that the plan may have. A schedule that has such an id and isn't wanted is deleted. */
@@ -359,6 +360,7 @@ export interface ReconcileInput {
   readonly keepPauses: boolean;
 }
 
+/** A run's request for a lease on a source. */
 export interface LockInput {
   readonly source: Source;
   readonly holder: string;
@@ -369,6 +371,7 @@ export interface LockInput {
   readonly taskQueue: string;
 }
 
+/** The state of a run by Temporal's account. */
 export interface RunState {
   readonly workflowId: string;
   /** `unknown`: Temporal has never had such a run, or has forgotten it. */

@@ -31,6 +31,7 @@ import { scratchLeftovers } from './scratch-leftovers.ts';
 import { nodeActivities, universeActivities } from './universe-activities.ts';
 import { universeRestoreActivities } from './universe-restore-activities.ts';
 
+/** What one worker process hosts, and what it reads for metrics. */
 export interface HostedActivities {
   readonly activities: Activities;
   /** The activities of one tablet server's agent. */

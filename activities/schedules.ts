@@ -73,6 +73,7 @@ export function differences(
     .map((field) => ({ field, is: parsed(found.get(field)), should: parsed(wanted.get(field)) }));
 }
 
+/** A schedule by its id. Undefined where there is none. */
 export async function findSchedule(client: Client, id: string): Promise<ScheduleDescription | undefined> {
   try {
     return await client.schedule.getHandle(id).describe();
@@ -82,6 +83,7 @@ export async function findSchedule(client: Client, id: string): Promise<Schedule
   }
 }
 
+/** The state of the schedules with these ids, and the next five times of each. Leaves out ids without a schedule. */
 export async function surveySchedules(
   client: Client,
   ids: readonly string[],

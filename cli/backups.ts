@@ -63,6 +63,7 @@ export async function requireBackup(plan: CompiledPlan, backup: string): Promise
   );
 }
 
+/** The backups of a plan, and the folders that hold no usable backup. */
 export interface PlanListing {
   /** Newest first. */
   readonly backups: readonly {

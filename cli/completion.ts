@@ -18,6 +18,7 @@ interface CompletedOption {
   readonly choices: readonly string[];
 }
 
+/** A program's commands, with their options and subcommands. Pure. */
 export function describeCommands(program: Command): readonly CompletedCommand[] {
   return program.commands.map((command) => ({
     name: command.name(),

@@ -4,6 +4,7 @@ import type { ExitCode } from './output.ts';
 import { type CommonOptions, EXIT, emit, say } from './output.ts';
 import type { Session } from './session.ts';
 
+/** Options of commands that start a run and follow it. */
 export interface FollowRunOptions extends CommonOptions {
   readonly detach?: boolean;
 }

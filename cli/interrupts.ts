@@ -2,6 +2,7 @@
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
+/** Signals that were caught, to wait for. */
 export interface Interrupts {
   /** Resolves at the next signal. Resolves at once if a signal came after the last call. */
   next(): Promise<'interrupted'>;
@@ -9,6 +10,7 @@ export interface Interrupts {
   stop(): void;
 }
 
+/** Catches SIGINT and SIGTERM until `stop` is called. */
 export function catchInterrupts(): Interrupts {
   let wake: (() => void) | undefined;
   let pending = false;

@@ -53,12 +53,14 @@ export async function runCommand(
   }
 }
 
+/** An error as JSON documents have it. */
 export interface ErrorDocument {
   readonly code: string;
   readonly message: string;
   readonly remedy?: string;
 }
 
+/** The document of any error. Its code is `UNEXPECTED` unless the error is Holdfast's own or a known one of Temporal. */
 export function describeError(error: unknown): ErrorDocument {
   const known = error instanceof HoldfastError ? error : temporalFailure(error);
   if (known !== undefined) return { code: known.code, message: known.message, remedy: known.remedy };

@@ -31,6 +31,7 @@ import { runAttributes } from '../workflows/run-attributes.ts';
 const ANSWER_WITHIN_MS = 30_000;
 const LOOK_EVERY_MS = 500;
 
+/** A plan's entity as a command sees it. */
 export interface PlanEntityView {
   readonly status: PlanStatus;
   readonly revision: Revision;
@@ -46,6 +47,7 @@ export async function findEntity(client: Client, plan: string): Promise<PlanEnti
   }));
 }
 
+/** Whether a plan is applied: its entity runs. */
 export async function isApplied(client: Client, plan: string): Promise<boolean> {
   try {
     const { status } = await client.workflow.getHandle(planWorkflowId(plan)).describe();
@@ -88,6 +90,7 @@ export function applyToEntity(client: Client, application: Application): Promise
   });
 }
 
+/** Ends a plan's entity and deletes its schedules. Throws `PLAN_NOT_APPLIED` (permanent), `NO_WORKER` (transient). */
 export function removeEntity(client: Client, plan: string): Promise<Applied> {
   return answer(client, plan, () =>
     client.workflow.getHandle(planWorkflowId(plan)).executeUpdate(removePlan),

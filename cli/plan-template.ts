@@ -14,6 +14,7 @@ export interface PlanDraft {
   readonly timezone?: string;
 }
 
+/** All that a plan file needs. */
 export interface PlanAnswers extends PlanDraft {
   readonly name: string;
   readonly connectionEnv: string;

@@ -42,6 +42,7 @@ interface StartedRun {
   readonly workflowId: string;
 }
 
+/** Starts a backup without the plan's entity. */
 export async function startBackup(place: RunPlace, plan: CompiledPlan): Promise<StartedRun> {
   const { pipeline } = plan;
   const id = newBackupId(new Date());
@@ -69,6 +70,7 @@ export type RestoreWishes = {
   readonly safety?: boolean;
 } & Partial<Omit<RestoreRequest, 'restore' | 'from' | 'source' | 'scratch' | 'safetyBackup'>>;
 
+/** Starts a restore without the plan's entity. */
 export async function startRestore(
   place: RunPlace,
   plan: CompiledPlan,
@@ -134,6 +136,7 @@ export async function startInClusterRestore(
   return { id: restore, workflowId };
 }
 
+/** Starts a drill. @param backup the one to restore; absent: the plan's choice */
 export async function startDrill(place: RunPlace, plan: CompiledPlan, backup?: string): Promise<StartedRun> {
   const id = newRestoreId(new Date());
   const workflowId = drillWorkflowId(plan.name, id);
@@ -147,6 +150,7 @@ export async function startDrill(place: RunPlace, plan: CompiledPlan, backup?: s
   return { id, workflowId };
 }
 
+/** Starts a verification of one backup. */
 export async function startVerify(
   place: RunPlace,
   plan: CompiledPlan,

@@ -20,6 +20,7 @@ import { LineIndex, type SourceFile } from './source-text.ts';
 import { checkSteps, type PlacedStep } from './step-graph.ts';
 import { validate } from './validate.ts';
 
+/** The result of compiling plan files. */
 export interface Compilation {
   /** The valid plans, in the order of the files. */
   readonly plans: readonly CompiledPlan[];

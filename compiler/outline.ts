@@ -9,11 +9,13 @@ import { entryOf, spanOfNode, textOf, valueAt, type YamlDocument, type YamlNode 
  * in others.
  */
 
+/** A name in a file, and where it stands. */
 export interface NamedText {
   readonly text: string;
   readonly span: Span;
 }
 
+/** What is known of a step, even if it has faults. */
 export interface StepOutline {
   readonly span: Span;
   /** Absent where the step names no verb, or more than one. */
@@ -26,6 +28,7 @@ export interface StepOutline {
   readonly copyTo?: NamedText;
 }
 
+/** What is known of a document, even if it has faults. */
 export interface DocumentOutline {
   readonly document: YamlDocument;
   readonly kind?: string;

@@ -37,11 +37,13 @@ const TYPES_IN_WORDS: Readonly<Record<string, string>> = {
   object: 'a mapping',
 };
 
+/** The types that some schemas accept, in words. */
 export function expectedTypes(schemas: readonly JsonSchema[]): string {
   const types = schemas.flatMap(({ type }) => (type === undefined ? [] : (TYPES_IN_WORDS[type] ?? [])));
   return [...new Set(types)].join(' or ') || 'something else';
 }
 
+/** The type of a value, in words. */
 export function typeInWords(node: YamlNode): string {
   if (node.kind === 'list') return 'a list';
   if (node.kind === 'mapping') return 'a mapping';

@@ -234,6 +234,7 @@ export interface ExportSummary {
   readonly nodes?: number;
 }
 
+/** What a seal returns into history. */
 export interface BackupSummary {
   readonly plan: string;
   readonly backup: string;
@@ -253,6 +254,7 @@ export interface BackupSummary {
   readonly unread?: readonly string[];
 }
 
+/** The result of a verification. The ledger keeps it. */
 export interface VerifyReport {
   readonly plan: string;
   readonly backup: string;
@@ -290,6 +292,7 @@ export interface SchemaReport {
   readonly finishedAt: string;
 }
 
+/** What to restore, where to, and how. */
 export interface RestoreRequest {
   /** Id of the restore, safe in a database name. */
   readonly restore: string;
@@ -439,6 +442,7 @@ export interface LeftOut {
 /** Most entries in a restore's list of what it left out, so that the list fits into a history. */
 export const LEFT_OUT_LISTED = 200;
 
+/** How a restore ended. */
 export interface RestoreSummary {
   readonly plan: string;
   readonly backup: string;

@@ -4,6 +4,7 @@
  * (`compiler/cron.ts`); `planning/next-runs.ts` computes when a line is due.
  */
 
+/** A field of a cron line, with its bounds (both included). */
 export interface CronField {
   readonly name: string;
   readonly least: number;

@@ -20,6 +20,7 @@ export interface WorkerIdentity {
 /** What a worker does for a plan's runs and can therefore answer for: the work itself, the read points, or the prunes. */
 type WorkerDuty = 'work' | 'read-points' | 'prune';
 
+/** The question to one worker. */
 export interface CheckInput {
   readonly duty: WorkerDuty;
   readonly repository: RepositorySpec;
@@ -34,6 +35,7 @@ export interface CheckInput {
   readonly schemaOf?: string;
 }
 
+/** One worker's answer. */
 export interface CheckAnswer {
   readonly worker: WorkerIdentity;
   readonly checks: readonly Check[];
@@ -41,6 +43,7 @@ export interface CheckAnswer {
   readonly agents: readonly string[];
 }
 
+/** Input of the workflow `doctor`. */
 export interface DoctorInput {
   /** Absent: an older command asks, and no schema is tried. */
   readonly plan?: string;
@@ -59,6 +62,7 @@ export interface QueueAnswer {
   readonly checks: readonly Check[];
 }
 
+/** All answers. */
 export interface DoctorReport {
   /** The plan's own queue first. */
   readonly answers: readonly QueueAnswer[];

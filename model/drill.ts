@@ -46,6 +46,7 @@ export interface DrillSpec {
   readonly timeoutMs: number;
 }
 
+/** How an assertion was answered. */
 export interface AssertionResult {
   readonly name: string;
   /** `INCONCLUSIVE`: the statement could not be run, which says nothing about the data. */

@@ -61,6 +61,7 @@ export interface FailureDetails {
   readonly remedy: string;
 }
 
+/** Whether a value is the details of a failure of ours. */
 export function isFailureDetails(value: unknown): value is FailureDetails {
   return typeof value === 'object' && value !== null && 'problem' in value && 'remedy' in value;
 }

@@ -94,6 +94,7 @@ export interface Manifest {
   readonly universe?: ManifestUniverse;
 }
 
+/** A universe's tablets in a backup. */
 export interface ManifestTablets {
   /** Objects that hold `TabletList`s. */
   readonly lists: readonly ObjectEntry[];
@@ -102,6 +103,7 @@ export interface ManifestTablets {
   readonly files: number;
 }
 
+/** What a restore needs to know of the universe that was backed up. */
 export interface ManifestUniverse {
   /** The universe's UUID, if it reports one. */
   readonly clusterUuid?: string;

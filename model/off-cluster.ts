@@ -17,6 +17,7 @@ export interface PendingExport {
   readonly scheduled: ScheduledSnapshot;
 }
 
+/** What a search for snapshots to export found. */
 export interface PendingExports {
   /** Oldest first. If there are very many, only the oldest. */
   readonly exports: readonly PendingExport[];
@@ -24,6 +25,7 @@ export interface PendingExports {
   readonly givenUp: readonly string[];
 }
 
+/** How a run that exports ended. */
 export interface OffClusterOutcome {
   readonly plan: string;
   /** Ids of the backups that the run made. */

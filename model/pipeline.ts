@@ -17,6 +17,7 @@ export type Verb = 'flush' | 'snapshot' | 'export' | 'upload' | 'verify' | 'copy
 /** What one step gives to another. */
 export type Artifact = 'readPoint' | 'workList' | 'backup';
 
+/** How often and after which pauses a step's activities are retried. */
 export interface RetryPolicy {
   /** 0 means without limit; the step's timeout still bounds it. */
   readonly maximumAttempts: number;
@@ -54,6 +55,7 @@ export type Step =
   | StepBase<'sql', { readonly statement: string; readonly database?: string }>
   | StepBase<'http', HttpOptions>;
 
+/** Options of the verb `http`. */
 export interface HttpOptions {
   /** The address may be a reference, since addresses of webhooks hold tokens. */
   readonly url: SecretRef | { readonly literal: string };
@@ -62,6 +64,7 @@ export interface HttpOptions {
 
 export type StepOf<V extends Verb> = Extract<Step, { verb: V }>;
 
+/** What a backup runs: the compiled form of a plan. */
 export interface Pipeline {
   readonly formatVersion: 1;
   readonly plan: string;
@@ -74,6 +77,7 @@ export interface Pipeline {
   readonly hash: string;
 }
 
+/** Which backups a plan keeps. */
 export interface Retention {
   readonly keepLast?: number;
   readonly keepHourly?: number;
@@ -102,6 +106,7 @@ export interface PointTime {
   readonly archive?: ArchivePolicy;
 }
 
+/** A whole plan, compiled. */
 export interface CompiledPlan {
   readonly name: string;
   readonly file: string;

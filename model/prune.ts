@@ -29,6 +29,7 @@ interface OrphanFolder {
 /** Most names in a list. Counts include all. */
 export const MAX_PRUNE_NAMES = 200;
 
+/** What the marking found. */
 export interface MarkSummary {
   readonly backups: number;
   readonly kept: number;
@@ -44,6 +45,7 @@ export interface MarkSummary {
   readonly due: number;
 }
 
+/** What was deleted. */
 export interface DeleteSummary {
   readonly deleted: readonly string[];
   readonly deletedBackups: number;
@@ -53,6 +55,7 @@ export interface DeleteSummary {
   readonly inUse: readonly string[];
 }
 
+/** What the sweep removed. */
 export interface OrphanSummary {
   /** What was found, folder by folder. */
   readonly orphans: readonly OrphanFolder[];
@@ -77,6 +80,7 @@ export interface OrphanSummary {
   readonly sharedProblem?: string;
 }
 
+/** How a prune ended. */
 export interface PruneOutcome {
   readonly plan: string;
   readonly marks: MarkSummary;

@@ -5,6 +5,7 @@ import type { ArchiveChain, ReplayWish } from './replay.ts';
 
 /** What can be restored, what is asked for, and what is decided. Times are ISO 8601 in UTC unless said otherwise. */
 
+/** A backup as the catalogue describes it. */
 export interface CatalogueEntry {
   readonly backup: string;
   /** The read point: the instant whose data the backup holds. Order by this, never by name. */
@@ -160,6 +161,7 @@ export interface RestoreMeasurement {
   readonly durationMs: number;
 }
 
+/** What a restore costs. */
 export interface RecoveryCost {
   readonly storedBytes: number;
   readonly bytes: number;
@@ -210,6 +212,7 @@ export type RecoveryDecision =
   | (Reached & { readonly way: 'snapshot'; readonly backup: string; readonly cost: RecoveryCost })
   | RecoveryRefusal;
 
+/** Why a request can't be met, and what can. */
 export interface RecoveryRefusal {
   readonly kind: 'refused';
   readonly code: RefusalCode;
@@ -248,6 +251,7 @@ export interface RecoveryWindow {
   readonly holes?: readonly RecoveryHole[];
 }
 
+/** Instants that can't be reached. */
 export interface RecoveryHole extends InstantRange {
   /** A clause. */
   readonly reason: string;

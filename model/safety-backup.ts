@@ -36,6 +36,7 @@ export function safetyBackupId(backup: string): string {
   return backup.replace('-', MARK);
 }
 
+/** Whether an id is that of a safety backup. */
 export function isSafetyBackup(backup: string): boolean {
   return backup.includes(MARK);
 }

@@ -14,6 +14,7 @@ export interface NamePatterns {
 /** Which part of each database a backup carries. */
 export type Contents = 'all' | 'schema' | 'data';
 
+/** A database of PostgreSQL, or of YugabyteDB by its SQL port. */
 export interface YsqlSource {
   readonly engine: 'ysql';
   /** A `postgresql://` URL. The backup is of its database unless `databases` says otherwise. */
@@ -81,6 +82,7 @@ interface UniversePatience {
 /** How many nodes must answer a request, in CQL's words. */
 export type CqlConsistency = 'ONE' | 'LOCAL_ONE' | 'QUORUM' | 'LOCAL_QUORUM' | 'ALL';
 
+/** Keyspaces of Cassandra, or of YugabyteDB by its CQL port. */
 export interface YcqlSource {
   readonly engine: 'ycql';
   /** A `cql://` URL of another cluster, in place of the next members: for a restore to elsewhere. No plan has it. */
@@ -136,6 +138,7 @@ export type LogicalSource = YsqlSource | YcqlSource;
 
 export type Source = LogicalSource | UniverseSource;
 
+/** A bucket, and a prefix in it. */
 export interface S3Location {
   readonly kind: 's3';
   readonly bucket: string;
@@ -154,6 +157,7 @@ export interface S3Location {
   readonly objectLock?: { readonly mode: 'GOVERNANCE' | 'COMPLIANCE'; readonly days: number };
 }
 
+/** References to an access key for S3. */
 export interface S3Credentials {
   readonly accessKeyId: SecretRef;
   readonly secretAccessKey: SecretRef;
@@ -193,6 +197,7 @@ export interface DeletionSpec {
   readonly approvals: number;
 }
 
+/** A repository as a plan describes it. */
 export interface RepositorySpec {
   readonly name: string;
   readonly location: S3Location | DirectoryLocation;

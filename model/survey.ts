@@ -45,6 +45,7 @@ export interface PlanSurvey {
   readonly schedules: readonly SurveyedSchedule[];
 }
 
+/** A schedule's state in Temporal. */
 export interface SurveyedSchedule {
   readonly id: string;
   readonly paused: boolean;
@@ -53,6 +54,7 @@ export interface SurveyedSchedule {
   readonly next: readonly string[];
 }
 
+/** What was done to a schedule. */
 export interface ScheduleChange {
   readonly schedule: string;
   readonly done: 'created' | 'updated' | 'deleted';

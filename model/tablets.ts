@@ -92,6 +92,7 @@ export interface TabletBatch {
 /** Most tablets in a batch: about 60 KB of history. */
 export const TABLETS_PER_BATCH = 1_000;
 
+/** Makes a batch of tablets, with each repeated name only once. @param servers UUIDs of tablet servers, as far as they are known */
 export function packBatch(
   targets: readonly TabletTarget[],
   servers: ServersByAddress = new Map(),

@@ -24,6 +24,7 @@ export function agentIdentity(pid: number, host: string, server?: string): strin
   return `${pid}@${host}${server === undefined ? '' : ` of tablet server ${server}`}`;
 }
 
+/** Reads an agent's identity. Of any other text, the host is the whole text. */
 export function parseAgentIdentity(identity: string): AgentPoller {
   const [, host = identity, server] = /^\d+@(.*?)(?: of tablet server ([0-9a-f]{32}))?$/.exec(identity) ?? [];
   return { host, ...defined({ server }) };

@@ -27,6 +27,7 @@ type RetentionRule =
   /** Its instant lies in the future, so a clock is wrong, and its age is unknown. */
   | 'inFuture';
 
+/** Whether retention keeps a backup, and why. */
 export interface RetentionVerdict {
   readonly backup: string;
   readonly instant: string;
@@ -37,6 +38,7 @@ export interface RetentionVerdict {
   readonly reason: string;
 }
 
+/** What retention depends on besides the policy. */
 export interface RetentionContext {
   readonly now: Date;
   /** IANA name of the zone whose wall clock defines days and months. Default: the policy's own, else UTC. */

@@ -31,6 +31,7 @@ const recordSchema: z.ZodType<ScheduleRecord> = z.object({
   since: z.iso.datetime(),
 });
 
+/** The record of a plan's schedule for a namespace. Undefined where there is none. Throws `STORE_DAMAGED` (permanent). */
 export function readScheduleRecord(
   store: Store,
   plan: string,
@@ -40,6 +41,7 @@ export function readScheduleRecord(
   return getSealedIfThere(store, keyOf(plan, namespace), recordSchema, options);
 }
 
+/** Writes a record, and replaces an earlier one. */
 export function writeScheduleRecord(
   store: Store,
   record: ScheduleRecord,
@@ -62,6 +64,7 @@ export async function scheduledNamespaces(
   return names.sort();
 }
 
+/** Deletes a record, if it exists. */
 export async function deleteScheduleRecord(
   store: Store,
   plan: string,

@@ -87,6 +87,7 @@ export function registerFolder(plan: string): string {
   return `${REGISTERS_FOLDER}${checkedPart(plan)}/`;
 }
 
+/** `register/<plan>/<number>.json` */
 export function registerKey(plan: string, number: number): string {
   return `${registerFolder(plan)}${padded(number, 9)}.json`;
 }

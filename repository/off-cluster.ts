@@ -50,6 +50,7 @@ const watchSchema: z.ZodType<SchemaWatch> = z.object({
   restorations: z.array(z.string()),
 });
 
+/** What is remembered of a database. Undefined where nothing is. Throws `STORE_DAMAGED` (permanent). */
 export function readSchemaWatch(
   store: Store,
   plan: string,
@@ -59,6 +60,7 @@ export function readSchemaWatch(
   return getSealedIfThere(store, keyOf(plan, namespace), watchSchema, options);
 }
 
+/** Writes what to remember of a database, and replaces an earlier record. */
 export function writeSchemaWatch(store: Store, watch: SchemaWatch, options: Cancellable = {}): Promise<void> {
   return replaceSealed(store, keyOf(watch.plan, watch.namespace), watch, options);
 }

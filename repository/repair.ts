@@ -22,6 +22,7 @@ import { ifThere, isDamage } from './store-errors.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
+/** What is known for the repair of `repository.json`. */
 export interface RepairWishes extends Cancellable {
   readonly encryption?: EncryptionSpec | undefined;
   readonly signing?: Signing | undefined;
@@ -30,6 +31,7 @@ export interface RepairWishes extends Cancellable {
   readonly id?: string | undefined;
 }
 
+/** How a repair ended. */
 export interface RepairResult {
   readonly outcome: 'whole' | 'repaired';
   readonly identity: RepositoryIdentity;

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { defined } from '../model/defined.ts';
 import { HoldfastError } from '../model/errors.ts';
 
+/** How often and after which pauses to retry. */
 export interface RetryLimits {
   /** Most tries in all, at least 1. */
   readonly attempts: number;

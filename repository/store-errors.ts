@@ -4,6 +4,7 @@ import { HoldfastError, permanent } from '../model/errors.ts';
 export const STORE_NOT_FOUND = 'STORE_NOT_FOUND';
 export const STORE_DAMAGED = 'STORE_DAMAGED';
 
+/** The error for an object that does not exist. */
 export function notFound(key: string, description: string, cause?: unknown): HoldfastError {
   return permanent(
     STORE_NOT_FOUND,
@@ -13,6 +14,7 @@ export function notFound(key: string, description: string, cause?: unknown): Hol
   );
 }
 
+/** The error for an object whose bytes are wrong. @param difference what is wrong, a clause */
 export function damaged(key: string, description: string, difference: string): HoldfastError {
   return permanent(
     STORE_DAMAGED,

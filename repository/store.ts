@@ -99,6 +99,7 @@ export interface StoreLocks {
   ): Promise<'held' | 'extended' | 'absent'>;
 }
 
+/** How an object is written. */
 export interface PutOptions {
   /** SHA-256 of `body` in hex. The caller computes it once; the store verifies it. */
   readonly sha256: string;
@@ -111,6 +112,7 @@ export interface PutOptions {
   readonly signal?: AbortSignal;
 }
 
+/** How an object is read. */
 export interface GetOptions {
   /** Byte offsets; `end` is exclusive and above `start`. Bytes beyond the object's end are left out. */
   readonly range?: { readonly start: number; readonly end: number };
@@ -120,11 +122,13 @@ export interface GetOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What is asked about an object. */
 export interface HeadOptions {
   readonly checksum?: boolean;
   readonly signal?: AbortSignal;
 }
 
+/** What a store knows of an object. */
 export interface StoredObject {
   readonly sizeBytes: number;
   readonly sha256?: string;
@@ -132,6 +136,7 @@ export interface StoredObject {
   readonly lockedUntil?: Date;
 }
 
+/** An object as a listing shows it. */
 export interface ListedObject {
   readonly key: string;
   readonly sizeBytes: number;

@@ -15,6 +15,7 @@ interface TemporalTarget {
   readonly taskQueue: string;
 }
 
+/** A client, with what it is connected to. */
 export interface ConnectedClient {
   readonly client: Client;
   readonly connection: Connection;

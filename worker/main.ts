@@ -51,6 +51,7 @@ const STEP_AT_MOST = '30s';
  */
 export type WorkKind = 'lanes' | 'read-points' | 'prune' | 'archive';
 
+/** What a worker process hosts, and where it reports. */
 export interface WorkerOptions {
   readonly address?: string;
   readonly slots?: number;

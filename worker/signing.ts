@@ -18,6 +18,7 @@ import { unsignedSince } from '../workflows/tolerant-converter.ts';
 /** Environment variable that names the file of the key. Unset: nothing is signed, and nothing needs a signature. */
 export const SIGNING_KEY_FILE = 'HOLDFAST_SIGNING_KEY_FILE';
 
+/** The key of an installation. */
 export interface SigningKey {
   readonly key: Buffer;
   /** Since when the installation has the key. Runs that began earlier need no signature. */
@@ -48,6 +49,7 @@ export function readSigningKey(file: string): SigningKey {
   }
 }
 
+/** Makes a random key. It counts from now on. */
 export function newSigningKey(): SigningKey {
   return { key: randomBytes(32), since: new Date() };
 }

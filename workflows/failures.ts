@@ -18,6 +18,7 @@ export function rootFailure(error: unknown): unknown {
   return current;
 }
 
+/** Why a run or an activity failed. */
 export interface FailureReason {
   readonly code: string;
   readonly message: string;
@@ -44,6 +45,7 @@ export function describeFailure(error: unknown): FailureReason {
   return { code: 'FAILED', message: root instanceof Error ? root.message : String(root) };
 }
 
+/** Whether a failure means that the read point is gone. */
 export function isReadPointLost(error: unknown): boolean {
   const root = rootFailure(error);
   return root instanceof ApplicationFailure && root.type === READ_POINT_LOST;

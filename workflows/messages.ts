@@ -17,6 +17,7 @@ import type { Progress, TransferProgress } from './progress.ts';
 
 /** Inputs, results and messages of the workflows: all that a client needs to know of them. */
 
+/** Input of the workflow `backup`. */
 export interface BackupInput {
   readonly pipeline: Pipeline;
   /** Id of the backup. Absent where a schedule starts the run: the run then makes one. */
@@ -29,6 +30,7 @@ export interface BackupInput {
   readonly scheduled?: ScheduledSnapshot;
 }
 
+/** Result of the workflow `backup`. */
 export interface BackupOutcome {
   readonly summary: BackupSummary;
   /** Verdicts of the pipeline's verify steps. */
@@ -52,6 +54,7 @@ export interface RestoreLeftovers {
   readonly leftBehind: boolean;
 }
 
+/** Input of the workflow `verify`. */
 export interface VerifyInput {
   readonly ref: BackupRef;
   /**

@@ -58,6 +58,7 @@ export interface Random {
 
 const ZEROS: Random = { digits: (count) => '0'.repeat(count) };
 
+/** The state of an entity that has just been started. @param appliedAt ISO 8601 in UTC */
 export function newPlanState(revision: Revision, appliedAt: string): PlanState {
   return {
     hostedOn: revision.taskQueue,

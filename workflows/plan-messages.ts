@@ -68,6 +68,7 @@ export interface Revision {
   readonly taskQueue: string;
 }
 
+/** A change of a plan, as `apply` sends it. */
 export interface Application {
   readonly revision: Revision;
   /** The generation that the change was computed against. Refused where another apply has changed it since. 0: not applied yet. */
@@ -78,12 +79,14 @@ export interface Application {
   readonly newRepository?: boolean;
 }
 
+/** What `apply` did. */
 export interface Applied {
   readonly generation: number;
   /** What was done to schedules. */
   readonly changes: readonly ScheduleChange[];
 }
 
+/** A run's report on itself to its plan. */
 export interface RunReport {
   readonly kind: 'backup' | 'restore';
   /** Id of the backup or the restore. */
@@ -99,6 +102,7 @@ export interface RunReport {
   readonly result?: { readonly bytes: number; readonly rows: number | null; readonly verdict?: Verdict };
 }
 
+/** Whether a value has the shape of a report. */
 export function isRunReport(value: unknown): value is RunReport {
   if (typeof value !== 'object' || value === null) return false;
   const report = value as Readonly<Record<string, unknown>>;
@@ -138,6 +142,7 @@ export type RestoreOptions = Partial<
  */
 type WayBack = Exclude<RecoveryDecision, { readonly kind: 'refused' }>;
 
+/** A request that the entity has accepted and not closed yet. */
 export interface PlanRequest {
   readonly requestId: string;
   readonly kind: 'backup' | 'restore';
@@ -154,6 +159,7 @@ export interface PlanRequest {
   readonly run: { readonly id: string; readonly workflowId: string };
 }
 
+/** A request that has ended, and how. */
 export interface ClosedRequest {
   readonly requestId: string;
   readonly kind: PlanRequest['kind'];
@@ -164,6 +170,7 @@ export interface ClosedRequest {
   readonly workflowId: string;
 }
 
+/** A message that was refused, and why. */
 export interface Refusal {
   readonly at: string;
   /** Name of the message, if it is known. */
@@ -176,6 +183,7 @@ export interface Refusal {
   readonly after?: string;
 }
 
+/** The answer to the query for the status of a plan. */
 export interface PlanStatus {
   readonly plan: string;
   readonly set: string;

@@ -13,6 +13,7 @@ import type { PlanRequest, PlanStatus, Refusal, RunReport } from './plan-message
 const HOLES_SHOWN = 5;
 const INSTANTS_SHOWN = 20;
 
+/** The page, as Markdown. */
 export function renderPlan(status: PlanStatus, now: Date): string {
   const { survey, surveyFailure, strangeRepository } = status;
   const page = [

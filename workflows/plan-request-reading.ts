@@ -68,6 +68,7 @@ export function splitOptions(argument: unknown): {
   return { wish, options: options as RestoreOptions };
 }
 
+/** A text cut to 60 characters, for a message. */
 export function shortened(text: string): string {
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }

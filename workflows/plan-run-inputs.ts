@@ -10,6 +10,7 @@ import type { PlanRequest } from './plan-messages.ts';
 
 /** Makes the inputs of the runs that a plan's requests ask for. Pure. */
 
+/** The input of the backup that a request asks for. */
 export function backupInput({ pipeline, notify }: CompiledPlan, { run }: PlanRequest): BackupInput {
   return { pipeline, backup: run.id, ...defined({ notify }) };
 }

@@ -51,6 +51,7 @@ export class ScheduleKeeper {
   }
 }
 
+/** Does one piece of work. Reports its outcome to the entity. */
 export async function carryOut(entity: PlanEntity, work: Work, schedules: ScheduleKeeper): Promise<void> {
   const { revision, paused, isRemoved } = entity.state;
   const { name, pipeline } = revision.plan;

@@ -5,6 +5,7 @@ import type { Verb } from '../model/pipeline.ts';
 
 export type StepState = 'waiting' | 'running' | 'done' | 'failed' | 'skipped' | 'cancelled';
 
+/** The progress of one step. */
 export interface StepProgress {
   readonly id: string;
   readonly verb: Verb | RestoreStage | PruneStage | DrillStage;
@@ -43,6 +44,7 @@ export type DrillStage = 'choose' | 'rehearse' | 'record' | 'prove';
 
 export type PruneStage = 'mark' | 'delete' | 'sweep';
 
+/** The progress of a run: the result of the query `progress`. */
 export interface Progress {
   readonly title: string;
   readonly state: 'running' | 'done' | 'failed' | 'cancelled';
@@ -52,6 +54,7 @@ export interface Progress {
   readonly steps: readonly StepProgress[];
 }
 
+/** How much of a batch has been moved. */
 export interface TransferProgress {
   /** The number of the batch, which identifies the child. */
   readonly shard: number;

@@ -128,6 +128,7 @@ function unasked(
   };
 }
 
+/** The report for the ledger on a scratch restore. @param startedAt ISO 8601 in UTC */
 export function reportOf(ref: BackupRef, outcome: ScratchOutcome, startedAt: string): VerifyReport {
   return {
     plan: ref.plan,

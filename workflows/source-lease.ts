@@ -18,6 +18,7 @@ const SHORT_WAIT_MS = 2_000;
 /** After waiting this long a run asks again. Somebody may have terminated the lock's workflow, which loses the list of requests. */
 const ASK_AGAIN_AFTER_MS = 10 * 60_000;
 
+/** The lease that a run wants. */
 export interface LeaseWish {
   /** The source; its `connection` names the server that is worked on. */
   readonly source: Source;

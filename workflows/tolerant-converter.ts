@@ -6,6 +6,7 @@ interface Undecodable {
   readonly undecodable: string;
 }
 
+/** Whether a value stands for a payload that could not be decoded. */
 export function isUndecodable(value: unknown): value is Undecodable {
   return typeof value === 'object' && value !== null && 'undecodable' in value;
 }

@@ -151,6 +151,7 @@ class ReadyUnits {
   }
 }
 
+/** The line that the UI's history shows for a unit of post-data. */
 export function postDataSummary(wave: number, unit: number): string {
   return `post-data ${wave + 1}.${unit + 1}`;
 }

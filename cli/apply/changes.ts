@@ -29,6 +29,7 @@ export interface PlanChange {
   readonly archive?: 'begin' | 'end';
 }
 
+/** What `apply` would do to one schedule. */
 export interface ScheduleDiff {
   readonly schedule: string;
   readonly action: 'add' | 'change' | 'remove' | 'none';

@@ -2,6 +2,7 @@ import type { CompiledPlan } from '../../model/pipeline.ts';
 
 /** The differences between two states of a plan, field by field. Pure. Field names are those of `apply --json`. */
 
+/** One field that differs between two states of a plan. */
 export interface FieldChange {
   /** Path in the compiled plan, or the schedule: `retention.keepDaily`, `steps.upload.parallelism`. */
   readonly field: string;

@@ -13,6 +13,7 @@ const ARCHIVE = {
   end: 'archive of changes: drops its publications and replication slots; what is archived stays in the repository',
 } as const;
 
+/** The lines that describe the change of one plan. */
 export function changeLines(change: PlanChange): readonly string[] {
   const { plan, action, note, fields, steps, schedules, retention, archive, error } = change;
   if (error !== undefined) return [`${SIGNS.failed} plan ${plan}: ${error.message}`];
@@ -28,6 +29,7 @@ export function changeLines(change: PlanChange): readonly string[] {
   ];
 }
 
+/** How many plans would be added, changed and removed, one sentence. */
 export function summaryLine(changes: readonly PlanChange[]): string {
   const count = (action: PlanChange['action']) => changes.filter((change) => change.action === action).length;
   return `${count('add')} to add, ${count('change')} to change, ${count('remove')} to remove.`;

@@ -53,6 +53,7 @@ export async function fillShop(url: (database?: string) => string): Promise<void
   });
 }
 
+/** A table of the demo, for the comparison after a restore. */
 export interface TableDigest {
   readonly table: string;
   readonly rows: string;
@@ -60,6 +61,7 @@ export interface TableDigest {
   readonly digest: string;
 }
 
+/** Digests of the tables of a shop in PostgreSQL. */
 export async function digestTables(url: string): Promise<readonly TableDigest[]> {
   return withClient(url, async (client) => {
     const digests: TableDigest[] = [];

@@ -54,6 +54,7 @@ SOURCE
     - verify: { level: content }
 `;
 
+/** How the demo went. */
 export interface DemoOutcome {
   readonly backup: string;
   readonly rows: number | null;

@@ -20,6 +20,7 @@ export interface ExplainedStep {
   readonly parallelism: number;
 }
 
+/** A plan in Temporal's terms. Field names are those of `explain --json`. */
 export interface ExplainedPlan {
   readonly plan: string;
   readonly file: string;

@@ -29,6 +29,7 @@ export function lineOf(status: PlanStatus, now: Date): string {
   ].join('  ');
 }
 
+/** The page of an applied plan, from its entity's status. */
 export function pageOf(status: PlanStatus, now: Date): readonly string[] {
   const { plan, file, survey, surveyFailure, paused, running, requests, closed, refused } = status;
   const [refusal] = refused.last;

@@ -22,6 +22,7 @@ export interface CqlPageColumn {
   readonly kind: 'partition_key' | 'clustering' | 'static' | 'regular' | 'writetime' | 'ttl';
 }
 
+/** The header of a file of pages: whose rows it has, and their columns. */
 export interface CqlPageHeader {
   readonly keyspace: string;
   readonly table: string;
@@ -37,6 +38,7 @@ interface CqlPage {
   readonly body: Buffer;
 }
 
+/** The bytes before the first page of a file. */
 export function encodePageFileHeader(header: CqlPageHeader): Buffer {
   const json = Buffer.from(JSON.stringify(header));
   const length = Buffer.alloc(4);
@@ -44,6 +46,7 @@ export function encodePageFileHeader(header: CqlPageHeader): Buffer {
   return Buffer.concat([MAGIC, length, json]);
 }
 
+/** The bytes before the rows of a page. */
 export function encodePageHead({ rows, readAtMs, body }: CqlPage): Buffer {
   const head = Buffer.alloc(PAGE_HEAD_BYTES);
   head.writeUInt32BE(rows, 0);

@@ -10,6 +10,7 @@ import { isDamage } from '../store-errors.ts';
  * stored objects are listed, copied or deleted.
  */
 
+/** How data objects are read. */
 export interface ReadDataOptions {
   /** Gives the memory to read into, of the requested number of bytes. Absent: new memory. */
   readonly memory?: (bytes: number) => Uint8Array;

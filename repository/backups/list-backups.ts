@@ -35,6 +35,7 @@ export function isSuspect({ state }: UnusableBackup): boolean {
   return state !== 'unfinished' && state !== 'discarded';
 }
 
+/** The backups of a plan, and what else is in their places. */
 export interface BackupListing {
   /** Newest read point first. Ordered by time, never by name: names may sort differently. */
   readonly backups: readonly Manifest[];

@@ -42,6 +42,7 @@ const tombstoneSchema = z.object({
   }),
 });
 
+/** A manifest as it is stored. */
 export interface StoredManifest {
   readonly manifest: Manifest;
   /** SHA-256 of the stored manifest's bytes, in hex. */
@@ -50,6 +51,7 @@ export interface StoredManifest {
   readonly signature?: SignatureState;
 }
 
+/** How a manifest is read. */
 export interface ReadManifestOptions extends Cancellable {
   /**
    * `any`: also returns a manifest that no trusted key signed, and `signature` says so. For callers that only look at backups. Default: such a

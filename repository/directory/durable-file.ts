@@ -136,6 +136,7 @@ async function refuseSymbolicLink(path: string): Promise<void> {
   await entryAt(path);
 }
 
+/** Removes a file, if it exists. */
 export async function unlinkIfThere(file: string): Promise<void> {
   try {
     await unlink(file);
@@ -150,6 +151,7 @@ export async function syncFolder(folder: string): Promise<void> {
   await handle.sync();
 }
 
+/** The error for a symbolic link inside a repository. */
 export function symbolicLink(path: string): HoldfastError {
   return permanent(
     'STORE_SYMBOLIC_LINK',

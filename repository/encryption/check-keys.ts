@@ -173,6 +173,7 @@ export async function rewrapKeys(store: EncryptedStore, options: Cancellable = {
   return opened.length;
 }
 
+/** The name of a key file. */
 export function fileOf({ id }: KeyFileState): string {
   return keyFileName(id);
 }

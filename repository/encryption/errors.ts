@@ -8,6 +8,7 @@ export const NO_IDENTITY = 'ENCRYPTION_NO_IDENTITY';
 export const WRONG_IDENTITY = 'ENCRYPTION_WRONG_IDENTITY';
 export const BAD_IDENTITY = 'ENCRYPTION_BAD_IDENTITY';
 
+/** The error where this worker has no identity to open something with. */
 export function noIdentity(what: string, repository: string, reasons: readonly string[]): HoldfastError {
   return permanent(
     NO_IDENTITY,
@@ -16,6 +17,7 @@ export function noIdentity(what: string, repository: string, reasons: readonly s
   );
 }
 
+/** The error where none of this worker's identities opens a key file. */
 export function wrongIdentity(
   file: string,
   repository: string,
@@ -46,6 +48,7 @@ export function repositoryIsEncrypted(repository: string): HoldfastError {
   );
 }
 
+/** The error where an encrypted repository has no `repository.json`. */
 export function noRepository(repository: string, what: string): HoldfastError {
   return permanent(
     'REPOSITORY_NOT_FOUND',

@@ -15,6 +15,7 @@ const KEY_FILE = /^keys\/([0-9a-f]{32})\.age$/;
 
 export type KeyPurpose = 'metadata' | 'data';
 
+/** A key whose file was opened, or that this process made. */
 export interface OpenKey extends NamedKey {
   readonly purpose: KeyPurpose;
 }
@@ -27,6 +28,7 @@ export interface Identity {
   readonly recipient: string;
 }
 
+/** The name of a key file. */
 export function keyFileName(id: string): string {
   return `${KEYS_FOLDER}${id}.age`;
 }
@@ -36,6 +38,7 @@ export function keyIdOf(name: string): string | undefined {
   return KEY_FILE.exec(name)?.[1];
 }
 
+/** Makes a random key. It is stored nowhere yet. */
 export function newKey(purpose: KeyPurpose): OpenKey {
   return { purpose, id: randomBytes(16).toString('hex'), secret: randomBytes(32) };
 }

@@ -16,6 +16,7 @@ const SHARED_OBJECT = new RegExp(
   `^${OBJECTS_FOLDER}[0-9a-f]{2}/(?=([0-9a-f]{2})[0-9a-f]{62}(?![0-9A-Za-z]))`,
 );
 
+/** Translates between keys of objects and the names that an encrypted repository stores. */
 export class StoredNames {
   readonly #aes: Cipheriv;
   /** The first block of the round function, encrypted, by the bytes of a half and by round. */

@@ -16,6 +16,7 @@ const METADATA = /\.(?:json|json\.zst|verdict|sig)$/;
 export const INSTRUCTIONS_KEY = 'RESTORE.md';
 export const DECRYPT_KEY = 'decrypt.mjs';
 
+/** The class of an object, by its key. */
 export function classOf(key: string): ObjectClass {
   if (isKeptByTheDoor(key) || key === REPOSITORY_KEY || key.startsWith(PROBES_FOLDER)) return 'open';
   return METADATA.test(key) ? 'metadata' : 'data';

@@ -40,6 +40,7 @@ export interface ObjectPlace {
   readonly name: string;
 }
 
+/** The header of a stored object. */
 export interface ObjectHeader {
   readonly keyId: string;
   readonly salt: Uint8Array;

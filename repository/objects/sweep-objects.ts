@@ -11,6 +11,7 @@ const DELETE_BATCH = 1_000;
 const OBJECTS_PER_CONDEMNATION = 10_000;
 const REWRITE_AT_ONCE = 4;
 
+/** How shared objects are swept. */
 export interface SweepObjectsOptions {
   /**
    * How long a condemned object stays, and how old an object must be to be condemned, milliseconds. It must be longer than any pause

@@ -115,6 +115,7 @@ export async function* readTabletLists(
   }
 }
 
+/** One list of a manifest. Checks size, SHA-256 and shape. Throws `STORE_NOT_FOUND`, `STORE_DAMAGED` (permanent). */
 export async function readTabletList(
   store: Store,
   ref: BackupId,

@@ -84,6 +84,7 @@ export async function readTabletWorkList(
   );
 }
 
+/** Writes an epoch's tablets, batch by batch, and last the list of the batches. If an earlier attempt has written a list, returns that one. */
 export async function writeTabletWorkList(
   store: Store,
   ref: BackupId,
@@ -115,6 +116,7 @@ export async function writeTabletWorkList(
   return outcome === 'created' ? workList : readTabletWorkList(store, ref, epoch, options);
 }
 
+/** The tablets of one batch. Throws `STORE_NOT_FOUND`, `STORE_DAMAGED` (permanent). */
 export async function readTabletBatch(
   store: Store,
   ref: BackupId,

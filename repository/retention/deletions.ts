@@ -24,6 +24,7 @@ import { isDamage } from '../store-errors.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
+/** A request to delete a backup before its time. */
 export interface DeletionRequest {
   readonly plan: string;
   readonly backup: string;
@@ -59,6 +60,7 @@ export interface Deletion extends DeletionRequest {
   readonly sha256: string;
 }
 
+/** Whether enough approvers agree. */
 export function isApproved({ approvedBy, needed }: Deletion): boolean {
   return approvedBy.length >= needed;
 }

@@ -33,6 +33,7 @@ export function putMark(store: Store, mark: Mark, options: Cancellable = {}): Pr
   return replaceSealed(store, markKey(mark), mark, options);
 }
 
+/** Removes the mark of a backup, if there is one. */
 export function removeMark(store: Store, ref: BackupId, options: Cancellable = {}): Promise<void> {
   return store.delete([markKey(ref)], options);
 }

@@ -27,6 +27,7 @@ interface Orphans {
   readonly bytes: number;
 }
 
+/** How a backup's folder is swept. */
 export interface SweepOptions {
   /** How long a writer may be silent before it counts as gone, and how long a tombstone stays, milliseconds. Default one day. */
   readonly graceMs?: number;
@@ -36,6 +37,7 @@ export interface SweepOptions {
 
 export const DEFAULT_GRACE_MS = DAY_MS;
 
+/** How much a sweep deleted. */
 export interface SweepResult {
   readonly deletedObjects: number;
   readonly deletedBytes: number;
@@ -163,10 +165,10 @@ async function readFolderIfTrusted(
   try {
     return await readFolder(store, ref, graceMs, options);
   } catch (error) {
-    const distrusted = ['STORE_DAMAGED', 'STORE_NOT_FOUND', 'FORMAT_TOO_NEW'];
+    const unreadable = ['STORE_DAMAGED', 'STORE_NOT_FOUND', 'FORMAT_TOO_NEW'];
     // The manifest is not trusted: the true one may have named objects that it leaves out.
     if (isDistrusted(error)) return undefined;
-    if (error instanceof HoldfastError && distrusted.includes(error.code)) return undefined;
+    if (error instanceof HoldfastError && unreadable.includes(error.code)) return undefined;
     throw error;
   }
 }

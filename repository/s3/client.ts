@@ -6,6 +6,7 @@ import { hashBodiesOnce } from './checksums.ts';
 /** Reads a secret, if this worker has it. */
 export type SecretResolver = (reference: SecretRef) => Promise<string>;
 
+/** When a connection counts as dead. */
 export interface S3Timeouts {
   readonly connectMs: number;
   /** A connection on which nothing moves for this long is closed, and the request is tried again. */
@@ -17,6 +18,7 @@ export const DEFAULT_TIMEOUTS: S3Timeouts = { connectMs: 5_000, idleMs: 60_000 }
 /** More than the slots of any plan, so that slots never wait for a socket. */
 const CONNECTIONS = 128;
 
+/** A client of the AWS SDK for a location. Resolves its credentials; makes no request yet. */
 export async function createS3Client(
   location: S3Location,
   secret: SecretResolver,

@@ -26,6 +26,7 @@ interface LockSettings {
   readonly ObjectLockRetainUntilDate?: Date;
 }
 
+/** The lock that a put must set. Empty where the plan locks nothing, or not this object. */
 export function lockSettings(location: S3Location, key: string, now: Date): LockSettings {
   const { objectLock } = location;
   if (objectLock === undefined || !isLocked(key)) return {};

@@ -45,6 +45,7 @@ const DELETE_BATCH = 1000;
 
 type Cancellable = { readonly signal?: AbortSignal };
 
+/** Settings of a store. All have a default. */
 export interface S3StoreOptions {
   readonly retry?: RetryLimits;
   readonly timeouts?: S3Timeouts;

@@ -45,6 +45,7 @@ export function distrusted(
   }
 }
 
+/** The error where this process has no key to sign with. */
 export function noSigningKey(repository: string, reason: string): HoldfastError {
   return permanent(
     'SIGNING_NO_KEY',

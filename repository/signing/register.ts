@@ -25,6 +25,7 @@ const UNSEEN_FOR_MS = 7 * 24 * 3_600_000;
 
 type Cancellable = { readonly signal?: AbortSignal };
 
+/** A backup as the register lists it. */
 export interface RegisteredBackup {
   readonly backup: string;
   /** SHA-256s of the manifests that its writers were about to write. One of them is stored. */
@@ -34,6 +35,7 @@ export interface RegisteredBackup {
   readonly seen?: true;
 }
 
+/** One version of the register of a plan. */
 export interface Register {
   readonly formatVersion: 1;
   readonly plan: string;
