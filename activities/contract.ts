@@ -273,7 +273,8 @@ export interface Activities {
 
   /**
    * For `holdfast doctor`: checks what the plan's runs need from this worker, with its own programs, secrets and network. A fault is part of the answer; the
-   * activity fails only when the worker can't answer. It writes only a probe into the repository.
+   * activity fails only when the worker can't answer. It writes only a probe into the repository, and for `schemaOf` a pin
+   * and scratch databases.
    */
   check(input: CheckInput): Promise<CheckAnswer>;
 }

@@ -15,7 +15,7 @@ const BACKUPS_KEPT = 4;
 /** How many batches of work lists (at most 500 tasks each) stay in memory. */
 const BATCHES_KEPT = 8;
 /**
- * Memory for each repository's work lists and results that this worker wrote: some thousand tasks. A worker that makes a backup alone then seals it without
+ * Memory for each repository's work lists and results that this worker wrote: some thousand tasks. A worker that makes a backup by itself then seals it without
  * reading them.
  */
 const WORK_KEPT_BYTES = 4 * 1024 * 1024;
