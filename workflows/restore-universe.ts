@@ -195,7 +195,7 @@ class UniverseRestore {
 
   /**
    * Restores the snapshots. A tablet server that has to restore a snapshot whose folder it lacks crashes, and crashes again at every start (YugabyteDB
-   * issues 4431, 26798). So just before, every pair of tablet and replica is checked, and the map is read twice more.
+   * issues 4431, 26798). So just before, the map of replicas is read twice more, and then every pair of tablet and node is checked.
    */
   async #restoreSnapshots(lastRound: number): Promise<void> {
     const request = this.#request;
