@@ -21,10 +21,10 @@ import { type Activities, ARCHIVE_ENDED, ARCHIVE_WANTED, archiveWorkflowId } fro
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
 
-/** If a store is down for this many attempts of a verification, about two minutes, the verdict is INCONCLUSIVE. */
+/** After this many attempts at a store that is down, about two minutes, a verification gives the verdict INCONCLUSIVE. */
 const PATIENT_ATTEMPTS = 8;
 
-/** The archive of changes of a plan. */
+/** The activities of a plan's archive of changes. */
 export function archiveActivities(
   client: Client,
   repositories: Repositories,
@@ -66,13 +66,13 @@ export function archiveActivities(
         }),
       ),
 
-    // Opened again by each attempt: storage says where to go on, not what an earlier attempt thought.
+    // Each attempt opens the timeline again: storage says where to go on, not an earlier attempt.
     streamArchive: (request) =>
       asActivity(async (verb) => {
         await protectSource(verb, request);
         return await withLease(repositories, verb, request, async (context) => {
           const opened = await openTimeline(context);
-          // Another timeline has begun. The workflow learns of it, so that it asks for a base.
+          // The old timeline has ended. The workflow learns of it here, and asks for a base for the next one.
           return opened.ended ?? (await captureChanges(context, opened));
         });
       }),
@@ -136,7 +136,10 @@ async function runs(handle: ReturnType<Client['workflow']['getHandle']>): Promis
   }
 }
 
-/** Only the holder of the lease stores anything (C9). The next attempt of the same run takes over from one that died. */
+/**
+ * Runs `work` with the archive's lease, since only its holder may store anything (C9). The next attempt of the same run takes the
+ * lease over from one that died.
+ */
 async function withLease<T>(
   repositories: Repositories,
   verb: VerbContext,
@@ -154,11 +157,11 @@ async function withLease<T>(
   try {
     return await work({ ...verb, request, store, lease });
   } finally {
-    // Also after a cancellation, so that the next run needn't wait until it ends by itself.
+    // Also after a cancellation. Otherwise the next run would wait until the lease runs out.
     try {
       await lease.release();
     } catch (error) {
-      // It ends by itself. What the work threw, or gave, counts.
+      // The lease runs out by itself. What `work` returned or threw matters more.
       verb.log('the lease of the archive could not be given back', { reason: messageOf(error) });
     }
   }

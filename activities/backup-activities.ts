@@ -14,7 +14,7 @@ import { inBackup as inBackupOf } from './backup-context.ts';
 import type { Activities } from './contract.ts';
 import type { Repositories } from './repositories.ts';
 
-/** From a read point to a sealed backup: export, upload, seal, and the clean-up of an unfinished one. */
+/** The activities from the work list to the sealed backup (export, upload, seal), and the clean-up of an unfinished backup. */
 export function backupActivities(
   repositories: Repositories,
 ): Pick<Activities, 'export' | 'upload' | 'seal' | 'cleanUp'> {
@@ -32,7 +32,7 @@ export function backupActivities(
         const { epoch } = readPoint;
         const task = (await repositories.batch(ref, epoch, shard))[position];
         if (task === undefined) throw noSuchTask(shard, position);
-        // An earlier attempt may have written the result, and only its answer to Temporal was lost. Then nothing is sent again.
+        // An earlier attempt may have written the result, and only its answer to Temporal was lost. Then this one sends nothing.
         const known =
           context.attempt > 1 ? await findTaskResult(store, ref, epoch, task.index, { signal }) : undefined;
         if (known !== undefined) return summaryOf(known);
@@ -60,7 +60,7 @@ export function backupActivities(
   };
 }
 
-/** Counts the chunks of a task that was begun before, by a worker that died or that met a failure of a store or a database. */
+/** Counts the chunks of a task that begins again, after a worker died or a store or database failed. */
 function countSentAgain(plan: string, chunks: number): void {
   metricMeter
     .createCounter('holdfast_chunks_sent_again', undefined, 'chunks of table data that were begun once more')

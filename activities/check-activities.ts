@@ -53,7 +53,10 @@ async function answer(
   return { worker, checks: [...ofRepository, ...ofSource, ...(await trySchema(verb, input, pins))], agents };
 }
 
-/** The trial of the newest backup's schema. Its pin says, should this process die, which scratch databases there may be. */
+/**
+ * Tries the newest backup's schema in scratch databases. The backup stays pinned: should this process die, the pin says which
+ * scratch databases it may have left.
+ */
 async function trySchema(
   verb: VerbContext,
   { repository, source, schemaOf }: CheckInput,
@@ -71,7 +74,7 @@ async function trySchema(
   });
 }
 
-/** What a backup needs of its source, from this process. Ends within a minute, whatever the source does. */
+/** Checks, from this process, what a backup needs of its source. Ends within a minute, whatever the source does. */
 export async function checkSource(
   verb: VerbContext,
   source: Source,

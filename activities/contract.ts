@@ -55,16 +55,16 @@ import type {
 import type { DesiredSchedule } from '../planning/schedules.ts';
 
 /**
- * What workflows see of the side effects: names, inputs and results, by type alone. Inputs and results go into Temporal's
- * history, so they are references and counts; no secret, no list of objects.
+ * What workflows see of the side effects: names, inputs and results, as types only. Inputs and results go into Temporal's history, so they hold references and
+ * counts, never a secret or a list of objects.
  */
 export interface Activities {
   flush(input: { source: Source; waitMs: number }): Promise<{ waitedMs: number }>;
 
   /**
-   * Opens a read point. Its epoch is `firstEpoch` plus the retries of this activity. If any session can name the instant again, returns
-   * it. If it lasts only as long as a session (PostgreSQL), signals `readPointOpened` to its workflow and stays, heartbeating, until it is
-   * cancelled; a retry opens the next epoch. A universe's snapshots outlive a worker, so a retry finds them again, and the epoch stays.
+   * Opens a read point. Its epoch is `firstEpoch` plus the retries of this activity. If any session can name the instant again, returns the read point. If it
+   * lasts only as long as a session (PostgreSQL), signals `readPointOpened` to the workflow and keeps the session, heartbeating, until it is cancelled; a retry
+   * opens the next epoch. A universe's snapshots outlive a worker: a retry finds them again, and the epoch stays.
    */
   snapshot(input: {
     source: Source;
@@ -89,13 +89,13 @@ export interface Activities {
     readonly level: ArchiveLevel;
   }): Promise<ArchiveCheck>;
 
-  /** The stretch of the plan's archive that is to be proved next, or why there is none. */
+  /** The next stretch of the plan's archive to prove, or why there is none. */
   planProof(input: {
     readonly repository: RepositorySpec;
     readonly plan: string;
   }): Promise<ProofWish | { readonly reason: string }>;
 
-  /** Puts a proof, or a refutation, beside the segments of each database. */
+  /** Stores a proof, or a refutation, beside the segments of each database. */
   recordProof(input: {
     readonly repository: RepositorySpec;
     readonly plan: string;
@@ -109,8 +109,8 @@ export interface Activities {
   recordVerification(input: { ref: BackupRef; report: VerifyReport }): Promise<void>;
 
   /**
-   * What the repository holds of a plan, read from storage. If there are very many backups, only the newest, so that the result fits
-   * into history. Creates nothing: a repository that doesn't exist yet gives an empty catalogue without an id.
+   * What the repository holds of a plan, read from storage. If there are very many backups, only the newest, so that the result fits into history. Creates
+   * nothing: for a repository that doesn't exist yet, the catalogue is empty and has no id.
    */
   catalogue(input: { repository: RepositorySpec; plan: string }): Promise<Catalogue>;
 
@@ -123,37 +123,40 @@ export interface Activities {
   /** Removes what a backup without a manifest left in the repository. */
   cleanUp(input: { ref: BackupRef }): Promise<{ removedObjects: number }>;
 
-  /** Phase one of retention: marks backups that no rule keeps, and unmarks those that a rule keeps again. */
+  /** First phase of retention: marks backups that no rule keeps, and removes the marks of backups that a rule keeps again. */
   markBackups(input: PruneInput): Promise<MarkSummary>;
 
-  /** Phase two: deletes marked backups that still no rule keeps, whose grace time is over, and that are not being read. */
+  /** Second phase: deletes marked backups that still no rule keeps, whose grace time is over, and that nobody reads. */
   deleteBackups(input: PruneInput): Promise<DeleteSummary>;
 
   /** Removes what interrupted backups and deletions left. */
   sweepOrphans(input: PruneInput): Promise<OrphanSummary>;
 
-  /** Lets the next prune of the plan begin at once. */
+  /** Gives the lease back, so that the plan's next prune can begin at once. */
   endPrune(input: PruneInput): Promise<void>;
 
   planRestore(input: { request: RestoreRequest }): Promise<RestorePlan>;
   prepareRestore(input: { request: RestoreRequest }): Promise<void>;
   load(input: { request: RestoreRequest; task: number }): Promise<{ rows: number; bytes: number }>;
   postData(input: { request: RestoreRequest } & PostDataWork): Promise<void>;
-  /** Replays the archived changes of one database of the backup, by its name there. */
+  /** Replays the archived changes of one database; `database` is its name in the backup. */
   replay(input: { request: RestoreRequest; database: string }): Promise<ReplayReport>;
   finishRestore(input: { request: RestoreRequest }): Promise<RestoreSummary>;
-  /** Removes the bookkeeping of a tolerant restore that left something out and keeps its working name. */
+  /** Removes the bookkeeping of a tolerant restore that left something out, whose database keeps its working name. */
   releaseRestore(input: { request: RestoreRequest }): Promise<void>;
 
   /** Runs one of the request's assertions, given by its index, on the restored copy. Only the verdict goes into history. */
   ask(input: { request: RestoreRequest; assertion: number }): Promise<AssertionResult>;
 
-  /** Drops what the restore created. Returns what could not be dropped, a sentence each; earlier workers returned nothing. */
+  /** Drops what the restore created. Returns what it could not drop, one sentence each; earlier workers return nothing. */
   discardRestore(input: {
     request: RestoreRequest;
   }): Promise<{ readonly stands: readonly string[] } | undefined>;
 
-  /** Drops what the plan's scratch restores left whose workflows are gone. The name is that of histories. Returns their names, and what could not be dropped. */
+  /**
+   * Drops the databases of the plan's scratch restores whose workflows are gone. Returns the restores, and what could not be dropped. Histories know this older
+   * name.
+   */
   clearRehearsals(input: {
     repository: RepositorySpec;
     plan: string;
@@ -164,13 +167,13 @@ export interface Activities {
   /** The tablets of one batch of a universe's work list, with the nodes that have them. */
   describeTablets(input: { ref: BackupRef; epoch: number; shard: number }): Promise<TabletBatch>;
 
-  /** Where tablets are now: addresses by tablet id; none for a tablet that is gone. */
+  /** The present addresses of tablets, by tablet id. A tablet that is gone is missing from the result. */
   locateTablets(input: LocateInput): Promise<Readonly<Record<string, readonly string[]>>>;
 
   /** Deletes the snapshots that were begun in the universe for this backup. */
   releaseSnapshots(input: { ref: BackupRef; source: UniverseSource }): Promise<{ deleted: number }>;
 
-  /** The restore of a universe; every stage may be called again. */
+  /** These are the stages of a universe's restore. Each of them may be called again. */
   planUniverseRestore(input: { request: RestoreRequest }): Promise<UniverseRestorePlan>;
   /**
    * Switches the load balancer and tablet splitting off, so that replicas stay where they are. Signals `universeQuiet` to its workflow
@@ -181,33 +184,33 @@ export interface Activities {
   endUniverseQuiet(input: { request: RestoreRequest }): Promise<void>;
   /** Creates roles and databases with their schemas, and imports the snapshots. */
   prepareUniverse(input: { request: RestoreRequest }): Promise<void>;
-  /** Where the files belong now. */
+  /** Which files belong on which nodes now. */
   placeFills(input: { request: RestoreRequest; round: number }): Promise<FillPlan>;
   describeFill(input: { request: RestoreRequest; round: number; shard: number }): Promise<FillBatch>;
-  /** `restore_snapshot`, and the wait for its end. */
+  /** Runs `restore_snapshot` and waits for its end. */
   restoreSnapshots(input: { request: RestoreRequest }): Promise<void>;
   finishUniverse(input: { request: RestoreRequest }): Promise<RestoreSummary>;
-  /** Deletes the notes that the restore kept while it ran. */
+  /** Deletes the notes that the restore kept in the repository while it ran. */
   forgetRestore(input: { request: RestoreRequest }): Promise<void>;
-  /** `stands` as of `discardRestore`; workers before it returned none. */
+  /** `stands` as in `discardRestore`; earlier workers returned nothing there. */
   discardUniverse(input: {
     request: RestoreRequest;
   }): Promise<{ left: readonly string[]; stands?: readonly string[] }>;
 
-  /** Which snapshots of a plan's own schedules are not in the repository yet. Looks at the schema on the way. */
+  /** The snapshots of the plan's own schedules that are not in the repository yet. Also notes whether the schema has changed. */
   pendingExports(input: {
     repository: RepositorySpec;
     plan: string;
     source: UniverseSource;
   }): Promise<PendingExports>;
 
-  /** Brings the snapshot schedules of a plan's databases and keyspaces in line with its policy. Without a policy they are ended. */
+  /** Brings the universe's snapshot schedules in line with the plan's policy. Without a policy it ends them. */
   reconcileInCluster(input: InClusterInput): Promise<readonly InClusterChange[]>;
-  /** Refuses, before anything changes, a request that can't succeed: no schedule, a name that is taken, writers. */
+  /** Refuses a request that can't succeed, before anything changes: no schedule, a name that is taken, active writers. */
   checkInCluster(input: { request: InClusterRequest }): Promise<InClusterCheck>;
-  /** Takes a snapshot of what is there now. Returns its id by database. */
+  /** Takes a snapshot of the present state of each database. Returns the snapshot ids by database. */
   saveInCluster(input: { request: InClusterRequest }): Promise<Readonly<Record<string, string>>>;
-  /** Rewinds, or clones, one of the databases, and waits for the end. Returns what is to be known of it; workers before this returned nothing. */
+  /** Rewinds or clones one of the databases and waits for the end. Returns notes for the operator; earlier workers return nothing. */
   goBackInCluster(input: {
     request: InClusterRequest;
     database: number;
@@ -216,8 +219,8 @@ export interface Activities {
   choresInCluster(input: { request: InClusterRequest }): Promise<readonly string[]>;
 
   /**
-   * Asks the lock of the source (workflow `sourceGate`, started where there is none) for a lease. Returns the lock's workflow id. The older
-   * words `claim` and `gate` stay in names that histories hold.
+   * Asks the lock of the source (workflow `sourceGate`) for a lease, and starts the lock if none runs. Returns the lock's workflow id. `claim` and `gate` are
+   * older words that histories hold.
    */
   claimSource(input: LockInput): Promise<{ gate: string }>;
 
@@ -229,8 +232,8 @@ export interface Activities {
   }): Promise<PlanSurvey>;
 
   /**
-   * The planner's answer to a request, from the present catalogue and, if the plan keeps one, from the universe's own `history`. Also the
-   * databases of the chosen backup.
+   * Decides a request for a restore from the present catalogue and, if the plan keeps one, from the universe's own `history`. Also returns the databases of the
+   * chosen backup.
    */
   decideRestore(input: {
     repository: RepositorySpec;
@@ -243,24 +246,22 @@ export interface Activities {
   /** Brings a plan's schedules in line with what it wants. */
   reconcileSchedules(input: ReconcileInput): Promise<readonly ScheduleChange[]>;
 
-  /**
-   * Which databases the plan wants archived, and which others have an archive of it that has not ended.
-   */
+  /** Which databases the plan wants archived, and which others still have an archive of the plan. */
   archiveDatabases(input: ArchiveInput): Promise<{
     readonly wanted: readonly string[];
     readonly others: readonly string[];
   }>;
-  /** Goes on with a database's timeline or begins another; `reason` says why the one before ended, if there was one. */
+  /** Goes on with a database's timeline, or begins another. `reason` says why the previous one ended, if there was one. */
   openArchive(input: ArchiveRequest): Promise<{
     readonly timeline: string;
     readonly since: string;
     readonly reason?: string;
   }>;
-  /** Stores a database's changes until its timeline ends, and returns that end. Heartbeats how far it is stored. */
+  /** Stores a database's changes until its timeline ends, and returns why it ended. Its heartbeats say up to where changes are stored. */
   streamArchive(input: ArchiveRequest): Promise<TimelineEnd>;
-  /** Drops slot and publication, and ends the timeline. */
+  /** Drops the slot and the publication in the source, and ends the timeline. */
   closeArchive(input: ArchiveRequest): Promise<void>;
-  /** Starts the plan's archive, or sends it what is wanted now. Without `wanted` it ends an archive that runs. */
+  /** Starts the plan's archive, or sends a running one what the plan now wants. Without `wanted` it ends the archive. */
   reconcileArchive(input: {
     readonly plan: string;
     readonly wanted?: ArchiveInput;
@@ -271,22 +272,23 @@ export interface Activities {
   statesOfRuns(input: { workflowIds: readonly string[] }): Promise<readonly RunState[]>;
 
   /**
-   * For `holdfast doctor`: checks what the plan's runs need from this worker, with its programs, its secrets and its network. Faults are
-   * part of the answer; the activity fails only when the worker can't answer. Changes nothing but a probe in the repository.
+   * For `holdfast doctor`: checks what the plan's runs need from this worker, with its own programs, secrets and network. A fault is part of the answer; the
+   * activity fails only when the worker can't answer. It writes only a probe into the repository, and for `schemaOf` a pin
+   * and scratch databases.
    */
   check(input: CheckInput): Promise<CheckAnswer>;
 }
 
-/** What the agent of a tablet server does, on its node's task queue (`model/task-queue.ts`). */
+/** What the agent of a tablet server does. It polls the task queue of its node (`model/task-queue.ts`). */
 export interface NodeActivities {
   saveTablets(input: SaveTabletsInput): Promise<SaveSummary>;
-  /** Which tablet server the agent is of, its space, and what keeps it from filling tablets. */
+  /** Reports which tablet server the agent belongs to, its free space, and why it can't fill tablets, if it can't. */
   inspectNode(input?: NodeInspection): Promise<NodeReport>;
   /** Puts files of a backup where the restored tablets look for them. */
   fillTablets(input: FillTabletsInput): Promise<FillSummary>;
   /** For `holdfast doctor`: checks the repository and the data directories from this agent. */
   checkNode(input: { repository: RepositorySpec }): Promise<CheckAnswer>;
-  /** Which of the tablets don't have their whole folder on this node. */
+  /** The tablets whose folders on this node are missing or incomplete. */
   unfilledTablets(input: Pick<FillTabletsInput, 'ref' | 'tablets' | 'server'>): Promise<readonly string[]>;
 }
 
@@ -318,11 +320,11 @@ interface LocateInput {
   readonly source: UniverseSource;
   readonly tables: readonly string[];
   readonly tablets: readonly string[];
-  /** The snapshots of the tablets. If a snapshot is gone, its tablets need not be looked for. */
+  /** The tablets' snapshots. If a snapshot is gone, its tablets aren't looked for. */
   readonly snapshots?: readonly string[];
 }
 
-/** What the archive of changes of a plan works on. */
+/** The input of a plan's archive of changes: what it archives, and to where. */
 export interface ArchiveInput {
   readonly plan: string;
   readonly source: YsqlSource;
@@ -334,7 +336,7 @@ export interface ArchiveInput {
 
 export const archiveWorkflowId = (plan: string): string => `archive:${plan}`;
 
-/** Names of the signals to an archive: how it is wanted from now on, and that it is not wanted any more. */
+/** Names of the signals to an archive: how the plan wants it from now on, and that the plan wants it no more. */
 export const ARCHIVE_WANTED = 'archiveWanted';
 export const ARCHIVE_ENDED = 'archiveEnded';
 
@@ -345,32 +347,35 @@ interface InClusterInput {
   readonly policy?: InClusterPolicy;
 }
 
+/** The schedules that a plan wants, and how to write them. */
 export interface ReconcileInput {
   readonly desired: readonly DesiredSchedule[];
-  /** All ids that schedules of the plan may have. A schedule with one of them that isn't wanted is deleted. */
+  /** Ids of all schedules that the plan may have. A schedule that has such an id and isn't wanted is deleted. */
   readonly ids: readonly string[];
   readonly plan: string;
   readonly engine: string;
   readonly taskQueue: string;
   /** Why the whole plan is paused; absent: it isn't. */
   readonly paused?: string;
-  /** True: a schedule that was paused by hand stays so. */
+  /** True: a schedule that was paused by hand stays paused. */
   readonly keepPauses: boolean;
 }
 
+/** A run's request for a lease on a source. */
 export interface LockInput {
   readonly source: Source;
   readonly holder: string;
   readonly mode: LockMode;
   readonly title: string;
   readonly since: string;
-  /** For a lock that has to be started. */
+  /** Task queue of the lock, where it has to be started. */
   readonly taskQueue: string;
 }
 
+/** The state of a run by Temporal's account. */
 export interface RunState {
   readonly workflowId: string;
-  /** `unknown`: Temporal has no such run, or no longer knows it. */
+  /** `unknown`: Temporal has never had such a run, or has forgotten it. */
   readonly status: 'running' | 'ended' | 'unknown';
   /** Temporal's word for how it ended: `COMPLETED`, `FAILED`, `TERMINATED` …. */
   readonly ending?: string;
@@ -386,10 +391,10 @@ interface UploadInput {
   readonly zstdLevel: number;
 }
 
-/** Name of the signal by which a held read point is announced; its argument is the `ReadPoint`. */
+/** Name of the signal that announces an open read point; its argument is the `ReadPoint`. */
 export const READ_POINT_OPENED = 'readPointOpened';
 
-/** Name of the signal that makes a universe quiet: replicas stay, tablets don't split. */
+/** Name of the signal that says that a universe is quiet: replicas stay where they are, and tablets don't split. */
 export const UNIVERSE_QUIET = 'universeQuiet';
 
 /** Name of the signal that asks the lock of a source for a lease; its argument is a `LockRequest`. */

@@ -18,8 +18,8 @@ interface Deleting {
 }
 
 /**
- * Deletes what one of the plan's approvers asked for and enough others approved. A backup that is held, read, locked by the store or needed by another stays,
- * and the next prune looks again.
+ * Deletes the backups whose deletion one of the plan's approvers asked for and enough others approved. A backup that is held, being read, locked by the store
+ * or needed by another backup stays, and the next prune tries again.
  */
 export async function deleteApproved(
   { store, signal, heartbeat, holdLease, now }: Deleting,
@@ -45,7 +45,7 @@ export async function deleteApproved(
       continue;
     }
     await holdLease();
-    // Should this run die and the request be withdrawn, retention counts its grace time from now on, not from when somebody asked.
+    // If this run dies and the request is withdrawn, retention counts the grace time from this mark and not from the request.
     const marked = now.toISOString();
     const mark = (await findMark(store, ref, { signal })) ?? {
       ...ref,
@@ -58,7 +58,7 @@ export async function deleteApproved(
   return done;
 }
 
-/** What is approved and still there, as it was when it was asked for. */
+/** The approved requests whose backups still exist and have not changed since. */
 export async function approvedDeletions(
   store: Store,
   { repository, plan }: Pick<PruneInput, 'repository' | 'plan'>,
@@ -74,7 +74,7 @@ export async function approvedDeletions(
   return approved;
 }
 
-/** Undefined where there is no manifest (any more): nothing is left to delete. */
+/** The SHA-256 of the stored manifest. Undefined where there is none, so that nothing is left to delete. */
 async function digestOf(
   store: Store,
   ref: { readonly plan: string; readonly backup: string },

@@ -5,8 +5,8 @@ import type { HttpOptions } from '../model/pipeline.ts';
 const REQUEST_TIMEOUT_MS = 30_000;
 
 /**
- * Calls a webhook with a JSON body. 2xx is done; 408, 425, 429 and 5xx are retried; anything else is permanent.
- * The address may hold a token, so no message repeats it.
+ * Calls a webhook with a JSON body. 2xx counts as success. Throws `WEBHOOK_REFUSED` (transient for 408, 425, 429 and 5xx),
+ * `WEBHOOK_UNREACHABLE` (transient), `WEBHOOK_BAD_URL` (permanent). The address may hold a token, so no message repeats it.
  */
 export async function callWebhook(
   verb: VerbContext,
@@ -44,7 +44,7 @@ export async function callWebhook(
   );
 }
 
-/** The operating system's or undici's code, which holds no address. */
+/** The code of the operating system or of undici, since their messages may hold the address. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown';
   if (error.cause instanceof Error && 'code' in error.cause) return String(error.cause.code);

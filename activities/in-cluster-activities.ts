@@ -29,13 +29,13 @@ import type { Activities } from './contract.ts';
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
 
-/** Long enough to notice on Monday what went wrong on Friday. */
+/** How long the safety snapshot is kept: long enough to notice on Monday what went wrong on Friday. */
 const SAFETY_RETENTION_HOURS = 72;
 
 const UNSEALED =
   'This rewind was asked for without a repository, so it has no record there: a Temporal that is put back to an older state would run it again.';
 
-/** Point-in-time recovery within a universe. */
+/** The activities of point-in-time recovery within a universe. */
 export function inClusterActivities(
   repositories: Repositories,
 ): Pick<
@@ -57,7 +57,8 @@ export function inClusterActivities(
         const { signal } = verb;
         const namespaces = namesIn(source).map(({ api, name }) => `${api}.${name}`);
         const known = await scheduledNamespaces(store, plan, { signal });
-        // Schedules of databases that the plan no longer names are ended too. For a plan that never had any, the universe isn't asked.
+        // Schedules of databases that the plan no longer names are ended. If the plan never had a schedule and wants none, the
+        // universe isn't asked.
         const unwanted = policy === undefined ? known : known.filter((name) => !namespaces.includes(name));
         const wanted = policy === undefined ? [] : namespaces;
         if (unwanted.length + wanted.length === 0) return [];

@@ -31,13 +31,14 @@ import { scratchLeftovers } from './scratch-leftovers.ts';
 import { nodeActivities, universeActivities } from './universe-activities.ts';
 import { universeRestoreActivities } from './universe-restore-activities.ts';
 
+/** What one worker process hosts, and what it reads for metrics. */
 export interface HostedActivities {
   readonly activities: Activities;
-  /** Those of the agent of one tablet server. */
+  /** The activities of one tablet server's agent. */
   ofNode(settings: NodeSettings): NodeActivities;
-  /** What a plan's repository holds; outside any activity, for metrics. */
+  /** Reads the catalogue of a plan. For metrics: it runs outside any activity. */
   catalogueOf(repository: RepositorySpec, plan: string): Promise<Catalogue>;
-  /** Where the plan's archive of changes stands; outside any activity, for metrics. */
+  /** Reads the state of the plan's archive of changes. For metrics: it runs outside any activity. */
   archiveOf(repository: RepositorySpec, plan: string): Promise<readonly ArchiveStanding[]>;
   close(): Promise<void>;
 }
@@ -103,7 +104,7 @@ function ofUniverse(source: Source): UniverseSource {
   return universe;
 }
 
-/** Old histories name no backup, and neither do they have an engine that asks for it. */
+/** In old histories the input names no backup. Their engines don't ask for it. */
 function readPointContext(
   repositories: Repositories,
   verb: VerbContext,

@@ -7,7 +7,7 @@ import { DAY_MS } from '../model/time.ts';
 import { type Pin, putPin, removePin } from '../repository/retention/pins.ts';
 import type { Repositories } from './repositories.ts';
 
-/** How long the pin of a reader that another Temporal knows is believed. No restore takes so long. */
+/** How long a pin counts if its reader's Temporal can't be asked. No restore takes so long. */
 const PIN_MS = 30 * DAY_MS;
 
 /** Records in the repository what is being read, so that retention deletes no backup while it is read. */
@@ -22,8 +22,8 @@ export class Pins {
   }
 
   /**
-   * Pins a backup for the workflow that runs this activity, before anything of it is read. If the pin can't be written (no permission,
-   * a store that is full or read-only), the reader goes on: a restore in the worst hour must not fail because of it.
+   * Pins a backup for the workflow that runs this activity, before anything of the backup is read. If the pin can't be written (no
+   * permission, a store that is full or read-only), the reader goes on: an emergency restore must not fail because of a pin.
    *
    * Throws `BACKUP_BEING_DELETED` (permanent), and transient errors.
    */
@@ -47,7 +47,7 @@ export class Pins {
     }
   }
 
-  /** Ends a pin. One that can't be removed ends with its workflow. */
+  /** Removes a pin. One that can't be removed counts until its workflow has ended. */
   async unpin(ref: BackupRef, reader = workflowOfActivity()): Promise<void> {
     try {
       await removePin(await this.#repositories.look(ref.repository), { ...ref, reader });
@@ -57,7 +57,7 @@ export class Pins {
     }
   }
 
-  /** Reads a backup within this activity, pinned. */
+  /** Runs `read` while this activity has the backup pinned. */
   async whilePinned<T>(ref: BackupRef, read: () => Promise<T>): Promise<T> {
     const reader = `${workflowOfActivity()}#${activityInfo().activityId}`;
     await this.pin(ref, reader);
@@ -68,7 +68,7 @@ export class Pins {
     }
   }
 
-  /** Whether the reader of a pin may still be alive. True where that can't be known. */
+  /** Whether the reader of a pin may still be alive. Where its Temporal can't be asked, that is so until the pin expires. */
   async isLive(pin: Pin): Promise<boolean> {
     const known = pin.namespaceId !== undefined && pin.namespaceId === (await this.#namespaceId());
     if (!known) return Date.parse(pin.expiresAt) > Date.now();
@@ -81,7 +81,7 @@ export class Pins {
     }
   }
 
-  /** Tells one Temporal from another; undefined where this client may not ask. */
+  /** Id of this Temporal's namespace, which distinguishes one Temporal from another. Undefined where this client may not ask. */
   #namespaceId(): Promise<string | undefined> {
     this.#namespace ??= this.#client.workflowService
       .describeNamespace({ namespace: this.#client.options.namespace })
@@ -95,7 +95,7 @@ export class Pins {
   }
 }
 
-/** True for a failure that matters to a pin only: it needs the right to write and space, and reading needs neither. */
+/** True for a failure that only keeps the pin from being written: writing needs a permission and space, and reading needs neither. */
 function isRefusedWrite(error: unknown): boolean {
   if (!(error instanceof HoldfastError) || error.code === 'BACKUP_BEING_DELETED') return false;
   return !error.transient || error.code === 'STORE_FULL';

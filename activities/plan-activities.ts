@@ -16,10 +16,13 @@ import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
 import { reconcileSchedules, surveySchedules } from './schedules.ts';
 
-/** Most instants in a survey, so that it fits into a page and a workflow's state. */
+/** Most instants in a survey, so that it fits into a page and into a workflow's state. */
 const MAX_INSTANTS = 200;
 
-/** What a plan's entity asks of storage and of Temporal's schedules. Answers are small, since its history collects them for years. */
+/**
+ * What a plan's entity asks of storage and of Temporal's schedules. Answers are small, since the entity's history collects them for
+ * years.
+ */
 export function planActivities(
   client: Client,
   repositories: Repositories,
@@ -65,7 +68,7 @@ function databasesOf(history: UniverseSource | undefined): readonly string[] {
   return history === undefined ? [] : [...history.databases, ...history.keyspaces];
 }
 
-/** The universe's own history. If the universe can't be asked, the backups are the only sources. */
+/** What the universe's own history can bring back. If the universe can't be asked, only backups remain. */
 async function historyFor(verb: VerbContext, source: UniverseSource): Promise<readonly RecoverySource[]> {
   try {
     return await inClusterSources(verb, source);

@@ -3,7 +3,10 @@ import type { Client } from '@temporalio/client';
 /** `temporal.api.enums.v1.TaskQueueType`. */
 const QUEUE_TYPES = { workflows: 1, activities: 2 } as const;
 
-/** A poller seen within this time counts as alive. One poll waits a minute for work, and Temporal lists a dead poller for minutes more. */
+/**
+ * A poller counts as alive if it polled within this time. A poll waits for work for a minute, and Temporal lists a dead poller for
+ * minutes.
+ */
 const POLLS_AGAIN_WITHIN_MS = 90_000;
 
 /** Whether a worker polls a task queue. */

@@ -25,17 +25,19 @@ import { judge } from './prune.ts';
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
 
-/** The lease is renewed well before it ends, and not for every backup. */
+/** The lease is renewed at most this often: well before it ends, but not for every backup. */
 const RENEW_LEASE_MS = 60_000;
 
 interface Pruning extends VerbContext {
   readonly store: Store;
-  /** Renews the lease. Throws `PRUNE_RUNNING` if another one holds it by now: nothing more may be deleted. */
+  /** Renews the lease. Throws `PRUNE_RUNNING` if another run holds it by now: then nothing more may be deleted. */
   readonly holdLease: () => Promise<void>;
   readonly now: Date;
 }
 
-/** Retention in two phases, and the sweep. Each holds the plan's lease, and decides by what storage holds when it begins. */
+/**
+ * The two phases of retention, and the sweep. Each holds the plan's lease, and decides from what storage holds when it begins.
+ */
 export function pruneActivities(
   repositories: Repositories,
   pins: Pins,
@@ -85,7 +87,7 @@ export function pruneActivities(
     deleteBackups: (input) =>
       inPrune(input, async ({ store, signal, heartbeat, now, holdLease }) => {
         const { due } = await judge(store, input, { now, isLive, signal });
-        // The summary includes what an earlier attempt deleted, though those backups are gone from the catalogue.
+        // An earlier attempt's deletions belong in the summary too, though the catalogue no longer has those backups.
         const before = activityInfo().heartbeatDetails as DeleteSummary | undefined;
         let summary: DeleteSummary =
           before?.deleted === undefined
@@ -150,7 +152,7 @@ function deletedAlso(summary: DeleteSummary, backup: string, ended: DeleteOutcom
   };
 }
 
-/** Drops the oldest segments of the plan's archive. A backup that can't be judged keeps everything that it might need. */
+/** Drops the oldest segments of the plan's archive. A backup that can't be judged keeps all segments that it might need. */
 async function pruneArchive(
   store: Store,
   { plan, repository, archiveRetentionMs }: PruneInput,
@@ -162,7 +164,7 @@ async function pruneArchive(
   return dropOldSegments(store, plan, limitMs, options);
 }
 
-/** Sweeps shared objects. M5: if a manifest of any plan can't be read, nothing more of them is deleted. */
+/** Sweeps shared objects. M5: if the manifest of any plan can't be read, this deletes nothing more. */
 async function sweepShared(
   store: Store,
   options: SweepObjectsOptions,
@@ -179,7 +181,7 @@ async function sweepShared(
   }
 }
 
-/** Removes the records of a mark whose backup is gone, unless its manifest is merely damaged. */
+/** Removes the records of a marked backup that is gone. A backup with a damaged manifest is not gone. */
 async function forgetIfGone(store: Store, mark: Mark, signal: AbortSignal): Promise<void> {
   try {
     if ((await findManifest(store, mark, { signal, signedBy: 'any' })) !== undefined) return;
@@ -189,7 +191,7 @@ async function forgetIfGone(store: Store, mark: Mark, signal: AbortSignal): Prom
   await forgetBackup(store, mark, { signal });
 }
 
-/** The holder is the run, so all its activities share the lease. A later attempt takes over from one that was taken for dead. */
+/** The run is the holder, so its activities share the lease. A later attempt takes over from one that was presumed dead. */
 function leaseHolder(): LeaseHolder {
   const { workflowExecution, currentAttemptScheduledTimestampMs } = activityInfo();
   const { workflowId = '', runId = '' } = workflowExecution ?? {};

@@ -10,7 +10,7 @@ import { type Mark, readMarks } from '../repository/retention/marks.ts';
 import { type Pin, readPins } from '../repository/retention/pins.ts';
 import type { Store } from '../repository/store.ts';
 
-/** Time between mark and deletion where the policy names none. */
+/** Time between mark and deletion, unless the policy says otherwise. Milliseconds. */
 export const DEFAULT_GRACE_MS = DAY_MS;
 
 /** What a prune would do now. */
@@ -22,9 +22,9 @@ interface Judgement {
   readonly toMark: readonly Mark[];
   /** Marks to be removed: their backups are kept now, or are gone. */
   readonly toUnmark: readonly Mark[];
-  /** Marked, and within their grace time; soonest first. */
+  /** Backups within their grace time; the one to be deleted first comes first. */
   readonly waiting: readonly Mark[];
-  /** Marked, and their grace time is over; oldest instant first. */
+  /** Marked backups whose grace time is over; oldest instant first. */
   readonly due: readonly Mark[];
   /** Pins whose reader is gone. A scratch restore's pin stays until the next drill has dropped what it left. */
   readonly deadPins: readonly Pin[];
@@ -77,7 +77,7 @@ export async function judge(
   };
 }
 
-/** The backup from which an archive's oldest kept instant is reached: the newest before it. */
+/** The base of the oldest instant that the archive must keep: the newest backup before that instant. */
 function oldestBase(
   entries: readonly CatalogueEntry[],
   archiveRetentionMs: number | undefined,
@@ -87,11 +87,11 @@ function oldestBase(
   return archiveBase(entries, now.getTime() - archiveRetentionMs);
 }
 
-/** The mark by the present policy. The grace time counts from when the backup was first marked. */
+/** The mark of a backup by the present policy. Its grace time counts from when the backup was first marked. */
 function markOf(input: PruneInput, backup: string, known: Mark | undefined, now: Date): Mark {
   const graceMs = input.retention?.graceMs ?? DEFAULT_GRACE_MS;
   const knownMs = known === undefined ? Number.POSITIVE_INFINITY : Date.parse(known.markedAt);
-  // A mark that lies in the future was set by a clock that was wrong.
+  // A wrong clock set a mark that lies in the future.
   const markedMs = Math.min(knownMs, now.getTime());
   return {
     plan: input.plan,

@@ -10,11 +10,14 @@ import { RememberingStore } from '../repository/remembering.ts';
 import { ensureRepository } from '../repository/repository.ts';
 import type { Store } from '../repository/store.ts';
 
-/** Backups whose manifest and lists stay in memory: enough for the restores that one worker takes part in. */
+/** How many backups' manifests and lists stay in memory: enough for the restores that one worker takes part in. */
 const BACKUPS_KEPT = 4;
-/** Batches of work lists (at most 500 tasks each) that stay in memory. */
+/** How many batches of work lists (at most 500 tasks each) stay in memory. */
 const BATCHES_KEPT = 8;
-/** For each repository, work lists and results that this worker wrote: some thousand tasks. A worker that made a backup alone then reads none of them to seal it. */
+/**
+ * Memory for each repository's work lists and results that this worker wrote: some thousand tasks. A worker that makes a backup by itself then seals it without
+ * reading them.
+ */
 const WORK_KEPT_BYTES = 4 * 1024 * 1024;
 
 /** The stores, manifests and work lists that this process uses, each read once and shared by its slots. */
@@ -24,7 +27,7 @@ export class Repositories {
   readonly #backups = new Memory<OpenBackup>(BACKUPS_KEPT);
   readonly #batches = new Memory<readonly TransferTask[]>(BATCHES_KEPT);
 
-  /** For writing: a repository that doesn't exist yet is created. */
+  /** Opens a repository for writing. Creates it if it doesn't exist yet. */
   open(spec: RepositorySpec): Promise<Store> {
     return this.#repositories.get(placeOf(spec), async () => {
       const store = await this.look(spec);
@@ -33,12 +36,12 @@ export class Repositories {
     });
   }
 
-  /** For reading: nothing is created. */
+  /** Opens a repository for reading. Creates nothing. */
   look(spec: RepositorySpec): Promise<Store> {
     return this.#stores.get(placeOf(spec), () => openStore(spec, resolveSecret));
   }
 
-  /** The tasks of a batch; a work list never changes once it is there. */
+  /** The tasks of a batch. A work list never changes once it exists. */
   batch(ref: BackupRef, epoch: number, batch: number): Promise<readonly TransferTask[]> {
     return this.#batches.get([...placeOf(ref.repository), ref.plan, ref.backup, epoch, batch], async () => {
       const store = await this.open(ref.repository);
@@ -74,7 +77,7 @@ interface OpenBackup {
   dataObjects(): Promise<readonly DataObject[]>;
 }
 
-/** What distinguishes one repository from another, and one way to open it from another. */
+/** What two specs must share to be served by one open store: the place, and how it is encrypted and signed. */
 function placeOf({ location, encryption, signing }: RepositorySpec): readonly unknown[] {
   return [location, encryption, signing];
 }

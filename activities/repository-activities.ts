@@ -8,10 +8,10 @@ import type { Pins } from './pins.ts';
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
 
-/** If a store is down for this many attempts of a verification, about two minutes, the verdict is INCONCLUSIVE. */
+/** After this many attempts at a store that is down, about two minutes, a verification gives the verdict INCONCLUSIVE. */
 const PATIENT_ATTEMPTS = 8;
 
-/** What needs the repository alone: verification and copies. */
+/** The activities that need only the repository: verification and copies. */
 export function repositoryActivities(
   repositories: Repositories,
   pins: Pins,

@@ -16,7 +16,7 @@ import type { Pins } from './pins.ts';
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
 
-/** The stages of a restore. Each reads the manifest (kept in memory), so that only the request is in history. */
+/** The stages of a restore. Each reads the manifest, which stays in memory, so history holds only the request. */
 export function restoreActivities(
   repositories: Repositories,
   pins: Pins,
@@ -82,7 +82,8 @@ export function restoreActivities(
           unclear,
           ...outcome
         } = await engineFor(request).finish(context);
-        // A restore into scratch keeps its pin until it is dropped: by the pin the next drill finds what a terminated one left.
+        // A scratch restore keeps its pin until its databases are dropped: the pin informs the next drill of a scratch restore that
+        // was terminated.
         if (!request.scratch) await pins.unpin(request.from);
         return {
           plan: request.from.plan,
@@ -102,15 +103,18 @@ function verdictOf(outcome: RestoreOutcome): Verdict {
   return outcome.comparedNothing === true || outcome.unclear === true ? 'INCONCLUSIVE' : 'OK';
 }
 
-/** A selection may leave things out. Anything that the server refuses is a failure, tolerated or not. */
+/**
+ * True if nothing is missing that the request asked for. A selection may leave things out, but whatever the server refused is a
+ * failure, even a tolerated one.
+ */
 function isWhole({ problems, leftOut = [] }: RestoreOutcome): boolean {
   return problems.length === 0 && !leftOut.some(({ because }) => because === 'error');
 }
 
-/** Most characters of all texts in the list, since a history takes no more than 2 MB at once. */
+/** Most characters of all texts in the list. A history takes no more than 2 MB at once. */
 const LISTED_CHARACTERS = 200_000;
 
-/** The first things that were left out, and the number of others. */
+/** The first things that were left out, and how many more there are. */
 function listedOf(leftOut: readonly LeftOut[]): Pick<RestoreSummary, 'leftOut' | 'leftOutMore'> {
   const listed: LeftOut[] = [];
   let characters = 0;
@@ -145,7 +149,7 @@ function replayOf({ source }: RestoreRequest, engine: RestoreEngine): NonNullabl
   );
 }
 
-/** A plan may have changed its engine since the backup. */
+/** Refuses a backup of another engine. The plan may have changed its engine since. */
 function checkEngine({ source }: RestoreRequest, { engine, backup }: Manifest): void {
   if (source.engine === engine) return;
   throw permanent(

@@ -10,7 +10,7 @@ import { asActivity } from './run-activity.ts';
 
 type Identify = (source: Source, secret: VerbContext['secret']) => Promise<SourceIdentity>;
 
-/** What runs need to know of each other; through Temporal alone. `identify` is another one in tests without a database. */
+/** What runs need to know of each other, asked only of Temporal. Tests without a database pass their own `identify`. */
 export function runActivities(
   client: Client,
   identify: Identify = (source, secret) => engineOf(source).identify(source, secret),

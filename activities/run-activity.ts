@@ -3,16 +3,16 @@ import type { VerbContext } from '../engines/engine.ts';
 import { resolveSecret } from '../engines/resolve-secret.ts';
 import { asFailure, lastFailureIn } from './temporal-failure.ts';
 
-/** Well below the heartbeat timeout of 15 s. It is cheap: the SDK sends only some heartbeats. */
+/** Time between heartbeats, well below the timeout of 15 s. Heartbeats are cheap: the SDK sends only some of them. */
 const BEAT_EVERY_MS = 1_000;
 
 /**
- * Runs the body of an activity: hands it its context, heartbeats while it works, and types its failure for Temporal. The heartbeat
- * shows that this process lives. A peer that stalls is cut off by the timeouts of its own connection.
+ * Runs the body of an activity: passes it its context, heartbeats while it works, and turns its error into a typed failure for
+ * Temporal. The heartbeat shows that this process lives. A peer that stalls is cut off by the timeouts of its own connection.
  */
 export async function asActivity<T>(body: (verb: VerbContext) => Promise<T>): Promise<T> {
   const context = Context.current();
-  // The progress of the last attempt is kept until this one has its own: the next attempt may need it.
+  // The last attempt's progress is sent until this attempt has its own, since the next attempt may need it.
   let progress: object = activityInfo().heartbeatDetails ?? {};
   const before = lastFailureIn(progress);
   const beat = setInterval(() => heartbeat(progress), BEAT_EVERY_MS);
@@ -28,10 +28,10 @@ export async function asActivity<T>(body: (verb: VerbContext) => Promise<T>): Pr
       secret: resolveSecret,
     });
   } catch (error) {
-    // After a cancellation, any error of the body counts as that cancellation.
+    // After a cancellation, any error that the body throws counts as the cancellation.
     if (context.cancellationSignal.aborted) await context.cancelled;
     const { failure, last } = asFailure(error, activityInfo().attempt, before);
-    // The SDK sends the last heartbeat with the failure, so the next attempt knows.
+    // The SDK sends the last heartbeat with the failure, and so the next attempt gets it.
     if (last !== undefined) heartbeat({ ...progress, lastFailure: last });
     throw failure;
   } finally {

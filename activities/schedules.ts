@@ -11,7 +11,10 @@ import type { ScheduleChange, SurveyedSchedule } from '../model/survey.ts';
 import type { DesiredSchedule } from '../planning/schedules.ts';
 import type { ReconcileInput } from './contract.ts';
 
-/** Brings Temporal Schedules in line with what a plan wants. The caller makes sure that nobody else does so for the plan meanwhile. */
+/**
+ * Brings Temporal Schedules in line with what a plan wants. The caller makes sure that nobody else does so for the same plan at the
+ * same time.
+ */
 
 const planKey = defineSearchAttributeKey('BackupPlan', 'KEYWORD');
 const engineKey = defineSearchAttributeKey('BackupEngine', 'KEYWORD');
@@ -25,7 +28,7 @@ const OVERLAP: Readonly<Record<DesiredSchedule['overlap'], ScheduleOverlapPolicy
 
 const PAUSED_BY_PLAN = 'paused with its plan (holdfast resume)';
 
-/** Creates, updates and deletes schedules. One that is as wanted is not written. Idempotent. */
+/** Creates, updates and deletes schedules. A schedule that is already as wanted isn't written. Idempotent. */
 export async function reconcileSchedules(
   client: Client,
   { desired, ids, plan, engine, taskQueue, paused, keepPauses }: ReconcileInput,
@@ -70,6 +73,7 @@ export function differences(
     .map((field) => ({ field, is: parsed(found.get(field)), should: parsed(wanted.get(field)) }));
 }
 
+/** A schedule by its id. Undefined where there is none. */
 export async function findSchedule(client: Client, id: string): Promise<ScheduleDescription | undefined> {
   try {
     return await client.schedule.getHandle(id).describe();
@@ -79,6 +83,7 @@ export async function findSchedule(client: Client, id: string): Promise<Schedule
   }
 }
 
+/** The state of the schedules with these ids, and the next five times of each. Leaves out ids without a schedule. */
 export async function surveySchedules(
   client: Client,
   ids: readonly string[],
@@ -105,8 +110,8 @@ interface Place {
 }
 
 /**
- * Temporal turns cron lines into calendars when a schedule is written, and returns only those. So the lines are kept in the memo of the
- * action, to be compared later. The memo also has the number of calendars, which shows a spec that was changed by hand.
+ * The options of a schedule. Temporal turns cron lines into calendars when a schedule is written, and returns only those. So the memo
+ * of the action keeps the lines, to be compared later.
  */
 function optionsOf(want: DesiredSchedule, { plan, engine, taskQueue }: Place): ScheduleOptions {
   const typedSearchAttributes = [
@@ -187,7 +192,7 @@ async function remove(client: Client, id: string): Promise<boolean> {
   }
 }
 
-/** The leaves of a tree by their paths, as text that can be compared. */
+/** The leaves of a tree by path, as texts that can be compared. */
 function flatten(value: unknown, path = '', into = new Map<string, string>()): Map<string, string> {
   if (typeof value === 'object' && value !== null) {
     const entries = Object.entries(value);

@@ -10,8 +10,8 @@ import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
 
 /**
- * Drops what terminated scratch restores left, since they could not drop their scratch databases themselves. A scratch restore pins its backup
- * before it makes any. So a pin whose workflow is gone says which databases there may be; once they are dropped, the pin is removed.
+ * Drops the databases of scratch restores that were terminated and so could not drop them. A scratch restore pins its backup before it creates
+ * any. So a pin whose workflow is gone says which databases may exist. Once they are dropped, the pin is removed.
  */
 export function scratchLeftovers(
   repositories: Repositories,
@@ -31,7 +31,7 @@ export function scratchLeftovers(
           try {
             const opened = await repositories.backup(ref);
             const context = { ...verb, ...opened, ref, folder: backupFolder(ref) };
-            // A doctor makes its scratch databases beside the source, wherever drills are restored.
+            // Doctor makes its scratch databases beside the source, even if drills restore elsewhere.
             const elsewhere = isDoctors(restore) ? undefined : connection;
             const given = { from: ref, ...(elsewhere && { connection: elsewhere }) };
             const request = { ...scratch(restore, given), source };

@@ -2,19 +2,19 @@ import { ApplicationFailure } from '@temporalio/activity';
 import { type FailureDetails, HoldfastError, messageOf } from '../model/errors.ts';
 import { sha256Hex } from '../repository/sha256.ts';
 
-/** An error without a type may be a mistake in Holdfast, so it is retried a few times and not for a day. */
+/** An error without a type may be a mistake in Holdfast, so it is retried a few times only, not for a day. */
 const UNTYPED_ATTEMPTS = 5;
 
 /**
- * Temporal keeps at most 4 KiB of an activity's failure, and replaces a larger one by "Failure exceeds size limit". Message and
- * details together stay below this limit. The rest (code, names) is small, since stack and cause are left out.
+ * Temporal keeps at most 4 KiB of an activity's failure, and replaces a larger one by "Failure exceeds size limit". Message and details
+ * together stay below this limit. The rest (code, names) is small, since stack and cause are left out.
  */
 const MAX_BYTES = 3_000;
 
-/** The head of the stack of an error without a type: enough to find its line. */
+/** How much of the stack is kept of an error without a type: enough to find its line. */
 const STACK_BYTES = 600;
 
-/** The failure of the last attempt, and how often it came in a row. Kept in the activity's heartbeat. */
+/** The failure of the last attempt, and how often it has come in a row. The activity's heartbeat carries it. */
 interface LastFailure {
   readonly said: string;
   readonly times: number;
@@ -22,14 +22,14 @@ interface LastFailure {
 
 interface FailureOfAttempt {
   readonly failure: ApplicationFailure;
-  /** What the next attempt must know; undefined for an error whose repetitions aren't counted. */
+  /** What the next attempt must know. Undefined for an error whose repetitions don't count. */
   readonly last: LastFailure | undefined;
 }
 
 /**
- * A typed Temporal failure: its type is the error's code, its message ends with the remedy, and it is retried only when that can help.
- * Message and remedy are cut where they are too long for Temporal. The stack of a typed error and all causes are left out, since they may
- * hold what the message withholds.
+ * Turns an error into a typed Temporal failure. Its type is the error's code, its message ends with the remedy, and it is retried only
+ * when that can help. Message and remedy are shortened where they are too long for Temporal. The stack of a typed error and all causes
+ * are left out, since they may hold what the message withholds.
  */
 export function asFailure(
   error: unknown,
@@ -67,7 +67,7 @@ function repeated(error: HoldfastError, before: LastFailure | undefined): LastFa
   return { said, times: before?.said === said ? before.times + 1 : 1 };
 }
 
-/** Problem and remedy, cut to what Temporal can keep: a failure holds both twice, in its message and in its details. */
+/** Problem and remedy, shortened to what Temporal keeps. A failure holds both twice, in its message and in its details. */
 function fitted(problem: string, remedy: string): FailureDetails {
   const said = printable(problem);
   const advice = cut(printable(remedy), MAX_BYTES / 6);
@@ -81,7 +81,7 @@ function fitted(problem: string, remedy: string): FailureDetails {
   return { problem: kept, remedy: advice };
 }
 
-/** A text of at most this many bytes: of a longer one the beginning (what happened) and the end (what the server said last). */
+/** Shortens a text to at most `bytes` bytes: keeps the beginning (what happened) and the end (what the server said last). */
 function cut(text: string, bytes: number): string {
   if (Buffer.byteLength(text) <= bytes) return text;
   const characters = [...text];
@@ -102,18 +102,18 @@ function take(characters: readonly string[], bytes: number): readonly string[] {
   return characters.slice(0, count);
 }
 
-/** Puts spaces in place of control characters: each would take six bytes of JSON and mean nothing to a reader. */
+/** Replaces control characters by spaces: in JSON each would take six bytes, and no reader could see it. */
 function printable(text: string): string {
   return text.replaceAll(/[^\P{Cc}\n]/gu, ' ');
 }
 
-/** The stack without the message, which the failure holds already. */
+/** The stack without the message, since the failure already has that. */
 function framesOf(error: Error): string {
   const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
   return cut(frames.join('\n'), STACK_BYTES);
 }
 
-/** Reads the last failure from the heartbeat of the attempt before. */
+/** Reads the last attempt's failure from its heartbeat. */
 export function lastFailureIn(heartbeat: unknown): LastFailure | undefined {
   if (typeof heartbeat !== 'object' || heartbeat === null || !('lastFailure' in heartbeat)) return undefined;
   const { lastFailure } = heartbeat;

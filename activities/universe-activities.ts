@@ -7,7 +7,7 @@ import type { Activities, NodeActivities } from './contract.ts';
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
 
-/** A worker's activities for a universe, besides the verbs that every engine has. */
+/** A worker's activities for a universe, besides the verbs of every engine. */
 export function universeActivities(
   repositories: Repositories,
 ): Pick<Activities, 'describeTablets' | 'locateTablets' | 'releaseSnapshots'> {
@@ -15,7 +15,7 @@ export function universeActivities(
     describeTablets: ({ ref, epoch, shard }) =>
       inBackup(repositories, ref, (context) => universeEngine.describeTablets(context, epoch, shard)),
 
-    // A workflow that was begun by an earlier version names no snapshots.
+    // A workflow that an earlier version began names no snapshots.
     locateTablets: ({ ref, source, tables, tablets, snapshots = [] }) =>
       inBackup(repositories, ref, (context) =>
         engineOf(source).locateTablets(context, source, { tables, tablets, snapshots }),
@@ -26,7 +26,7 @@ export function universeActivities(
   };
 }
 
-/** What the agent of one tablet server does. */
+/** The activities of one tablet server's agent. */
 export function nodeActivities(repositories: Repositories, agent: TabletAgent): NodeActivities {
   const manifestOf = (ref: BackupRef) => async () => (await repositories.backup(ref)).manifest;
   return {

@@ -25,7 +25,7 @@ type RestoreActivities = Pick<
   | 'discardUniverse'
 >;
 
-/** The stages of the restore of a universe that a worker does; agents do the rest. */
+/** The stages of a universe's restore that a worker does. Agents do the rest. */
 export function universeRestoreActivities(
   repositories: Repositories,
   pins: Pins,

@@ -7,7 +7,10 @@ import type { Column } from './listing-table.ts';
 
 type Row = PlanListing['backups'][number];
 
-/** The columns of `list`. `short` fits into 80 characters. Pure. @param timezone IANA name, of the local time in `wide` */
+/**
+ * The columns of `list`. `short` fits into 80 characters. Pure. @param timezone IANA name of the zone whose local time `wide`
+ * shows
+ */
 export function backupColumns(output: 'short' | 'wide', timezone: string): readonly Column<Row>[] {
   const short: readonly Column<Row>[] = [
     { title: 'BACKUP', cell: ({ manifest }) => manifest.backup },
@@ -35,7 +38,7 @@ export function backupColumns(output: 'short' | 'wide', timezone: string): reado
   ];
 }
 
-/** INCONCLUSIVE alone is longer than the column. */
+/** A verdict for the column. Only INCONCLUSIVE is longer than the column. */
 function verdictOf(verdict: string | undefined): string {
   if (verdict === undefined) return 'never';
   return verdict === 'INCONCLUSIVE' ? 'unclear' : verdict;

@@ -16,7 +16,7 @@ import type { Store } from '../repository/store.ts';
 import { isDamage } from '../repository/store-errors.ts';
 import { say, UsageError } from './output.ts';
 
-/** Reading a plan's backups straight from the repository, as `list`, `show` and `restore` do: no server needed. */
+/** Opens a plan's repository to read its backups directly, as `list`, `show` and `restore` do. Needs no server. */
 export async function withStore<T>(
   repository: RepositorySpec,
   work: (store: Store) => Promise<T>,
@@ -29,7 +29,7 @@ export async function withStore<T>(
   }
 }
 
-/** Id of the newest backup, whatever a verification found. Throws `NO_BACKUP`. */
+/** Id of the newest backup, whatever its verifications found. Throws `NO_BACKUP` (permanent). */
 export function newestBackup(plan: CompiledPlan): Promise<string> {
   return withStore(plan.pipeline.repository, async (store) => {
     const { backups, unusable } = await listBackups(store, plan.name);
@@ -46,8 +46,8 @@ export function newestBackup(plan: CompiledPlan): Promise<string> {
 }
 
 /**
- * Refuses an id that is not in the repository at all. That is a typing mistake, not damage: a damaged or unfinished backup still has its
- * folder. Throws a usage error that suggests the id that was probably meant.
+ * Refuses an id that is not in the repository at all. Such an id is mistyped: a damaged or unfinished backup still has its folder.
+ * Throws a usage error that suggests the id that was probably meant.
  */
 export async function requireBackup(plan: CompiledPlan, backup: string): Promise<void> {
   const names = await withStore(plan.pipeline.repository, (store) =>
@@ -63,22 +63,23 @@ export async function requireBackup(plan: CompiledPlan, backup: string): Promise
   );
 }
 
+/** The backups of a plan, and the folders that hold no usable backup. */
 export interface PlanListing {
   /** Newest first. */
   readonly backups: readonly {
     readonly manifest: Manifest;
     readonly verified: VerifyReport | undefined;
-    /** Retention is about to delete it. */
+    /** Present where retention is about to delete the backup. */
     readonly mark: Mark | undefined;
     /** Who holds it and why, one clause. */
     readonly held: string | undefined;
-    /** Who asked for its deletion, and how many approved, one clause. */
+    /** Who asked for its deletion and how many have approved, one clause. */
     readonly deletion: string | undefined;
   }[];
   readonly unusable: readonly UnusableBackup[];
 }
 
-/** A plan's backups with the newest verdict of each, and what else lies where a backup would. */
+/** A plan's backups, each with its newest verdict, and what else lies where a backup would. */
 export function listPlan(plan: CompiledPlan): Promise<PlanListing> {
   return withStore(plan.pipeline.repository, async (store) => {
     await warnOfDocument(store);
@@ -103,7 +104,7 @@ export function listPlan(plan: CompiledPlan): Promise<PlanListing> {
   });
 }
 
-/** A clear repository is readable without its document; backups can't be made over a damaged one. */
+/** Warns of a damaged `repository.json`. A clear repository can be read without it, but no backup can be made. */
 async function warnOfDocument(store: Store): Promise<void> {
   try {
     await findRepository(store);

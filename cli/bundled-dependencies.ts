@@ -1,12 +1,12 @@
 import { readdirSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 
-/** The packages that `bootstrap/bundle-dependencies.mjs` makes into one file each, and the versions that package.json asks for. */
+/** The packages that `bootstrap/bundle-dependencies.mjs` bundles into one file each, with the versions that package.json requires. */
 type BundledVersions = Readonly<Record<'commander' | 'yaml' | 'zod', string>>;
 
 /**
- * Has every import of a bundled package load its bundle from now on, in this thread. Without a bundle of the wanted version (`npm ci` run by
- * hand, a dependency just changed) the package itself is loaded, which only takes longer.
+ * From now on, every import of a bundled package in this thread loads its bundle. Where there is no bundle of the right version (`npm ci`
+ * run by hand, a dependency just changed), the package itself is loaded, which only takes longer.
  */
 export function useBundledDependencies(versions: BundledVersions): void {
   const bundles = findBundles(folderOf(import.meta.url), versions);
@@ -21,7 +21,7 @@ export function useBundledDependencies(versions: BundledVersions): void {
   });
 }
 
-/** The URLs of the bundles in `folder`, by the name of their package: only those of the wanted versions. */
+/** The URLs of the bundles in `folder`, by package name. Only bundles of the right versions. */
 export function findBundles(
   folder: URL,
   { commander, yaml, zod }: BundledVersions,
@@ -37,7 +37,7 @@ export function findBundles(
   );
 }
 
-/** Where the package has them, and where a checkout has them. */
+/** The folder of the bundles: in the published package, or in a checkout. */
 function folderOf(ownUrl: string): URL {
   return ownUrl.endsWith('.js')
     ? new URL('../dependencies/', ownUrl)

@@ -4,14 +4,14 @@ import type { Receipt } from '../workflows/plan-messages.ts';
 import { planKey } from '../workflows/run-attributes.ts';
 import { unlessEnded } from './ending-runs.ts';
 
-/** Workflows that a command or a schedule starts for a plan; others belong to one of these. */
+/** Types of the workflows that a command or a schedule starts for a plan. All other workflows are parts of these. */
 export const RUN_TYPES = ['backup', 'restore', 'inClusterRestore', 'drill', 'verify', 'prune', 'doctor'];
 
 /**
- * Cancels a run of a plan by its workflow id, without the plan's entity: the plan may not be applied, and the entity knows of backups and
- * restores only.
+ * Cancels a run of a plan by its workflow id, without the plan's entity: the plan may not be applied, and the entity knows only backups
+ * and restores.
  *
- * @throws HoldfastError `NO_SUCH_RUN` (permanent) where no such run of this plan is under way; it names those that are
+ * @throws HoldfastError `NO_SUCH_RUN` (permanent) where this plan has no such run under way; the error names those that are
  */
 export async function cancelRun(client: Client, plan: string, workflowId: string): Promise<Receipt> {
   if (!(await isRunningOf(client, plan, workflowId))) {
@@ -25,7 +25,7 @@ export async function cancelRun(client: Client, plan: string, workflowId: string
   return { requestId: workflowId, outcome: 'accepted', told: 'its run is being cancelled', workflowId };
 }
 
-/** Which runs of a plan that is not applied could be meant, as an error. */
+/** The error that lists the runs of a plan that isn't applied, since the user must name one. */
 export async function whichRun(client: Client, plan: string) {
   return permanent(
     'PLAN_NOT_APPLIED',
@@ -46,7 +46,7 @@ async function isRunningOf(client: Client, plan: string, workflowId: string): Pr
   }
 }
 
-/** A clause. Temporal's list may lag behind by a second or so. */
+/** The plan's runs under way, a clause. Temporal's list may be a second or so behind. */
 async function runningRunsOf(client: Client, plan: string): Promise<string> {
   const types = RUN_TYPES.map((type) => `"${type}"`).join(', ');
   const query = `WorkflowType IN (${types}) AND ExecutionStatus="Running" AND BackupPlan="${plan}"`;

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 
-/** A command, which is loaded when it is asked for. */
+/** A command. It is loaded only when it is needed. */
 export interface CommandEntry {
   readonly name: string;
   readonly load: () => Promise<(program: Command) => void>;

@@ -1,6 +1,9 @@
 import type { CommandEntry } from './command-entry.ts';
 
-/** All commands, in the order of the help. Their files import only what the help needs; the rest they load when they run. */
+/**
+ * All commands, in the order of the help. A command's file imports only what the help needs, and loads the rest when the command
+ * runs.
+ */
 export const COMMANDS: readonly CommandEntry[] = [
   { name: 'demo', load: async () => (await import('./commands/demo.ts')).register },
   { name: 'init', load: async () => (await import('./commands/init.ts')).register },

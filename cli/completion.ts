@@ -1,23 +1,24 @@
 import type { Command } from 'commander';
 
-/** What shells complete, from the one definition of the commands. */
+/** A command as shells complete it, made from the only definition of the commands. */
 interface CompletedCommand {
   readonly name: string;
   readonly description: string;
   readonly options: readonly CompletedOption[];
   readonly commands: readonly CompletedCommand[];
-  /** What its first argument may be, where that is a choice. */
+  /** The choices for its first argument, if that has any. */
   readonly choices: readonly string[];
 }
 
 interface CompletedOption {
-  /** With its dashes. */
+  /** With its leading dashes. */
   readonly long: string;
   readonly description: string;
   readonly takesValue: boolean;
   readonly choices: readonly string[];
 }
 
+/** A program's commands, with their options and subcommands. Pure. */
 export function describeCommands(program: Command): readonly CompletedCommand[] {
   return program.commands.map((command) => ({
     name: command.name(),
@@ -30,7 +31,7 @@ export function describeCommands(program: Command): readonly CompletedCommand[] 
   }));
 }
 
-/** The script for a shell to read. Where nothing is known, files are offered. Pure. */
+/** The script for a shell to read. It offers files where it knows nothing better. Pure. */
 export function completionScript(
   shell: 'bash' | 'zsh' | 'fish',
   commands: readonly CompletedCommand[],
@@ -94,7 +95,7 @@ function fishScript(commands: readonly CompletedCommand[]): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** For fish, within single quotes. */
+/** Text for fish, in single quotes. */
 function quoted(text: string): string {
   return `'${text.replaceAll(/['\\]/g, '\\$&')}'`;
 }

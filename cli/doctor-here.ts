@@ -10,7 +10,7 @@ import type { CompiledPlan } from '../model/pipeline.ts';
 import { type AgentPoller, nodeQueue, parseAgentIdentity } from '../model/task-queue.ts';
 import { connectClient, temporalIsConfigured } from '../worker/connection.ts';
 
-/** The checks of `holdfast doctor --here`, made from this process, as a worker with this environment would make them. */
+/** The checks of `holdfast doctor --here`. This process makes them, as a worker with this environment would. */
 export async function checkFromHere(plan: CompiledPlan): Promise<readonly Check[]> {
   const { source, repository } = plan.pipeline;
   const verb = {
@@ -38,7 +38,7 @@ export async function checkFromHere(plan: CompiledPlan): Promise<readonly Check[
   ];
 }
 
-/** The pollers of a tablet server's queue; undefined where Temporal isn't configured. */
+/** The pollers of a tablet server's queue. Undefined where no Temporal is configured. */
 async function agentsOf(address: string): Promise<readonly AgentPoller[] | undefined> {
   if (!temporalIsConfigured()) return undefined;
   const { client, connection } = await connectClient();

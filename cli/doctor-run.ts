@@ -8,17 +8,18 @@ import { unlessEnded } from './ending-runs.ts';
 import type { Interrupts } from './interrupts.ts';
 import type { RunPlace } from './runs.ts';
 
-/** The longest that all questions can take, with some room. The run ends itself then, whatever happens to this command. */
+/** A little longer than all questions can take. After that the run ends itself, whatever becomes of this command. */
 const AT_MOST = '20 minutes';
-/** A worker that polls takes a run within moments. */
+/** A worker that polls takes a run much sooner than this. */
 const TAKEN_WITHIN_MS = 20_000;
-/** Room for an activity under way to end first. */
+/** How long a cancelled run may take to let an activity end. After that it is terminated. */
 const ENDS_WITHIN_MS = 15_000;
 
 /**
- * Has the plan's workers look, and waits for what they found. SIGINT or SIGTERM ends the run too, so that nothing is left behind.
+ * Has the plan's workers check, and waits for their answers. SIGINT or SIGTERM also ends the run, so that nothing is left behind.
  *
- * @throws HoldfastError `DOCTOR_NO_WORKER` when no worker takes the run, or one that can't; `DOCTOR_INTERRUPTED`; `DOCTOR_FAILED`
+ * @throws HoldfastError (transient) `DOCTOR_NO_WORKER` where no worker takes the run, or only one that is too old;
+ * `DOCTOR_INTERRUPTED`; `DOCTOR_FAILED`
  */
 export async function askWorkers(
   place: RunPlace,
@@ -65,7 +66,10 @@ async function giveUp(
   throw transient('DOCTOR_INTERRUPTED', 'interrupted before the workers had answered', 'Ask again.');
 }
 
-/** True if no workflow task of the run ended well: no worker took it, or one that doesn't know this workflow. */
+/**
+ * Gives the run up if no workflow task of it has succeeded: no worker took it, or one that doesn't know this workflow. Throws
+ * `DOCTOR_NO_WORKER` (transient).
+ */
 async function refuseUntaken(
   handle: WorkflowHandleWithFirstExecutionRunId,
   taskQueue: string,

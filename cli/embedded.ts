@@ -30,59 +30,62 @@ import { stateDirectory } from './state.ts';
 import { chooseQueue, type Fingerprint, fingerprintOf } from './worker-environment.ts';
 
 /**
- * The embedded default: Temporal's dev server with its state in a file, and a worker. Both are processes of their own, so that a
- * run survives the command that started it. The next command finds them by `embedded.json`.
+ * The embedded default: Temporal's dev server with its state in a file, and a worker. Both are separate processes, so that a run survives the command that
+ * started it. The next command finds them by `embedded.json`.
  *
- * A worker resolves secrets from the environment that it was started with. So environments that differ in what counts
- * (`worker-environment.ts`) have a task queue and a worker each.
+ * A worker resolves secrets from the environment that it was started with. So environments that differ in a variable that counts (`worker-environment.ts`) have
+ * a task queue and a worker each.
  */
 const embeddedState = z.object({
-  /** Absent after it was stopped on purpose. */
+  /** Absent after the server was stopped on purpose. */
   serverPid: z.int().optional(),
   port: z.int(),
   uiPort: z.int(),
   /** Process ids by task queue. */
   workers: z.record(z.string(), z.int()),
-  /** The environments that they were started with, by task queue, as digests; absent in states of version 0.1.0. */
+  /** Digests of the environments that the workers were started with, by task queue. Absent in states of version 0.1.0. */
   environments: z.record(z.string(), z.record(z.string(), z.string())).optional(),
-  /** Base64: the key of those digests. */
+  /** The key of those digests, in base64. */
   environmentKey: z.string().optional(),
 });
 type EmbeddedState = Readonly<z.infer<typeof embeddedState>>;
 
 /** What a command needs of the embedded server. */
 export interface Needs {
-  /** `worker`: the server and a worker with what counts of this environment. `server`: of workers only those of runs that have lost theirs. `nothing`: what doesn't run is not started. */
+  /**
+   * `worker`: start the server, and a worker for this environment. `server`: start the server, and workers only for runs that have lost theirs. `nothing`:
+   * start nothing.
+   */
   readonly starts: 'worker' | 'server' | 'nothing';
-  /** Names of variables that the command's plans name. */
+  /** Names of the variables that the command's plans name. */
   readonly variables: readonly string[];
-  /** The command's plan: if it is applied, its worker serves the command. */
+  /** Name of the command's plan. If the plan is applied, its worker serves the command. */
   readonly plan?: string;
 }
 
 interface Embedded {
   readonly address: string;
   readonly uiUrl: string;
-  /** Signs what this command sends. Absent until a server that an earlier version started is started again. */
+  /** Key that signs what this command sends. Absent while a server runs that an earlier version started. */
   readonly key?: SigningKey;
-  /** The task queue of the worker that serves this command. */
+  /** Task queue of the worker that serves this command. */
   readonly taskQueue: string;
-  /** The task queue of the worker that serves a plan, if it is applied; else the command's. @param variables names that the plan names */
+  /** Task queue of the worker that serves a plan, if the plan is applied; otherwise the command's. @param variables names that the plan names */
   queueOf(client: Client, plan: string, variables: readonly string[]): Promise<string>;
-  /** `dead`: one of its processes has died, and `ensureEmbedded` starts it again. `stopped`: it was stopped on purpose. */
+  /** `dead`: one of the processes has died, and `ensureEmbedded` will start it again. `stopped`: the server was stopped on purpose. */
   condition(): Promise<'alive' | 'dead' | 'stopped'>;
 }
 
 /**
- * Finds the embedded server and worker, or starts what is missing of what the command needs. Also starts a worker, with this command's
- * environment, for each run that has lost its own. Undefined only where nothing is to be started and no server has ever run.
+ * Finds the embedded server and worker, and starts what the command needs and is missing. Also starts a worker, with this command's environment, for each run
+ * that has lost its own. Undefined only if nothing is to be started and no server has ever run.
  *
  * @throws HoldfastError `STATE_DIRECTORY`, `STATE_DAMAGED`, `WORKER_START`, `SERVER_STOPPED` and those of `startTemporal`
  */
 export async function ensureEmbedded(needs: Needs): Promise<Embedded | undefined> {
   if (needs.starts === 'nothing') return findEmbedded(needs);
   const directory = await openStateDirectory();
-  // This may take minutes once, and may be interrupted. What follows may not, or started processes would be forgotten.
+  // The first download may take minutes, and may be interrupted. The rest must not be, or started processes would be forgotten.
   await executableOf(TEMPORAL);
   return uninterrupted(() =>
     locked(directory, async () => {
@@ -94,7 +97,7 @@ export async function ensureEmbedded(needs: Needs): Promise<Embedded | undefined
   );
 }
 
-/** The server that runs. What was applied is in its database, so it is not known while it is down. */
+/** The running server. Its database says what is applied, so nobody knows that while it is down. */
 async function findEmbedded(needs: Needs): Promise<Embedded | undefined> {
   const directory = stateDirectory();
   const state = existsSync(directory) ? await readState(directory) : undefined;
@@ -163,20 +166,20 @@ async function appliedQueue(client: Client, plan: string | undefined): Promise<s
   }
 }
 
-/** One of the processes that run in the background. Field names are those of `status --processes --json`. */
+/** A process in the background. Field names are those of `status --processes --json`. */
 interface BackgroundProcess {
   readonly kind: 'server' | 'worker';
   readonly pid: number;
   readonly address?: string;
   readonly uiUrl?: string;
-  /** Of the server: workers do only what commands and workers of this installation signed. */
+  /** Of the server. True: workers do only what commands and workers of this installation have signed. */
   readonly signed?: boolean;
   readonly taskQueue?: string;
   /** Bytes of memory; absent where the system doesn't say. */
   readonly residentBytes?: number;
 }
 
-/** The embedded server and its workers, those that run. Starts nothing. Throws `STATE_DAMAGED`. */
+/** The running embedded server and its workers. Starts nothing. Throws `STATE_DAMAGED` (permanent). */
 export async function backgroundProcesses(): Promise<readonly BackgroundProcess[]> {
   const directory = stateDirectory();
   const state = existsSync(directory) ? await readState(directory) : undefined;
@@ -203,26 +206,26 @@ export async function backgroundProcesses(): Promise<readonly BackgroundProcess[
   }));
 }
 
-/** What others on this machine can do with a server. */
+/** What others on this machine can do with a server, in sentences. */
 export function whatStaysOpen(signed: boolean): string {
   return signed
     ? 'Any user of this machine can reach these ports: read histories, cancel runs, and send plans what people send. Workers do nothing else that this installation did not sign (docs/security.md).'
     : 'Any user of this machine can reach these ports and have the workers do anything with their secrets: an earlier version started this server. End it by holdfast down, and the next one signs (docs/security.md).';
 }
 
-/** Linux alone says it in a file. */
+/** Memory of a process. Undefined where no file says it: only Linux has one. */
 function residentBytes(pid: number): number | undefined {
   try {
     const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
     return kilobytes === undefined ? undefined : Number(kilobytes) * 1_024;
   } catch {
-    return undefined; // There is no such file system here, or no such process any more.
+    return undefined; // The system has no such files, or the process has ended.
   }
 }
 
 /**
- * Called by a command that ends. The last one stops server and workers, unless runs are under way (a command was detached from
- * one) or `keep` is set. `shared`: another command still uses them, and will do the same.
+ * Every command calls this at its end. The last one stops server and workers, unless runs are under way (a command detached from one) or `keep` is set.
+ * `shared`: another command still uses them, and will call this too.
  */
 export async function leaveEmbedded(client: Client, keep: boolean): Promise<'stopped' | 'shared' | 'left'> {
   const directory = await openStateDirectory();
@@ -236,7 +239,7 @@ export async function leaveEmbedded(client: Client, keep: boolean): Promise<'sto
   });
 }
 
-/** Stops server and workers, also while runs are under way; these go on at the next start. Returns false if nothing was running. */
+/** Stops server and workers, even while runs are under way; these go on at the next start. Returns false if nothing was running. */
 export async function stopEmbedded(): Promise<boolean> {
   const directory = stateDirectory();
   if (!existsSync(directory)) return false;
@@ -248,9 +251,9 @@ async function stopAll(directory: string): Promise<boolean> {
   if (state === undefined) return false;
   const { serverPid, port, uiPort, environmentKey } = state;
   const serverRuns = isRunning(serverPid);
-  // Recorded first: a command that follows a run must not take this for a crash.
+  // Written first, so that a command that follows a run doesn't take this for a crash.
   await writeState(directory, { port, uiPort, workers: {}, ...defined({ environmentKey }) });
-  // Workers first: they end their chunks in order while the server still answers.
+  // Workers stop first, so that they can end their chunks while the server still answers.
   const workers = await stopWorkers(state);
   if (serverPid !== undefined && serverRuns) await stopProcess(serverPid);
   return serverRuns || workers > 0;
@@ -259,7 +262,7 @@ async function stopAll(directory: string): Promise<boolean> {
 async function ensureServer(directory: string): Promise<EmbeddedState> {
   const previous = await readState(directory);
   if (previous !== undefined && isRunning(previous.serverPid) && (await answers(previous))) return previous;
-  // The same ports as last time if they are free, so that links to the UI go on working.
+  // Take the same ports as last time if they are free, so that links to the UI keep working.
   const port = await portLike(previous?.port);
   const uiPort = await portLike(previous?.uiPort);
   const server = await startTemporal({
@@ -292,8 +295,8 @@ function signingKeyIn(directory: string): SigningKey | undefined {
 }
 
 /**
- * Gives an installation its key. What an earlier version began goes on without signatures, but what schedules start from now on needs them. The
- * key is kept last: if this process dies before that, the next one begins anew.
+ * Gives an installation its key. Runs that an earlier version began go on without signatures; runs that schedules start from now on need them. The key is
+ * written last: if this process dies before that, the next one begins again.
  */
 async function takeKey(directory: string, address: string): Promise<void> {
   const key = newSigningKey();
@@ -321,7 +324,7 @@ async function ensureWorkers(
   const { client, connection } = await connectClient(addressOf(found));
   const look = async () => [await busyQueues(client, RUNNING), await appliedQueue(client, plan)] as const;
   const [queues, applied] = await look().finally(() => connection.close());
-  // A worker that has died and has no run isn't started again, and must not count as missing.
+  // A dead worker without runs isn't started again, so it must not count as missing.
   const running = Object.entries(found.workers).filter(([, pid]) => isRunning(pid));
   let state: EmbeddedState = { ...found, workers: Object.fromEntries(running) };
   if (running.length < Object.keys(found.workers).length) await writeState(directory, state);
@@ -338,10 +341,10 @@ async function ensureWorkers(
 }
 
 const RUNNING = 'ExecutionStatus="Running"';
-/** A source's gate ends by itself when its runs have ended, so it doesn't count as work of its own. */
+/** The lock of a source ends by itself when its runs have ended, so it doesn't count as a run. */
 const UNDER_WAY = `${RUNNING} AND WorkflowType!="sourceGate"`;
 
-/** Task queues of the runs that are under way. Visibility lags behind, so each run is asked itself. */
+/** Task queues of the runs under way. Temporal's list may be out of date, so this asks each run. */
 async function busyQueues(client: Client, query: string): Promise<Set<string>> {
   const queues = new Set<string>();
   for await (const run of client.workflow.list({ query })) {
@@ -386,7 +389,7 @@ async function answers(state: EmbeddedState): Promise<boolean> {
     await connection.close();
     return true;
   } catch {
-    // The server hangs, or another process has its id by now. Either way it can't be used.
+    // The server hangs, or another process now has its id. Either way it can't be used.
     return false;
   }
 }
@@ -421,13 +424,13 @@ function isRunning(pid: number | undefined): boolean {
   }
 }
 
-/** Whether a process has ended. A killed process keeps its id until its parent collects it, which the first process of some containers never does. */
+/** Whether a process has ended. A killed process keeps its id until its parent collects it. The first process of some containers never does. */
 function hasEnded(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     return stat.slice(stat.lastIndexOf(')')).startsWith(') Z');
   } catch {
-    return false; // There is no such file system here, or no such process any more; the next check finds out.
+    return false; // The system has no such files, or the process has ended; the next check finds out.
   }
 }
 
@@ -444,7 +447,7 @@ async function openStateDirectory(): Promise<string> {
   const directory = stateDirectory();
   try {
     await makeFolder(directory, 0o700);
-    // It may have been made by hand, or by another version.
+    // Somebody may have made it by hand, or another version did.
     await chmod(directory, 0o700);
     const probe = join(directory, `probe.${process.pid}`);
     await writeFile(probe, '', { mode: 0o600 });
@@ -481,7 +484,7 @@ async function writeState(directory: string, state: EmbeddedState): Promise<void
   await rename(`${path}.new`, path);
 }
 
-/** Runs `work` while no other command starts or stops the server and workers. */
+/** Runs `work`. Meanwhile no other command starts or stops the server and workers. */
 function locked<T>(directory: string, work: () => Promise<T>): Promise<T> {
   return withLock(
     join(directory, 'lock'),

@@ -11,8 +11,8 @@ import type { Session } from './session.ts';
 const POLL_EVERY_MS = 500;
 
 /**
- * True where the applied plan equals its file: its entity then starts the runs. A file that was changed since then is run as it is,
- * without the entity.
+ * True if the applied plan equals its file: then its entity starts the runs. A file that was changed since is run as it is, without
+ * the entity.
  */
 export async function isGoverned(session: Session, plan: CompiledPlan): Promise<boolean> {
   const entity = await findEntity(session.client, plan.name);
@@ -27,7 +27,7 @@ interface RequestedRun {
   readonly workflowId: string;
 }
 
-/** Asks the entity for a run; returns once it has begun, or at once with `detach`. Throws what it refused. */
+/** Asks the entity for a run. Returns when the run has begun, or at once with `detach`. Throws the entity's refusal. */
 export async function requestRun(
   session: Session,
   plan: CompiledPlan,
@@ -45,7 +45,7 @@ export async function requestRun(
     if (request?.state === 'running') break;
     if (request === undefined) {
       const closed = entity?.status.closed.find((each) => each.requestId === requestId);
-      // It is done or has failed; its run reports the rest itself.
+      // It succeeded or failed. Whoever follows its run learns the rest.
       if (closed?.outcome === 'done' || closed?.outcome === 'failed') break;
       const reason = closed?.told ?? 'the entity does not know the request any more';
       throw permanent(

@@ -14,8 +14,8 @@ export interface Run {
 }
 
 /**
- * The run that an argument means: one with this workflow id, else the newest of the plan with this name. Other runs of the plan that are under
- * way are named on stderr.
+ * The run that an argument means: the one with this workflow id, or else the newest run of the plan with this name. Prints the plan's other
+ * runs under way on stderr.
  *
  * @param wanted `under way`: only runs that have not ended
  * @throws HoldfastError `NO_SUCH_RUN` (permanent)

@@ -4,31 +4,32 @@ import type { ExitCode } from './output.ts';
 import { type CommonOptions, EXIT, emit, say } from './output.ts';
 import type { Session } from './session.ts';
 
+/** Options of commands that start a run and follow it. */
 export interface FollowRunOptions extends CommonOptions {
   readonly detach?: boolean;
 }
 
-/** Whose run it is. */
+/** The plan that a run belongs to. */
 interface RunOwner {
   readonly plan: CompiledPlan;
-  /** Variables that the command names beside the plan. */
+  /** Variables that the command names, besides those of the plan. */
   readonly variables?: readonly string[];
 }
 
 /** A run that a command has started or found. */
 interface FoundRun {
   readonly workflowId: string;
-  /** One line that says what runs. */
+  /** One line that says what is running. */
   readonly title: string;
   /** The fields that identify it in JSON documents: plan, backup, restore. */
   readonly names: Readonly<Record<string, string>>;
-  /** Printed after detaching: how to see the run again. */
+  /** Printed after detaching: how to follow the run again. */
   readonly whenDetached: string;
 }
 
 /**
- * The common part of `backup`, `restore` and `verify`: opens a session, begins or finds the run, follows it to its end and
- * reports its result, or detaches, which leaves an embedded server and worker running.
+ * What `backup`, `restore` and `verify` have in common: opens a session, starts or finds the run, follows it to its end and
+ * reports its result. Or detaches, which leaves an embedded server and worker running.
  */
 export async function followRun<Result>(
   options: FollowRunOptions,
@@ -43,7 +44,7 @@ export async function followRun<Result>(
   try {
     const { workflowId, title, names, whenDetached } = await begin(session);
     const url = runUrl(session, workflowId);
-    // Set before the run is announced, since a reader of the announcement may interrupt at once.
+    // Caught before the run is announced, since a reader of the announcement may interrupt at once.
     const interrupts = options.detach ? undefined : catchInterrupts();
     say(url === undefined ? title : `${title}: ${url}`);
     if (interrupts !== undefined) {

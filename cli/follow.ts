@@ -23,12 +23,15 @@ import { say } from './output.ts';
 import { changedLines, renderScreen } from './progress-view.ts';
 import { troublesOf } from './troubles.ts';
 
-/** The end of a run is waited for apart, so nothing is learnt later by asking less often. */
+/** How often the progress is asked for. The end of the run is awaited separately, so this doesn't delay it. */
 const POLL_EVERY_MS = 1_000;
 const ANSWER_WITHIN_MS = 2_000;
 const POLLS_PER_LOOK_AT_TROUBLES = 5;
 
-/** Temporal's client tries each call for about 17 seconds, so a server may be down for some ten minutes. */
+/**
+ * How many failed waits for the end are endured. Temporal's client tries each for about 17 seconds, so a server may be down for
+ * some ten minutes.
+ */
 const OUTAGES_ENDURED = 35;
 
 type Followed<T> = { readonly ended: true; readonly result: T } | { readonly ended: false };
@@ -36,18 +39,18 @@ type Followed<T> = { readonly ended: true; readonly result: T } | { readonly end
 interface FollowOptions {
   /** True: no progress is drawn. */
   readonly quiet: boolean;
-  /** How often the run is asked. Default: once a second. */
+  /** How often to ask the run for its progress. Default: once a second. */
   readonly pollEveryMs?: number;
   /** Called with each progress that the run reports. */
   readonly onProgress?: (progress: Progress) => Promise<void>;
-  /** Interrupts that the caller has caught since it announced the run. Absent: they are caught from now on. */
+  /** Interrupts that the caller has caught since it announced the run. Absent: this catches them from now on. */
   readonly interrupts?: Interrupts;
   /** Called at intervals, to restart the embedded server and worker if they have died. */
   readonly keepAlive?: () => Promise<void>;
 }
 
 /**
- * Follows a run until it ends: bars on a terminal, plain lines in a pipe. Ctrl-C asks once whether to detach or to cancel;
+ * Follows a run until it ends: shows bars on a terminal, plain lines in a pipe. Ctrl-C asks whether to detach or to cancel;
  * without a terminal it detaches. Throws the run's own failure as one `HoldfastError`.
  */
 export async function follow<T>(handle: WorkflowHandle, options: FollowOptions): Promise<Followed<T>> {
@@ -56,7 +59,7 @@ export async function follow<T>(handle: WorkflowHandle, options: FollowOptions):
   const { pollEveryMs = POLL_EVERY_MS } = options;
   const end = endOf<T>(handle);
   let troubles: readonly string[] = [];
-  // One promise until it has been handled: an interrupt during a call to the server must not be lost.
+  // The same promise is kept until an interrupt was handled, so that one during a call to the server isn't lost.
   let interrupted = interrupts.next();
   try {
     for (let polls = 1; ; polls++) {
@@ -89,7 +92,7 @@ export async function follow<T>(handle: WorkflowHandle, options: FollowOptions):
   }
 }
 
-/** How a run ended. A server that is down for a while changes nothing: the run goes on where it was. */
+/** Waits for the end of a run. If the server is down for a while, this waits on: the run will go on where it was. */
 async function endOf<T>(
   handle: WorkflowHandle,
 ): Promise<{ readonly result: T } | { readonly error: unknown }> {
@@ -105,12 +108,12 @@ async function endOf<T>(
   }
 }
 
-/** An answer, or undefined if it takes long: a Ctrl-C would have no effect meanwhile. */
+/** The answer, or undefined if it takes long, since Ctrl-C has no effect until this returns. */
 function soon<T>(answer: Promise<T>): Promise<T | undefined> {
   return Promise.race([answer, pause(ANSWER_WITHIN_MS).then(() => undefined)]);
 }
 
-/** The progress; undefined while no worker answers. The run goes on all the same. */
+/** The progress of a run. Undefined while no worker answers; the run isn't affected. */
 async function queryProgress(handle: WorkflowHandle): Promise<Progress | undefined> {
   try {
     return await soon(handle.query(progressQuery));
@@ -125,7 +128,7 @@ async function queryProgress(handle: WorkflowHandle): Promise<Progress | undefin
 }
 
 interface View {
-  /** @param troubles failures that the run is waiting out at the moment */
+  /** @param troubles failures after which the run is now waiting to try again */
   update(progress: Progress | undefined, troubles: readonly string[]): void;
   suspend(): void;
   done(): void;
@@ -169,7 +172,7 @@ async function askHowToStop(): Promise<'detach' | 'cancel' | 'continue'> {
   if (!process.stdin.isTTY) return 'detach';
   const prompt = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    // A second Ctrl-C, or the end of the input, counts as the harmless choice: detach.
+    // A second Ctrl-C or the end of the input counts as detaching, which does no harm.
     const left = new Promise<string>((resolve) => {
       prompt.once('SIGINT', () => resolve('d'));
       prompt.once('close', () => resolve('d'));
@@ -183,7 +186,7 @@ async function askHowToStop(): Promise<'detach' | 'cancel' | 'continue'> {
   }
 }
 
-/** The failure of a run as a command reports it. */
+/** The error that a command reports for a failed run. */
 function failureOf({ cause }: WorkflowFailedError): HoldfastError {
   if (cause instanceof CancelledFailure) {
     return permanent('CANCELLED', 'the run was cancelled', 'Start it again when you want it.');
@@ -202,7 +205,7 @@ function failureOf({ cause }: WorkflowFailedError): HoldfastError {
 const SEE_THE_RUN =
   'The run’s page in the Temporal UI shows every attempt (holdfast dev opens the embedded one).';
 
-/** Problem and remedy separately, if the failed activity gave them so and its failure was passed on unchanged. */
+/** Problem and remedy as separate texts, if the failed activity gave them and its failure was passed on unchanged. */
 function detailsOf(failure: ApplicationFailure): FailureDetails {
   for (let cause: unknown = failure; cause instanceof TemporalFailure; cause = cause.cause) {
     if (!(cause instanceof ApplicationFailure) || cause.message !== failure.message) continue;

@@ -7,10 +7,10 @@ import type { CompiledPlan } from '../model/pipeline.ts';
 
 const PATIENCE_MS = 10 * 60_000;
 
-/** What a restore would miss on the target server, or why the server could not be asked from here. */
+/** What a restore would lack on the target server, or why this machine could not ask the server. */
 type TargetForesight = TargetLacks | { readonly problem: string };
 
-/** Checks the target of a restore from this machine, with its environment. Undefined for plans whose target it can't check. */
+/** Checks the target of a restore from this machine, with its environment. Undefined for plans whose targets it can't check. */
 export async function foreseeTarget(
   plan: CompiledPlan,
   backup: string,

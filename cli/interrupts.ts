@@ -1,14 +1,16 @@
-/** Ctrl-C (SIGINT) and SIGTERM as events to wait for, in place of ending the process. */
+/** Turns Ctrl-C (SIGINT) and SIGTERM into events to wait for, instead of the end of the process. */
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
+/** Signals that were caught, to wait for. */
 export interface Interrupts {
-  /** Resolves at the next signal, or at once if one came since the last call. */
+  /** Resolves at the next signal. Resolves at once if a signal came after the last call. */
   next(): Promise<'interrupted'>;
-  /** Gives the signals their usual meaning again. */
+  /** Lets the signals end the process again. */
   stop(): void;
 }
 
+/** Catches SIGINT and SIGTERM until `stop` is called. */
 export function catchInterrupts(): Interrupts {
   let wake: (() => void) | undefined;
   let pending = false;
@@ -41,7 +43,7 @@ export async function untilInterrupted(): Promise<void> {
   interrupts.stop();
 }
 
-/** Runs `work` to its end; a signal that comes meanwhile has its usual effect afterwards. */
+/** Runs `work` to its end. A signal that comes meanwhile takes effect afterwards. */
 export async function uninterrupted<T>(work: () => Promise<T>): Promise<T> {
   const held: NodeJS.Signals[] = [];
   const hold = (signal: NodeJS.Signals) => {
@@ -52,7 +54,7 @@ export async function uninterrupted<T>(work: () => Promise<T>): Promise<T> {
     return await work();
   } finally {
     for (const signal of SIGNALS) process.off(signal, hold);
-    // Other listeners have already received it.
+    // If there are other listeners, they have already received the signal.
     for (const signal of held) if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
   }
 }

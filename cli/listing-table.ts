@@ -1,10 +1,11 @@
-/** A table for people: columns as wide as they must be, numbers to the right, no spaces at the ends of lines. Pure. */
+/** A column of a table. Numbers should be aligned to the right. */
 export interface Column<Row> {
   readonly title: string;
   readonly cell: (row: Row) => string;
   readonly align?: 'right';
 }
 
+/** A table for people: columns as wide as needed, no spaces at the ends of lines. Pure. */
 export function tableLines<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): readonly string[] {
   const cells = [
     columns.map(({ title }) => title),

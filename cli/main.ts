@@ -7,8 +7,8 @@ import { COMMANDS } from './command-table.ts';
 import { describeError, EXIT, emit, say, UsageError } from './output.ts';
 
 /**
- * Whatever a command loads from here on is kept in compiled form. This halves the CPU time that a command or a worker needs to start. A folder
- * that can't be written to does no harm. The setting goes through the environment, so that processes which this one starts use it too.
+ * From here on, all modules that a command loads are kept in compiled form. This halves the CPU time that a command or a worker needs to
+ * start. A folder that can't be written does no harm. The setting is in the environment, so that processes started by this one use it too.
  */
 process.env.NODE_COMPILE_CACHE ??= cacheFolder('compiled');
 enableCompileCache(process.env.NODE_COMPILE_CACHE);
@@ -22,7 +22,7 @@ if (others.length === 0 && (first === '--version' || first === '-V')) {
 }
 
 useBundledDependencies(packageJson.dependencies);
-// Imported only now, after the cache is on, so that it is kept compiled too.
+// Imported after the cache was enabled, so that it is kept in compiled form too.
 const { Command, CommanderError } = await import('commander');
 const program = new Command('holdfast')
   .description(
@@ -32,7 +32,7 @@ const program = new Command('holdfast')
   .exitOverride()
   .showHelpAfterError('(holdfast COMMAND --help shows an example)');
 if (wantsJson) program.configureOutput({ writeErr: () => undefined });
-// Only the requested command is loaded. All of them are loaded for the help, and to suggest one for a mistyped name.
+// Load only the requested command. Load all of them for the help, or to suggest one for a mistyped name.
 const asked = COMMANDS.filter(({ name }) => name === first);
 for (const { load } of asked.length === 0 ? COMMANDS : asked) (await load())(program);
 
@@ -46,7 +46,7 @@ try {
   await program.parseAsync();
 } catch (error) {
   if (!(error instanceof CommanderError)) throw error;
-  // Help and version are not errors. Errors of usage have been printed already, but with `--json` they are also a document.
+  // Help and version are not errors. A usage error has already been printed; with `--json` it must also be a document.
   process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
   if (error.exitCode !== 0 && wantsJson) {
     const document = describeError(asUsageError(error));
@@ -55,8 +55,8 @@ try {
   }
 }
 
-// What a command leaves open must not keep it running: a worker's runtime after a failed start, or a call that Temporal's client
-// would try again on a connection that is closed by now.
+// What a command leaves open must not keep it running: a worker's runtime after a failed start, or a call that Temporal's client would retry
+// on a closed connection.
 process.stdout.write('', () => process.exit());
 
 function asUsageError(error: { readonly code: string; readonly message: string }): UsageError {

@@ -1,6 +1,6 @@
 import type { Argument, Command, Option } from 'commander';
 
-/** The manual page `holdfast(1)`, in the man macros of roff, from the one definition of the command line. */
+/** The manual page `holdfast(1)`, in roff's man macros, made from the only definition of the command line. */
 export function manPage(program: Command, version: string): string {
   return [
     `.TH HOLDFAST 1 "" "holdfast ${escaped(version)}" "User Commands"`,
@@ -77,7 +77,7 @@ function choicesOf(choices: readonly string[] | undefined): string {
   return choices === undefined ? '' : ` One of ${choices.join(', ')}.`;
 }
 
-/** What the command's help adds at its end. */
+/** The text that a command adds to the end of its help. */
 function exampleOf(command: Command): readonly string[] {
   let help = '';
   command.configureOutput({
@@ -92,7 +92,7 @@ function exampleOf(command: Command): readonly string[] {
   return ['.PP', '.nf', ...lines.map((text) => line(text)), '.fi'];
 }
 
-/** A dot or an apostrophe at the beginning of a line would be a request. */
+/** A line of text. A dot or an apostrophe at its beginning is escaped, since roff would take it for a request. */
 function line(text: string): string {
   return escaped(text.trim() === '' ? text : text.trimEnd()).replace(/^(?=[.'])/, '\\&');
 }
@@ -106,7 +106,7 @@ function escaped(text: string): string {
     .replaceAll('…', '...');
 }
 
-/** As it is written: a first word may be a name. */
+/** A sentence. Its first word stays as it is, since it may be a name. */
 function sentence(text: string): string {
   const trimmed = withoutDot(text.trim());
   return trimmed === '' ? '' : `${trimmed}.`;

@@ -1,7 +1,7 @@
 import { HoldfastError, messageOf } from '../model/errors.ts';
 import { temporalFailure } from '../worker/temporal-errors.ts';
 
-/** The contract of docs/scripting.md: results on stdout, everything else on stderr, one JSON document with `--json`. */
+/** The contract of docs/scripting.md: results on stdout, everything else on stderr, and one JSON document with `--json`. */
 
 export const EXIT = { done: 0, failed: 1, usage: 2, inconclusive: 3 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
@@ -26,7 +26,7 @@ export function say(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
-/** Input that the command can't work with: exit code 2. */
+/** Input that the command can't work with. Its exit code is 2. */
 export class UsageError extends HoldfastError {
   override readonly name = 'UsageError';
   constructor(message: string, remedy: string) {
@@ -35,8 +35,8 @@ export class UsageError extends HoldfastError {
 }
 
 /**
- * Runs a command's body. Its result is the exit code (0 if it returns nothing). An error is printed as a sentence on stderr, and
- * with `--json` also as `{error}` on stdout; never as a stack trace.
+ * Runs a command's body. Its result is the exit code (0 if it returns nothing). Prints an error as a sentence on stderr, never as
+ * a stack trace; with `--json` also as `{error}` on stdout.
  */
 export async function runCommand(
   options: CommonOptions,
@@ -47,25 +47,27 @@ export async function runCommand(
   } catch (error) {
     process.exitCode = error instanceof UsageError ? EXIT.usage : EXIT.failed;
     if (options.json) emit({ error: describeError(error) });
-    // Last on stderr in either case, so that a log of stderr shows how the command ended.
+    // Always last on stderr, so that a log of stderr shows how the command ended.
     say(renderError(describeError(error)));
     if (process.env.HOLDFAST_DEBUG !== undefined && error instanceof Error) say(error.stack ?? '');
   }
 }
 
+/** An error as JSON documents have it. */
 export interface ErrorDocument {
   readonly code: string;
   readonly message: string;
   readonly remedy?: string;
 }
 
+/** The document of any error. Its code is `UNEXPECTED` unless the error is Holdfast's own or a known one of Temporal. */
 export function describeError(error: unknown): ErrorDocument {
   const known = error instanceof HoldfastError ? error : temporalFailure(error);
   if (known !== undefined) return { code: known.code, message: known.message, remedy: known.remedy };
   return { code: 'UNEXPECTED', message: messageOf(error) };
 }
 
-/** The lines for people. @param subject what failed, before the message: `plan orders: ` */
+/** The lines of an error for people. @param subject what failed; stands before the message: `plan orders: ` */
 export function renderError({ message, remedy }: ErrorDocument, subject = ''): string {
   return remedy === undefined ? `error: ${subject}${message}` : `error: ${subject}${message}\n  → ${remedy}`;
 }

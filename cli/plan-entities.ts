@@ -27,16 +27,17 @@ import { runAttributes } from '../workflows/run-attributes.ts';
 
 /** How commands talk to the entities of plans. */
 
-/** How long a command waits for a worker, since Temporal would wait for ever. */
+/** How long a command waits for a worker. Temporal itself would wait for ever. */
 const ANSWER_WITHIN_MS = 30_000;
 const LOOK_EVERY_MS = 500;
 
+/** A plan's entity as a command sees it. */
 export interface PlanEntityView {
   readonly status: PlanStatus;
   readonly revision: Revision;
 }
 
-/** A plan's entity; undefined if the plan was not applied. Throws `NO_WORKER` if no worker answers for it. */
+/** A plan's entity. Undefined if the plan isn't applied. Throws `NO_WORKER` (transient) if no worker answers for it. */
 export async function findEntity(client: Client, plan: string): Promise<PlanEntityView | undefined> {
   if (!(await isApplied(client, plan))) return undefined;
   const handle = client.workflow.getHandle(planWorkflowId(plan));
@@ -46,6 +47,7 @@ export async function findEntity(client: Client, plan: string): Promise<PlanEnti
   }));
 }
 
+/** Whether a plan is applied: its entity runs. */
 export async function isApplied(client: Client, plan: string): Promise<boolean> {
   try {
     const { status } = await client.workflow.getHandle(planWorkflowId(plan)).describe();
@@ -68,7 +70,7 @@ export async function appliedPlans(client: Client): Promise<readonly string[]> {
   return names.sort();
 }
 
-/** Applies a plan, starting its entity where there is none; returns when its schedules are in line. */
+/** Applies a plan, and starts its entity if there is none. Returns when its schedules are in line. */
 export function applyToEntity(client: Client, application: Application): Promise<Applied> {
   const { revision } = application;
   const { name, pipeline } = revision.plan;
@@ -88,13 +90,14 @@ export function applyToEntity(client: Client, application: Application): Promise
   });
 }
 
+/** Ends a plan's entity and deletes its schedules. Throws `PLAN_NOT_APPLIED` (permanent), `NO_WORKER` (transient). */
 export function removeEntity(client: Client, plan: string): Promise<Applied> {
   return answer(client, plan, () =>
     client.workflow.getHandle(planWorkflowId(plan)).executeUpdate(removePlan),
   );
 }
 
-/** Sends one of the messages that people send. Throws at once if the entity refuses it. */
+/** Sends the entity one of the messages that people send. Throws at once if the entity refuses it. */
 export function sendToEntity(
   client: Client,
   plan: string,
@@ -108,7 +111,7 @@ export function sendToEntity(
   );
 }
 
-/** The entity of a plan that must be applied. */
+/** The error for a plan that must be applied and isn't. */
 export function notApplied(plan: string, remedy = 'Apply it: holdfast apply.') {
   return permanent(
     'PLAN_NOT_APPLIED',
@@ -135,7 +138,10 @@ async function answer<T>(client: Client, plan: string, ask: () => Promise<T>): P
   }
 }
 
-/** The entity's own task queue: it stays there until a worker of that queue has moved it, whatever queue a command names. */
+/**
+ * The error for an entity that doesn't answer. It names the entity's own task queue: the entity stays there until a worker of
+ * that queue moves it.
+ */
 async function noAnswer(client: Client, plan: string, error: unknown) {
   const workflowId = planWorkflowId(plan);
   const { taskQueue } = await client.workflow.getHandle(workflowId).describe();
@@ -147,7 +153,9 @@ async function noAnswer(client: Client, plan: string, error: unknown) {
   );
 }
 
-/** Waits for a worker that polls the queue. Throws `NO_WORKER` before anything is started that no worker would take. */
+/**
+ * Waits for a worker that polls the queue. Throws `NO_WORKER` (transient), so that nothing is started that no worker would take.
+ */
 export async function awaitWorker(client: Client, taskQueue: string): Promise<void> {
   const deadline = Date.now() + ANSWER_WITHIN_MS;
   for (;;) {
@@ -173,7 +181,7 @@ function stuck(plan: string, error: unknown) {
   );
 }
 
-/** True if the server or the client gave up waiting. */
+/** True if the server or the client has stopped waiting. */
 function isDeadline(error: unknown): boolean {
   return textsOf(error).some((text) => /deadline|timed? ?out|no poller/i.test(text));
 }

@@ -11,18 +11,18 @@ import { messageOf } from '../model/errors.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import { UsageError } from './output.ts';
 
-/** The folder in which a plan is looked for by its name. */
+/** The folder in which a command looks for a plan by name. */
 const PLANS_FOLDER = 'plans';
 
 const PLAN_FILE = /\.ya?ml$/i;
 
 interface LoadedFiles {
   readonly files: readonly SourceFile[];
-  /** Files that could not be read, each as an error at its first character. */
+  /** One error for each file that can't be read, at its first character. */
   readonly diagnostics: readonly Diagnostic[];
 }
 
-/** Files and the result of compiling them, with errors of reading and of content together. */
+/** Files and their compilation. Errors of reading and of contents are in one list. */
 interface CompiledFiles extends Compilation {
   readonly files: readonly SourceFile[];
 }
@@ -41,8 +41,8 @@ export class InvalidPlanError extends UsageError {
 }
 
 /**
- * Reads plan files; a directory stands for the `*.yaml` and `*.yml` files in it. A file that can't be read becomes a diagnostic,
- * and the others are read all the same.
+ * Reads plan files. A directory stands for its `*.yaml` and `*.yml` files. A file that can't be read becomes a diagnostic, and
+ * the other files are read nevertheless.
  */
 export async function loadPlanFiles(paths: readonly string[]): Promise<LoadedFiles> {
   const loaded = new Map<string, SourceFile | Diagnostic>();
@@ -60,8 +60,8 @@ export async function loadPlanFiles(paths: readonly string[]): Promise<LoadedFil
 }
 
 /**
- * Loads and compiles plan files. A repository that they don't define is looked for in the files beside them, so that the plans
- * of a folder can share one.
+ * Loads and compiles plan files. If they don't define a repository that they name, the files beside them are searched for it, so
+ * that the plans of a folder can share one.
  */
 export async function compilePlanFiles(paths: readonly string[]): Promise<CompiledFiles> {
   const { files, diagnostics } = await loadPlanFiles(paths);
@@ -72,10 +72,10 @@ export async function compilePlanFiles(paths: readonly string[]): Promise<Compil
 }
 
 /**
- * The plan that an argument means: a file (`plans/orders.yaml`, with `#name` where it holds several), or the name of a
- * plan in a file of `./plans`.
+ * The plan that an argument means: a file (`plans/orders.yaml`, with `#name` where it holds several), or the name of a plan in a
+ * file of `./plans`.
  *
- * @throws InvalidPlanError when its file has errors, UsageError when there is no such plan.
+ * @throws InvalidPlanError where its file has errors, UsageError where there is no such plan
  */
 export async function resolvePlan(argument: string): Promise<CompiledPlan> {
   const [path = '', name] = argument.split('#');
@@ -135,7 +135,7 @@ async function fileOfPlan(name: string): Promise<string> {
   return found.path;
 }
 
-/** The files beside the given ones, to lend their repositories. */
+/** The other files in the folders of the given ones. They only lend their repositories. */
 async function neighbours(files: readonly SourceFile[]): Promise<readonly SourceFile[]> {
   const given = new Set(files.map(({ path }) => resolve(path)));
   const folders = [...new Set(files.map(({ path }) => dirname(path)))];
@@ -149,7 +149,7 @@ async function expand(path: string): Promise<readonly string[]> {
   try {
     if (!(await stat(path)).isDirectory()) return [path];
     const names = (await readdir(path)).filter((name) => PLAN_FILE.test(name)).sort();
-    // A directory without plan files is kept in the list: reading it then gives the error.
+    // A directory without plan files stays in the list: reading it then gives the right error.
     return names.length === 0 ? [path] : names.map((name) => join(path, name));
   } catch (error) {
     if (codeOf(error) === undefined) throw error;
@@ -160,7 +160,7 @@ async function expand(path: string): Promise<readonly string[]> {
 async function load(path: string): Promise<SourceFile | Diagnostic> {
   let file: FileHandle | undefined;
   try {
-    // Without O_NONBLOCK, opening a pipe without a writer would wait for ever.
+    // Without O_NONBLOCK, opening a pipe that has no writer would block for ever.
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const stats = await file.stat();
     if (stats.isDirectory()) return unreadable(path, directoryProblem(path));
@@ -223,7 +223,7 @@ function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
-/** The name of the plan that an argument means. If the argument is a name already, no file is read. */
+/** The name of the plan that an argument means. Reads no file if the argument is a name. */
 export async function planNameOf(argument: string): Promise<string> {
   const [path = '', name] = argument.split('#');
   if (!path.includes('/') && !PLAN_FILE.test(path)) return name ?? path;

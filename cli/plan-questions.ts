@@ -5,12 +5,12 @@ import { readAbsolutePath, readBucket, readEnvironmentName, readName } from '../
 import { say } from './output.ts';
 import type { PlanAnswers, PlanDraft } from './plan-template.ts';
 
-/** Whether a person can be asked (a terminal). */
+/** True if a person can be asked (there is a terminal). */
 export function isInteractive(): boolean {
   return process.stdin.isTTY === true && process.stderr.isTTY === true;
 }
 
-/** Asks for what the flags leave open. Each answer is checked at once by the compiler's rules. */
+/** Asks for what the flags leave open. Checks each answer at once by the compiler's rules. */
 export async function askForPlan(draft: PlanDraft): Promise<PlanAnswers> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   const ask = (question: string, fallback: string, read: (text: string) => Reading<string>) =>

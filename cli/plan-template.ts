@@ -1,4 +1,4 @@
-/** The file of the JSON Schema beside the plans, whose first line names it. */
+/** Name of the JSON Schema file beside the plans. The first line of a plan names it. */
 export const SCHEMA_FILE = 'holdfast.schema.json';
 
 /** What is known of a new plan. */
@@ -14,6 +14,7 @@ export interface PlanDraft {
   readonly timezone?: string;
 }
 
+/** All that a plan file needs. */
 export interface PlanAnswers extends PlanDraft {
   readonly name: string;
   readonly connectionEnv: string;
@@ -74,7 +75,7 @@ function schedule({ cron, timezone = 'UTC' }: PlanAnswers): string {
   return `  schedule: { cron: ${JSON.stringify(cron)}, timezone: ${scalar(timezone)}, overlap: skip }`;
 }
 
-/** Text as YAML: plain where YAML can't read it as anything else, otherwise in double quotes. */
+/** A text as YAML: plain if YAML can't read it as anything else, otherwise in double quotes. */
 function scalar(text: string): string {
   const isPlain = /^[A-Za-z/_][\w./-]*$/.test(text) && !/^(true|false|null|yes|no|on|off)$/i.test(text);
   return isPlain ? text : JSON.stringify(text);

@@ -14,7 +14,7 @@ const MARKS: Readonly<Record<StepProgress['state'], string>> = {
 
 const BAR_WIDTH = 24;
 
-/** The whole view, redrawn in place. Lines are cut at `columns`. */
+/** The whole view, which is redrawn in place. Lines are cut at `columns`. */
 export function renderScreen(progress: Progress, nowMs: number, columns: number): string {
   const width = Math.max(...progress.steps.map((step) => step.id.length));
   const lines = progress.steps.map((step) => {
@@ -24,7 +24,7 @@ export function renderScreen(progress: Progress, nowMs: number, columns: number)
   return [progress.headline, ...lines].map((line) => cut(line, columns)).join('\n');
 }
 
-/** One line for each step that changed its state since `previous`, and for each tenth of a transfer. */
+/** One line for each step whose state has changed since `previous`, and for each tenth of a transfer. */
 export function changedLines(previous: Progress | undefined, current: Progress, nowMs: number): string[] {
   const lines: string[] = [];
   for (const step of current.steps) {

@@ -13,16 +13,16 @@ import { readCatalogue } from '../repository/catalogue.ts';
 import { withStore } from './backups.ts';
 import { say, UsageError } from './output.ts';
 
-/** The planner's decision about a request, from the present contents of the repository and of the universe's own history. */
+/** Decides a request by what the repository and the universe's own history now hold. */
 export async function decideRecovery(
   plan: CompiledPlan,
   request: RecoveryRequest,
 ): Promise<RecoveryDecision> {
-  // The cheapest way: nothing is fetched.
+  // The universe's own history is listed first, since it is the cheapest way: nothing is fetched.
   const inCluster = request.to === undefined ? [] : await inClusterHistory(plan);
   return withStore(plan.pipeline.repository, async (store) => {
     if (request.backup !== undefined) {
-      // This gives the precise error for a backup that can't be restored: damaged, discarded, missing.
+      // For a backup that can't be restored, this throws the precise error: damaged, discarded, missing.
       await readManifest(store, { plan: plan.name, backup: request.backup });
     }
     const { entries, damaged } = await readCatalogue(store, plan.pipeline.repository, plan.name);
@@ -35,7 +35,7 @@ export async function decideRecovery(
   });
 }
 
-/** The universe's own history, if the plan keeps one. If the universe can't be asked, only backups are left. */
+/** What the universe's own history can bring back, if the plan keeps one. If the universe can't be asked, only backups remain. */
 export async function inClusterHistory({
   pipeline,
   pointTime,
@@ -61,7 +61,7 @@ export async function inClusterHistory({
 
 const HISTORY_PATIENCE_MS = 60_000;
 
-/** The way by which a request is met. Prints its notes on stderr. Throws the refusal. */
+/** How to meet a request. Prints the decision's notes on stderr. Throws a refusal. */
 export async function chooseWay(
   plan: CompiledPlan,
   request: RecoveryRequest,
@@ -79,7 +79,7 @@ interface ChosenBackup {
   readonly databases: readonly string[];
 }
 
-/** What the backup that was chosen holds. */
+/** What the chosen backup contains. */
 export async function describeBackup(
   plan: CompiledPlan,
   { backup, instant }: { readonly backup: string; readonly instant: string },
@@ -90,7 +90,7 @@ export async function describeBackup(
   });
 }
 
-/** The refusal as a command reports it: a request that can't be read is a usage error. */
+/** The error for a refusal. It is a usage error if the request can't be read. */
 function refusalError({ code, reason, remedy, notes }: RecoveryRefusal): Error {
   for (const note of notes) say(`note: ${note}`);
   if (code === 'BAD_REQUEST' || code === 'BAD_INSTANT') return new UsageError(reason, remedy);

@@ -20,18 +20,18 @@ import {
 } from '../workflows/messages.ts';
 import { runAttributes } from '../workflows/run-attributes.ts';
 
-/** Where runs are started: the part of a session that this needs. */
+/** Where to start runs: the part of a session that this needs. */
 export interface RunPlace {
   readonly client: Client;
   readonly taskQueue: string;
 }
 
-/** Ids of the runs that commands start. They sort by time, and a random part distinguishes two of one second. */
+/** The id of a backup that a command starts. It sorts by time, and a random part distinguishes two of the same second. */
 export function newBackupId(now: Date): string {
   return `${timeInId(now.toISOString())}-${randomBytes(3).toString('hex')}`;
 }
 
-/** An id that is short and safe inside a database name. */
+/** The id of a restore: short, and safe in a database name. */
 export function newRestoreId(now: Date): string {
   return `${timeInId(now.toISOString()).toLowerCase()}_${randomBytes(2).toString('hex')}`;
 }
@@ -42,6 +42,7 @@ interface StartedRun {
   readonly workflowId: string;
 }
 
+/** Starts a backup without the plan's entity. */
 export async function startBackup(place: RunPlace, plan: CompiledPlan): Promise<StartedRun> {
   const { pipeline } = plan;
   const id = newBackupId(new Date());
@@ -62,13 +63,14 @@ export async function startBackup(place: RunPlace, plan: CompiledPlan): Promise<
   return { id, workflowId };
 }
 
-/** The options of a restore; all but the backup have a default. */
+/** The options of a restore. All but `backup` have a default. */
 export type RestoreWishes = {
   readonly backup: string;
-  /** False: no backup of what is overwritten is made first. */
+  /** False: nothing is backed up before it is overwritten. */
   readonly safety?: boolean;
 } & Partial<Omit<RestoreRequest, 'restore' | 'from' | 'source' | 'scratch' | 'safetyBackup'>>;
 
+/** Starts a restore without the plan's entity. */
 export async function startRestore(
   place: RunPlace,
   plan: CompiledPlan,
@@ -100,14 +102,14 @@ export async function startRestore(
   return { id: request.restore, workflowId };
 }
 
-/** A rewind or a clone of all databases and keyspaces that the plan names. */
+/** Starts a rewind or a clone of all databases and keyspaces that the plan names. */
 export async function startInClusterRestore(
   place: RunPlace,
   plan: CompiledPlan,
   source: UniverseSource,
   wishes: Pick<InClusterRequest, 'way' | 'instant' | 'safetySnapshot' | 'breakOthers'> & {
     readonly names: readonly string[];
-    /** Names of clones, by the originals' names. Default: `<name>_restored_<id>`. */
+    /** Names of clones, by the names of the originals. Default: `<name>_restored_<id>`. */
     readonly into: Readonly<Record<string, string>>;
   },
 ): Promise<StartedRun> {
@@ -134,6 +136,7 @@ export async function startInClusterRestore(
   return { id: restore, workflowId };
 }
 
+/** Starts a drill. @param backup the one to restore; absent: the plan's choice */
 export async function startDrill(place: RunPlace, plan: CompiledPlan, backup?: string): Promise<StartedRun> {
   const id = newRestoreId(new Date());
   const workflowId = drillWorkflowId(plan.name, id);
@@ -147,6 +150,7 @@ export async function startDrill(place: RunPlace, plan: CompiledPlan, backup?: s
   return { id, workflowId };
 }
 
+/** Starts a verification of one backup. */
 export async function startVerify(
   place: RunPlace,
   plan: CompiledPlan,
@@ -161,7 +165,7 @@ export async function startVerify(
     workflowId,
     taskQueue: place.taskQueue,
     args: [input],
-    // If a verification of this backup at this level is already under way, that one is followed.
+    // If a verification of this backup at this level is already under way, the command follows that one.
     workflowIdConflictPolicy: 'USE_EXISTING',
     staticSummary: `Verification of ${plan.name} ${backup}, level ${level}`,
     typedSearchAttributes: runAttributes(plan),
@@ -169,7 +173,7 @@ export async function startVerify(
   return { id: backup, workflowId };
 }
 
-/** If a prune of the plan is already under way, that one is followed. */
+/** Starts a prune. If one of this plan is already under way, the command follows that one. */
 export async function startPrune(
   place: RunPlace,
   plan: CompiledPlan,
@@ -188,7 +192,7 @@ export async function startPrune(
   return { id: plan.name, workflowId };
 }
 
-/** Ids of runs of `type` for a plan that are under way, the oldest first. */
+/** Ids of the plan's runs of `type` that are under way, the oldest first. */
 export async function runningOf(
   place: RunPlace,
   type: 'backup' | 'restore',

@@ -15,11 +15,11 @@ import { ensureEmbedded, leaveEmbedded, type Needs } from './embedded.ts';
 import { say } from './output.ts';
 import { variablesOf } from './worker-environment.ts';
 
-/** What a command needs. */
+/** What a command needs from its session. */
 export interface SessionNeeds {
-  /** The plan whose runs it starts or asks for. If it is applied, its worker serves the command. */
+  /** The plan that the command is about. If it is applied, its worker serves the command. */
   readonly plan?: CompiledPlan;
-  /** Variables that the command names beside the plan. */
+  /** Variables that the command names, besides those of the plan. */
   readonly variables?: readonly string[];
   /** What may be started where no Temporal is configured (`Needs` of `embedded.ts`). Default: a worker. */
   readonly starts?: Needs['starts'];
@@ -29,24 +29,24 @@ export interface SessionNeeds {
 export interface Session {
   readonly client: Client;
   readonly taskQueue: string;
-  /** The task queue for one of several plans: that of the embedded worker that serves the plan, else `taskQueue`. */
+  /** The task queue for one of several plans: that of the embedded worker that serves the plan, or else `taskQueue`. */
   readonly queueOf: (plan: CompiledPlan) => Promise<string>;
-  /** The server's address for people; the embedded one is named as such. */
+  /** The server's address for people. For the embedded one, a text that says so. */
   readonly server: string;
   /** True: server and worker are the embedded ones (`cli/embedded.ts`). */
   readonly isEmbedded: boolean;
   /** Base address of the Temporal UI, where it is known. */
   readonly uiUrl?: string;
-  /** Restarts the embedded server or worker if it has died; called while a run is followed. */
+  /** Restarts the embedded server or worker if it has died. Called while a run is followed. */
   keepAlive(): Promise<void>;
-  /** Ends the session; `keep` leaves an embedded server and worker running. */
+  /** Ends the session. `keep` leaves an embedded server and worker running. */
   end(options?: { readonly keep?: boolean }): Promise<void>;
 }
 
-/** How often starting is tried, since the server may die while the worker starts, and the other way round. */
+/** How often a restart is tried, since the server may die while the worker starts, or the other way round. */
 const REVIVALS_TRIED = 5;
 
-/** Opens a session. With `starts: 'nothing'`, undefined where nothing runs and nothing was ever applied. */
+/** Opens a session. With `starts: 'nothing'`: undefined if nothing runs and nothing was ever applied. */
 export async function findSession(needs: SessionNeeds): Promise<Session | undefined> {
   if (temporalIsConfigured()) return external(await connectClient());
   const local = await tryDefaultAddress();
@@ -101,7 +101,7 @@ export async function findSession(needs: SessionNeeds): Promise<Session | undefi
   };
 }
 
-/** Opens a session for a command that starts what it needs. */
+/** Opens a session, and starts what it needs. */
 export async function openSession(
   needs: SessionNeeds & { readonly starts?: 'worker' | 'server' },
 ): Promise<Session> {
@@ -110,7 +110,7 @@ export async function openSession(
   return session;
 }
 
-/** The page of a run in the Temporal UI. */
+/** Address of a run's page in the Temporal UI. Undefined where the UI's address isn't known. */
 export function runUrl(session: Session, workflowId: string): string | undefined {
   if (session.uiUrl === undefined) return undefined;
   return `${session.uiUrl}/namespaces/default/workflows/${encodeURIComponent(workflowId)}`;
@@ -137,7 +137,7 @@ async function external({ client, connection, target }: ConnectedClient): Promis
 }
 
 async function tryDefaultAddress(): Promise<ConnectedClient | undefined> {
-  // A plain connection first, since Temporal's client would try for seconds where nothing listens.
+  // Try a plain connection first: if nothing listens, Temporal's client would try for seconds.
   if (!(await somethingListens(DEFAULT_TEMPORAL_ADDRESS))) return undefined;
   try {
     return await connectClient(DEFAULT_TEMPORAL_ADDRESS);

@@ -1,6 +1,6 @@
 import type { Client } from '@temporalio/client';
 
-/** Writes every schedule again as it is, so that what it starts carries the signature of this client (`worker/signing.ts`). */
+/** Writes every schedule again, unchanged, so that its input gets this client's signature (`worker/signing.ts`). */
 export async function signSchedules(client: Client): Promise<void> {
   for await (const { scheduleId } of client.schedule.list()) {
     await client.schedule

@@ -1,7 +1,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
-/** Where the embedded server and worker keep their state: `HOLDFAST_STATE_DIR`, else the user's state folder. */
+/** Folder of the embedded server's and worker's state: `HOLDFAST_STATE_DIR`, else the user's state folder. */
 export function stateDirectory(): string {
   return (
     process.env.HOLDFAST_STATE_DIR ??

@@ -1,8 +1,8 @@
 import { ServiceError, type WorkflowHandle } from '@temporalio/client';
 
 /**
- * The failures that a run is waiting out: one sentence for each cause, from activities of the run or of its children that failed
- * and will be tried again. Empty if there is none, or if the server can't be asked.
+ * The failures after which a run is now waiting to try again: one sentence for each cause, from failed activities of the run or
+ * its children. Empty if there are none, or if the server can't be asked.
  */
 export async function troublesOf(handle: WorkflowHandle): Promise<readonly string[]> {
   try {
@@ -16,7 +16,7 @@ export async function troublesOf(handle: WorkflowHandle): Promise<readonly strin
     );
     return [...new Map([...own, ...theirs].map(({ cause, sentence }) => [cause, sentence])).values()];
   } catch (error) {
-    // A server that is down is reported by following the run itself.
+    // Following the run itself reports a server that is down.
     if (error instanceof ServiceError) return [];
     throw error;
   }

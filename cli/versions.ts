@@ -26,17 +26,17 @@ interface FoundWorker {
   readonly taskQueue: string;
   /** As Temporal's pages name it. */
   readonly identity: string;
-  /** Absent: the worker's version is too old to report itself. */
+  /** Absent: the worker's version is too old to report it. */
   readonly version?: string;
 }
 
 interface FoundServer {
-  /** Which one, for people. */
+  /** Describes the server for people. */
   readonly which: string;
   readonly version?: string;
 }
 
-/** The Temporal server, if one is configured or runs, and the workers that poll the task queues of this environment and of applied plans. Starts nothing. */
+/** The Temporal server, if one is configured or runs, and the workers on the task queues of this environment and of applied plans. Starts nothing. */
 export async function serverAndWorkers(): Promise<{
   readonly server?: FoundServer;
   readonly workers: readonly FoundWorker[];
@@ -66,7 +66,7 @@ async function runningSession(): Promise<Session | undefined> {
   try {
     return await findSession({ starts: 'nothing' });
   } catch (error) {
-    // The embedded one is stopped, which is an answer here.
+    // The embedded server is stopped, which is a valid answer here.
     if (error instanceof HoldfastError && error.code === 'SERVER_STOPPED') return undefined;
     throw error;
   }

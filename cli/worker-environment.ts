@@ -2,18 +2,18 @@ import { createHash, createHmac } from 'node:crypto';
 import { DEFAULT_TASK_QUEUE } from '../model/task-queue.ts';
 
 /**
- * Which embedded worker serves a command. A worker resolves secrets from the environment that it was started with, so a command runs on one
- * whose environment is the same in what counts: the variables that the command's plans name, and those that the clients of stores, databases
- * and Temporal read by themselves. Nothing else counts, so that a new terminal, `NO_COLOR=1` or tmux start no worker.
+ * Decides which embedded worker serves a command. A worker resolves secrets from the environment that it was started with. So a command runs
+ * on a worker whose environment has the same values of the variables that count: those that the command's plans name, and those that clients
+ * of stores, databases and Temporal read by themselves. Nothing else counts, so a new terminal, `NO_COLOR=1` or tmux doesn't start a worker.
  */
 
-/** Digests of a worker's variables, by their names. No value can be read from it. */
+/** Digests of a worker's variables, by name. They don't reveal the values. */
 export type Fingerprint = Readonly<Record<string, string>>;
 
-/** Variables that programs read without a plan naming them. */
+/** Variables that programs read even if no plan names them. */
 const FAMILIES = /^(?:AWS_|PG|TEMPORAL_|HOLDFAST_)/;
 
-/** Of those families, what says where a command finds the server, and how it talks to people. */
+/** Variables of these families that don't count: they say where a command finds the server, and how it talks to people. */
 const OF_THE_COMMAND: readonly string[] = [
   'HOLDFAST_STATE_DIR',
   'HOLDFAST_UI_URL',
@@ -21,7 +21,9 @@ const OF_THE_COMMAND: readonly string[] = [
   'HOLDFAST_SIGNING_KEY_FILE',
 ];
 
-/** @param key random bytes of this installation, so that a digest can't be looked up in a table of likely values */
+/**
+ * Digests of an environment. @param key random bytes of this installation, so that nobody can look digests up in a table of likely values
+ */
 export function fingerprintOf(environment: NodeJS.ProcessEnv, key: Buffer): Fingerprint {
   const digests: Record<string, string> = {};
   for (const [name, value] of Object.entries(environment)) {
@@ -33,20 +35,20 @@ export function fingerprintOf(environment: NodeJS.ProcessEnv, key: Buffer): Fing
 
 interface Choice {
   readonly environment: NodeJS.ProcessEnv;
-  /** Names that the command's plans name. */
+  /** Names of the variables that the command's plans name. */
   readonly variables: readonly string[];
-  /** The workers that run, by task queue. */
+  /** The running workers, by task queue. */
   readonly workers: Readonly<Record<string, Fingerprint>>;
   readonly key: Buffer;
-  /** The task queue of the command's plan, if it is applied. */
+  /** Task queue of the command's plan, if the plan is applied. */
   readonly applied?: string;
 }
 
-/** The task queue of the worker that serves a command; its worker may have to be started. */
+/** The task queue of the worker that serves a command. That worker may still have to be started. */
 export function chooseQueue({ environment, variables, workers, key, applied }: Choice): string {
   const own = fingerprintOf(environment, key);
   const applies = applied === undefined ? undefined : workers[applied];
-  // A variable that isn't set here is no wish for another worker. One that is set to another value is.
+  // A variable that isn't set here doesn't ask for another worker. One that is set to another value does.
   if (applied !== undefined && (applies === undefined || agrees(own, applies, variables))) return applied;
   const found = Object.entries(workers).find(([, worker]) =>
     counting(variables, own, worker).every((name) => own[name] === worker[name]),
@@ -54,7 +56,7 @@ export function chooseQueue({ environment, variables, workers, key, applied }: C
   return found?.[0] ?? newQueue(environment, variables);
 }
 
-/** The names of the variables that a plan, or any part of one, refers to; sorted. */
+/** Names of the variables that a plan, or any part of one, refers to. Sorted. */
 export function variablesOf(plan: unknown): readonly string[] {
   const names = new Set<string>();
   collect(plan, names);
@@ -72,7 +74,9 @@ function counting(variables: readonly string[], ...fingerprints: readonly Finger
   return [...new Set([...variables, ...families])].sort();
 }
 
-/** By the values themselves, so that the same environment has the same queue after everything was stopped. */
+/**
+ * The task queue of a new worker. It depends only on the values, so the same environment gets the same queue after everything was stopped.
+ */
 function newQueue(environment: NodeJS.ProcessEnv, variables: readonly string[]): string {
   const hash = createHash('sha256');
   for (const name of counting(variables, environmentNames(environment)))

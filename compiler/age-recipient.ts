@@ -5,8 +5,8 @@ const REMEDY =
   'Write the line `Public key:` that `age-keygen` printed, which begins with `age1` and has 62 characters.';
 
 /**
- * Reads an X25519 recipient of age (https://c2sp.org/age, "The X25519 recipient type"): Bech32 of 32 bytes with the prefix `age`. Its checksum tells a
- * recipient that was mistyped, which would be noticed only when somebody wants to restore.
+ * Reads an X25519 recipient of age (https://c2sp.org/age, "The X25519 recipient type"): Bech32 of 32 bytes with the prefix `age`. Its checksum reveals
+ * a mistyped recipient, which otherwise nobody would notice until somebody wants to restore.
  */
 export function readAgeRecipient(text: string): Reading<string> {
   if (/^AGE-SECRET-KEY-/i.test(text.trim())) {

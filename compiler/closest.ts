@@ -1,10 +1,10 @@
-/** The remedy `Did you mean …?` when one of the candidates is near enough to what was written. */
+/** The remedy `Did you mean …?`, if one of the candidates is close to what was written. */
 export function didYouMean(written: string, candidates: readonly string[]): string | undefined {
   const found = closest(written, candidates);
   return found === undefined ? undefined : `Did you mean \`${found}\`?`;
 }
 
-/** The candidate nearest to a word, if it is as near as a slip of the finger or the memory would be. */
+/** The candidate closest to a word, if the word could be a mistyped or misremembered form of it. */
 export function closest(written: string, candidates: readonly string[]): string | undefined {
   if (written.length > 100) return undefined;
   const word = simplified(written);
@@ -20,12 +20,12 @@ export function closest(written: string, candidates: readonly string[]): string 
   return best;
 }
 
-/** `keep_last`, `keep-last` and `KeepLast` are all meant to be `keepLast`. */
+/** `keep_last`, `keep-last` and `KeepLast` all mean `keepLast`. */
 function simplified(word: string): string {
   return word.toLowerCase().replace(/[-_\s]/g, '');
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours that turn one word into the other. */
+/** How many insertions, deletions, replacements and swaps of neighbours turn one word into the other. */
 function editDistance(a: string, b: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, column) => column);

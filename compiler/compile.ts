@@ -20,8 +20,9 @@ import { LineIndex, type SourceFile } from './source-text.ts';
 import { checkSteps, type PlacedStep } from './step-graph.ts';
 import { validate } from './validate.ts';
 
+/** The result of compiling plan files. */
 export interface Compilation {
-  /** The plans without errors, in the order of the files. */
+  /** The valid plans, in the order of the files. */
   readonly plans: readonly CompiledPlan[];
   readonly repositories: readonly RepositorySpec[];
   /** Every error of every checked file, by file and position. */
@@ -64,7 +65,7 @@ export function compile(files: readonly SourceFile[]): Compilation {
   ].filter(isChecked);
   const faulty = new Set(located.map(({ source }) => source));
   return deepFreeze({
-    // An error of syntax may cost a part of a plan, and the tree doesn't show which.
+    // An error of syntax may hide a part of a plan, and the tree doesn't show which part. So no plan of that file is valid.
     plans: plans.filter(
       (plan) => !ofFiles.some(({ source }) => source.path === plan.file && faulty.has(source)),
     ),
@@ -84,7 +85,7 @@ function unitOf(source: SourceFile, outline: DocumentOutline): Unit {
   const secrets = findSecrets(document.root);
   if (document.damaged) return { source, outline, problems: [...secrets] };
   const { document: valid, problems } = validate(document.root);
-  // A secret in the place of a reference is also a wrong type. The secret is the more important error, so it is reported alone.
+  // A secret in the place of a reference also has the wrong type. Only the secret is reported, since it matters more.
   const others = problems.filter(
     ({ span }) => !secrets.some((secret) => secret.span.start === span.start && secret.span.end === span.end),
   );
@@ -105,14 +106,14 @@ function repositoryEntry({ outline, source, repository, problems }: Unit): reado
   return [{ ...entry, repository: emitRepository(repository) }];
 }
 
-/** What the schema puts in place of `steps` that are left out. */
+/** The steps that the schema inserts where a plan has no `steps`. */
 const STANDARD_OUTLINE: readonly StepOutline[] = BARE_VERBS.map((verb) => ({
   span: { start: 0, end: 0 },
   verb,
   when: 'success',
 }));
 
-/** The plan of a unit. Undefined where the unit has problems, which then hold the reasons. */
+/** The plan of a unit. Undefined where it has errors, which are then in `unit.problems`. */
 function compilePlan(unit: Unit, index: RepositoryIndex): CompiledPlan | undefined {
   const { outline, source, plan, problems } = unit;
   if (outline.kind !== 'BackupPlan' || outline.document.damaged) return undefined;
@@ -120,7 +121,7 @@ function compilePlan(unit: Unit, index: RepositoryIndex): CompiledPlan | undefin
   const repositories = resolveRepositories(outline, steps, index, problems);
   const placed = placeSteps(steps, problems);
   const repository = repositories.get(outline.repository?.text ?? '');
-  // A repository with errors of its own is reported at its own place, not once more here.
+  // A repository's own errors are reported where it is defined, not here again.
   const isResolved = steps.every(({ copyTo }) => copyTo === undefined || repositories.has(copyTo.text));
   if (plan === undefined || repository === undefined || !isResolved || problems.length > 0) return undefined;
   const standard = outline.steps === undefined;
@@ -177,12 +178,12 @@ function diagnosticsOf(
         column: from.column,
         endLine: to.line,
         endColumn: to.column,
-        // A message of the YAML library or of Zod may quote the file, control characters included.
+        // A message of the YAML library or of Zod may quote the file, including its control characters.
         message: withoutControls(problem.message),
         remedy: withoutControls(problem.remedy),
       };
     });
-  // A value behind an anchor is checked wherever an alias repeats it; its fault is reported once.
+  // A value behind an anchor is checked at every alias. Its fault is reported once.
   const seen = new Set<string>();
   return diagnostics.filter((diagnostic) => {
     const key = `${diagnostic.line}:${diagnostic.column}:${diagnostic.code}:${diagnostic.message}`;
@@ -192,7 +193,7 @@ function diagnosticsOf(
   });
 }
 
-/** The names of plans in a file, as far as they can be read. They serve to find the file of a plan. */
+/** The names of plans in a file, as far as they can be read. Used to find the file of a plan. */
 export function planNamesIn(file: SourceFile): readonly string[] {
   return parse(file)
     .documents.map(outline)

@@ -2,10 +2,10 @@ import type { CST } from 'yaml';
 import { type LocatedProblem, refused } from './diagnostic.ts';
 
 const MAXIMUM_DEPTH = 64;
-/** Values in a file, before aliases are followed: bounds the work whatever the text. */
+/** Most values in a file, before aliases are followed. Bounds the work for any text. */
 const MAXIMUM_VALUES = 20_000;
 
-/** Depth and number of values, counted from the tokens without recursion. Composing a tree is recursive, so it comes after this check. */
+/** Checks depth and number of values, from the tokens and without recursion. Composing a tree is recursive, so this check comes first. */
 export function tooComplex(tokens: readonly CST.Token[]): LocatedProblem | undefined {
   const open: { readonly token: CST.Token; readonly depth: number }[] = tokens.map((token) => ({
     token,
@@ -15,7 +15,7 @@ export function tooComplex(tokens: readonly CST.Token[]): LocatedProblem | undef
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     const { token, depth } = next;
     const items = itemsOf(token);
-    // A comma without a value counts too, since each is an error to be reported.
+    // A comma without a value counts too, since each of them becomes an error.
     values += items.reduce((sum, { start }) => sum + 2 + start.filter(isComma).length, 0);
     const span = { start: token.offset, end: token.offset + 1 };
     if (values > MAXIMUM_VALUES) return { ...TOO_MANY_VALUES, span };

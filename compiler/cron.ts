@@ -16,7 +16,7 @@ const LONGEST_MONTH_DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 const GENERAL_REMEDY =
   'Write minute, hour, day of the month, month and day of the week, such as `0 2 * * *` for 02:00 each day.';
 
-/** Checks a cron line of five fields, or a shorthand such as `@daily`; gives it back with single spaces. */
+/** Checks a cron line of five fields, or a shorthand such as `@daily`. Returns it with single spaces. */
 export function readCron(text: string): Reading<string> {
   if (text.startsWith('@')) {
     if (SHORTHANDS.includes(text)) return { value: text };
@@ -51,7 +51,7 @@ export function readCron(text: string): Reading<string> {
     values.push(reading.value);
   }
   const [, , days = [], months = [], weekdays = []] = values;
-  // Every day of the year falls on every weekday within some years, so that a weekday makes no line impossible.
+  // Within some years every date falls on every weekday, so a weekday never makes a line impossible.
   const possible = months.some((month) => days.some((day) => day <= (LONGEST_MONTH_DAYS[month - 1] ?? 0)));
   if (!possible) {
     return refused(
@@ -76,8 +76,8 @@ export function readCron(text: string): Reading<string> {
 }
 
 /**
- * True where cron(8) would start on more days than Temporal does, which nobody may find out from a backup that is missing. A star
- * in either field means the same to both; and seven days in a row with a weekday (`1-7 * mon`, the first Monday) mean one thing alone.
+ * True where cron(8) would start on more days than Temporal does: people might notice that only when a backup is missing. A star in
+ * either field means the same to both. Seven days in a row with a weekday (`1-7 * mon`, the first Monday) can mean only one thing.
  */
 function isAmbiguous(
   dayText: string,

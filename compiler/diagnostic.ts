@@ -1,6 +1,6 @@
 import type { Span } from './source-text.ts';
 
-/** Every class of error that a plan file can hold; stable, so that scripts can rely on it. */
+/** Codes for all kinds of errors in a plan file. They are stable, so that scripts can rely on them. */
 export const DIAGNOSTIC_CODES = [
   'FILE_NOT_FOUND',
   'FILE_IS_DIRECTORY',
@@ -53,7 +53,7 @@ export const DIAGNOSTIC_CODES = [
 
 export type DiagnosticCode = (typeof DIAGNOSTIC_CODES)[number];
 
-/** One error in one file: where it is, what is wrong, what to write. Never holds the value of a secret. */
+/** One error in one file: where it is, what is wrong, what to write. It never contains the value of a secret. */
 export interface Diagnostic {
   readonly code: DiagnosticCode;
   readonly file: string;
@@ -69,12 +69,12 @@ export interface Diagnostic {
   readonly remedy: string;
 }
 
-/** What is wrong with a value, before it is known where in a file the value stands. */
+/** What is wrong with a value whose place in the file is not known yet. */
 export interface Problem {
   readonly code: DiagnosticCode;
   readonly message: string;
   readonly remedy: string;
-  /** The offending part, as offsets into the value's text; absent, the whole value. */
+  /** The wrong part, as offsets into the value's text. Absent: the whole value. */
   readonly part?: Span;
 }
 
@@ -84,7 +84,7 @@ export interface LocatedProblem {
   readonly span: Span;
 }
 
-/** What reading a value's text gives: the value, or what is wrong with it. */
+/** The result of reading a value's text: the value, or what is wrong with it. */
 export type Reading<T> = { readonly value: T } | { readonly problem: Problem };
 
 /** A reading that failed. */
@@ -106,7 +106,7 @@ export function quoted(text: string): string {
   return `\`${shown}\``;
 }
 
-/** The text with every character replaced that a terminal would obey or that a reader can't see; of the same length. */
+/** The text with a dot for every character that a terminal would obey or a reader can't see. Its length stays the same. */
 export function withoutControls(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (found) => '\u00b7'.repeat(found.length));
 }

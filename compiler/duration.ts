@@ -45,7 +45,7 @@ function durationRemedy(text: string): string {
   return 'Write whole numbers with a unit (ms, s, m, h, d, w), such as `30s`, `5m`, `6h`, `3d` or `1h30m`.';
 }
 
-/** The shortest exact way to write milliseconds: `90000` is `1m30s`. */
+/** The shortest exact notation of a number of milliseconds: `90000` is `1m30s`. */
 export function writeDuration(milliseconds: number): string {
   const units = ['d', 'h', 'm', 's', 'ms'] as const;
   let rest = milliseconds;

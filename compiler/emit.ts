@@ -98,19 +98,19 @@ function emitObjectLock({ mode, days }: NonNullable<S3Document['objectLock']>): 
   return { mode: mode === 'compliance' ? 'COMPLIANCE' : 'GOVERNANCE', days };
 }
 
-/** Everything that the resolver found for a plan and that emitting it needs. */
+/** What the resolver found for a plan, as far as the emitter needs it. */
 interface ResolvedPlan {
   readonly file: string;
   readonly document: PlanDocument;
   readonly repository: RepositorySpec;
-  /** By name, for the steps that name one. */
+  /** Repositories by name, for steps that name one. */
   readonly repositories: ReadonlyMap<string, RepositorySpec>;
   readonly steps: readonly PlacedStep[];
-  /** The plan leaves its steps out. */
+  /** True: the plan has no `steps` of its own. */
   readonly standard: boolean;
 }
 
-/** The compiled plan: frozen data, the same for the same text. */
+/** The compiled plan: frozen data. The same text always gives the same. */
 export function emitPlan({
   file,
   document,
@@ -431,7 +431,7 @@ function settingsOf(options: {
   };
 }
 
-/** An object with the key and its value, or an empty one: an absent key differs from one whose value is undefined. */
+/** An object with this key and value, or an empty one: a key whose value is undefined is not the same as an absent key. */
 function given<Key extends string, Value>(
   key: Key,
   value: Value | undefined,

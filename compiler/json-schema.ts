@@ -30,9 +30,9 @@ export interface JsonSchema {
 }
 
 /**
- * The JSON Schema of a plan file's documents, for editors; plans name it in the `yaml-language-server` line of each document. It branches by
- * `if` and `then` on the kind, and within a document on the keys that are there, so that a slip is one error at its own place. With `oneOf`
- * editors report every branch, or the first.
+ * The JSON Schema of a plan file's documents, for editors; plans name it in the `yaml-language-server` line of each document. It branches
+ * with `if` and `then`: on the kind, and within a document on the keys that exist. So one mistake is one error in its own place. With
+ * `oneOf`, editors would report every branch, or the first.
  */
 export function planJsonSchema(): JsonSchema {
   const kinds = DOCUMENT_KINDS.map((kind) => branching(documentJsonSchema(kind)));
@@ -71,9 +71,9 @@ export function documentJsonSchema(kind: DocumentKind): JsonSchema {
 
 function toJsonSchema(schema: z.ZodType): JsonSchema {
   const { '~standard': _, ...plain } = z.toJSONSchema(schema, {
-    // The schema of what a person writes (`5m`), not of what the reader turns it into (300000).
+    // The schema of what a person writes (`5m`), not of the value that it becomes (300000).
     io: 'input',
-    // Where a reader changes a value, the library takes examples for results and drops them. Ours are what a person writes.
+    // Where a reader changes a value, the library takes examples for results and drops them. Our examples show what a person writes.
     override: ({ zodSchema, jsonSchema }) => {
       const examples = z.globalRegistry.get(zodSchema)?.examples;
       if (Array.isArray(examples)) jsonSchema.examples = examples;
@@ -82,7 +82,7 @@ function toJsonSchema(schema: z.ZodType): JsonSchema {
   return plain as JsonSchema;
 }
 
-/** The schemas that may hold under a path of keys and list positions: several where the language has a choice. */
+/** The schemas that may apply under a path of keys and list indexes: several where the language has a choice. */
 export function schemasAt(root: JsonSchema, path: readonly (string | number)[]): readonly JsonSchema[] {
   return path.reduce<readonly JsonSchema[]>(
     (schemas, part) =>
@@ -107,8 +107,8 @@ export function alternatives(schema: JsonSchema): readonly JsonSchema[] {
 }
 
 /**
- * A schema in a form that editors report well. Every property has its key as its title. A choice between texts and mappings is made by what
- * is there. Of a mapping with an unknown key only that key is reported, not also what is missing: most often the one was meant for the other.
+ * A schema in a form that editors report well. Every property has its key as its title. A choice between texts and mappings is decided by
+ * what is written. In a mapping with an unknown key, only that key is reported and no missing key: most often one was meant for the other.
  */
 function branching(schema: JsonSchema): JsonSchema {
   const { properties, items, additionalProperties, anyOf, oneOf, required, ...rest } = schema;
@@ -140,7 +140,7 @@ function branching(schema: JsonSchema): JsonSchema {
   };
 }
 
-/** Texts and mappings to choose from. A mapping that is written is held to the mapping that has its first key. */
+/** A choice of texts and mappings. A mapping is checked against the alternative that has its first key. */
 function choiceOf(choices: readonly JsonSchema[] | undefined): JsonSchema {
   if (choices === undefined) return {};
   const all = choices.flatMap(alternatives).map(branching);

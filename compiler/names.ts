@@ -61,7 +61,7 @@ export function readEnvironmentName(text: string): Reading<string> {
   );
 }
 
-/** Reads the name of an S3 bucket, by the rules that S3 has for new buckets. */
+/** Reads the name of an S3 bucket, by S3's rules for new buckets. */
 export function readBucket(text: string): Reading<string> {
   if (text.startsWith('s3://')) {
     const [bucket = '', ...prefix] = text.slice('s3://'.length).split('/');
@@ -81,7 +81,7 @@ export function readBucket(text: string): Reading<string> {
   );
 }
 
-/** Reads the part of an object key below which a repository lives: `backups/yugabyte`, without slashes at its ends. */
+/** Reads the prefix of a repository's object keys: `backups/yugabyte`, without slashes at its ends. */
 export function readPrefix(text: string): Reading<string> {
   const parts = text.split('/');
   const strange = parts.some((part) => part === '' || part === '.' || part === '..');
@@ -96,7 +96,7 @@ export function readPrefix(text: string): Reading<string> {
   );
 }
 
-/** Reads an absolute path: a relative one would mean another place on every worker. */
+/** Reads an absolute path. A relative path would mean a different place on every worker. */
 export function readAbsolutePath(text: string): Reading<string> {
   const parts = text.split('/').slice(1);
   const strange = parts.some((part) => part === '.' || part === '..') || /[\u0000-\u001f]/.test(text);
@@ -110,7 +110,7 @@ export function readAbsolutePath(text: string): Reading<string> {
   );
 }
 
-/** Reads an `http` or `https` URL that holds no user and no password. */
+/** Reads an `http` or `https` URL without user and password. */
 export function readWebAddress(text: string): Reading<string> {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {

@@ -5,37 +5,40 @@ import { VERB_NAMES } from './verbs.ts';
 import { entryOf, spanOfNode, textOf, valueAt, type YamlDocument, type YamlNode } from './yaml-tree.ts';
 
 /*
- * Reads what the checks across documents and steps need, as far as it can be read, so that a fault in one place does not
- * hide faults in others.
+ * Reads what checks across documents and steps need, as far as it can be read, so that a fault in one place doesn't hide faults
+ * in others.
  */
 
+/** A name in a file, and where it stands. */
 export interface NamedText {
   readonly text: string;
   readonly span: Span;
 }
 
+/** What is known of a step, even if it has faults. */
 export interface StepOutline {
   readonly span: Span;
   /** Absent where the step names no verb, or more than one. */
   readonly verb?: Verb;
   readonly id?: NamedText;
-  /** Absent where the step leaves it to its place in the list. */
+  /** Absent where the place of the step in the list decides what it needs. */
   readonly needs?: readonly NamedText[];
   readonly when: 'success' | 'failure' | 'always';
-  /** The second repository of a `copy`. */
+  /** The target repository of a `copy`. */
   readonly copyTo?: NamedText;
 }
 
+/** What is known of a document, even if it has faults. */
 export interface DocumentOutline {
   readonly document: YamlDocument;
   readonly kind?: string;
   readonly name?: NamedText;
   readonly repository?: NamedText;
-  /** Absent where the plan has the standard pipeline, or no list. */
+  /** Absent where the plan has the standard pipeline, or something else than a list. */
   readonly steps?: readonly StepOutline[];
 }
 
-/** Reads as much of a document as possible, also where it has faults. */
+/** Reads as much of a document as possible, even if it has faults. */
 export function outline(document: YamlDocument): DocumentOutline {
   const { root } = document;
   const kind = textOf(valueAt(root, 'kind'));

@@ -6,7 +6,7 @@ import { firstOfEachLine, syntaxProblem } from './syntax-errors.ts';
 import { MAXIMUM_EXPANDED_VALUES, TreeReader } from './tree-reader.ts';
 import type { YamlDocument, YamlNode } from './yaml-tree.ts';
 
-/** Larger files are refused unread: people write plans, and a plan of a megabyte is a mistake. */
+/** Larger files are refused unread: people write plans by hand, so a plan of a megabyte is a mistake. */
 export const MAXIMUM_FILE_BYTES = 1024 * 1024;
 
 interface ParsedFile {
@@ -14,14 +14,15 @@ interface ParsedFile {
   readonly problems: readonly LocatedProblem[];
 }
 
-/** Text to trees of values with their places. Never throws, and bounded in time and memory whatever the text. */
+/** Turns text into trees of values with their places. Never throws. Its time and memory are bounded for any text. */
 export function parse(file: SourceFile): ParsedFile {
   if (file.text.length > MAXIMUM_FILE_BYTES) return failure(fileTooLarge(file.text.length));
   const tokens = [...new Parser().parse(file.text)];
   const excess = tooComplex(tokens);
   if (excess !== undefined) return failure(excess.problem, excess.span);
 
-  // `uniqueKeys: false`, since the library would compare every key with every other. Duplicates are found below in one pass.
+  // `uniqueKeys: false`, since the library would compare every key with every other. The tree reader finds duplicates in one
+  // pass.
   const composer = new Composer<ParsedNode>({ uniqueKeys: false, stringKeys: true, logLevel: 'silent' });
   const documents: YamlDocument[] = [];
   const problems: LocatedProblem[] = [];

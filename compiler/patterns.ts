@@ -2,7 +2,7 @@ import { globMatches } from '../model/glob.ts';
 import { isSystemKeyspace } from '../model/system-keyspaces.ts';
 import { type Problem, quoted, type Reading, refused } from './diagnostic.ts';
 
-/** PostgreSQL and YugabyteDB cut identifiers at this many bytes (NAMEDATALEN - 1). */
+/** PostgreSQL and YugabyteDB cut longer identifiers (NAMEDATALEN - 1). */
 const LONGEST_IDENTIFIER_BYTES = 63;
 
 /** The server's own schemas, which a backup never carries. */
@@ -84,7 +84,7 @@ function systemKeyspace(text: string, keyspace: string): { readonly problem: Pro
   );
 }
 
-/** Why an included pattern selects nothing beside the excluded ones; undefined when it may select something. */
+/** Why an included pattern selects nothing, given the excluded ones. Undefined where it may select something. */
 export function shadowed(include: string, exclude: readonly string[]): Problem | undefined {
   const cover = exclude.find((pattern) => covers(pattern, include));
   if (cover === undefined) return undefined;
@@ -95,10 +95,12 @@ export function shadowed(include: string, exclude: readonly string[]): Problem |
   ).problem;
 }
 
-/** Whether `outer` matches everything that `inner` matches. It is tried on the shortest name that `inner` matches, and on an overlong one. */
+/**
+ * Whether `outer` matches everything that `inner` matches. Tries the shortest name that `inner` matches, and one that is too long for a name.
+ */
 function covers(outer: string, inner: string): boolean {
-  // No identifier holds NUL, so only a wildcard of the outer glob matches it. More of them than a name may have characters are matched
-  // by a star only.
+  // No identifier contains NUL, so only a wildcard in the outer glob matches it. Only a star matches more of them than a name may have
+  // characters.
   const fillings = ['', '\u0000'.repeat(2 * LONGEST_IDENTIFIER_BYTES)];
   return fillings.every((filling) =>
     globMatches(outer, inner.replaceAll('*', filling).replaceAll('?', '\u0000')),

@@ -4,7 +4,7 @@ import { quoted, type Reading, refused } from './diagnostic.ts';
 const REMEDY =
   'Write the line that `holdfast keys signing` printed, or the one in the `.pub` file of `ssh-keygen -t ed25519`: `ssh-ed25519 AAAA… name`.';
 const TYPE = 'ssh-ed25519';
-/** Both fields with their lengths (RFC 8709, section 4): 4 + 11 + 4 + 32. */
+/** Length of both fields with their lengths (RFC 8709, section 4): 4 + 11 + 4 + 32. */
 const BLOB_BYTES = 51;
 
 /** Reads an Ed25519 public key as OpenSSH writes it; a comment may follow. */

@@ -3,7 +3,7 @@ import { DOCUMENT_KINDS } from './schema/documents.ts';
 import { ARTIFACT_IN_WORDS, VERB_NAMES, VERBS } from './verbs.ts';
 import { flow } from './wording.ts';
 
-/** Settings that every verb has; the reference lists them once. */
+/** Settings of every verb. The reference lists them only once. */
 const SETTINGS = ['retry', 'timeout', 'parallelism'];
 
 /** The reference of the plan language in Markdown: every key with its type, default and meaning, from the schema. */
@@ -82,7 +82,9 @@ function typeInWords(schema: JsonSchema): string {
   return [...new Set(types)].filter((type) => type !== '').join(' or ');
 }
 
-/** `{ env: NAME }` or `{ file: PATH }`: explained once, so not taken apart at every place. */
+/**
+ * True for `{ env: NAME }` or `{ file: PATH }`. The reference explains these once and doesn't repeat their members everywhere.
+ */
 function isReference({ properties = {} }: JsonSchema): boolean {
   return Object.keys(properties).join() === 'env,file';
 }

@@ -10,8 +10,8 @@ interface RenderOptions {
 }
 
 /**
- * Diagnostics for people: `file:line:column`, what is wrong, the source line with the offending text underlined, and what
- * to write. Secrets in the shown lines are covered. Ends with a line break; empty for no diagnostics.
+ * Diagnostics for people: `file:line:column`, what is wrong, the source line with the wrong text underlined, and what to write.
+ * Secrets in the lines are hidden. Ends with a line break; empty if there are no diagnostics.
  */
 export function renderDiagnostics(
   diagnostics: readonly Diagnostic[],
@@ -59,7 +59,7 @@ function renderExcerpt(
   ];
 }
 
-/** The part of the diagnostic's first line that it covers, as offsets into the line. */
+/** The part of the diagnostic's first line to underline, as offsets into the line. */
 function underlined({ line, column, endLine, endColumn }: Diagnostic, text: string): Span {
   const start = Math.min(column - 1, text.length);
   const end = endLine > line ? text.trimEnd().length : Math.min(endColumn - 1, text.length);
@@ -76,7 +76,7 @@ function window(text: string, span: Span): { readonly text: string; readonly spa
   return { text: `${ahead}${cut}${behind}`, span: { start: move(span.start), end: move(span.end) } };
 }
 
-/** Tabs would move the underline. */
+/** Tabs would shift the underline, so they become spaces. */
 function printable(text: string): string {
   return withoutControls(text.replace(/\t/g, ' '));
 }
@@ -84,7 +84,7 @@ function printable(text: string): string {
 const WIDE =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u;
 
-/** Columns of a terminal: East Asian characters and emoji take two, combining marks none. */
+/** Width in columns of a terminal: East Asian characters and emoji take two columns, combining marks none. */
 function displayWidth(text: string): number {
   return [...text].reduce((width, character) => {
     if (/\p{Mn}/u.test(character)) return width;

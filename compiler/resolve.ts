@@ -4,26 +4,26 @@ import { didYouMean } from './closest.ts';
 import { type LocatedProblem, quoted, refused } from './diagnostic.ts';
 import type { DocumentOutline, NamedText } from './outline.ts';
 
-/** A Repository document of any file, compiled if it is valid. */
+/** A Repository document in one of the files. Compiled if it is valid. */
 export interface RepositoryEntry {
   readonly name: string;
   readonly file: string;
   readonly role: 'checked' | 'context';
-  /** Absent where the document has errors of its own. */
+  /** Absent where the document has errors. */
   readonly repository?: RepositorySpec;
 }
 
 /** Where plans find repositories by name. */
 export interface RepositoryIndex {
   readonly entries: readonly RepositoryEntry[];
-  /** False when the name of some document can't be read. A repository that isn't found may then be that one. */
+  /** False when the name of some document can't be read. A missing repository may be that document. */
   readonly complete: boolean;
 }
 
-/** The repository under a name, or the reason why there is none. Neither, where another diagnostic already gives the reason. */
+/** The repository under a name, or why there is none. Neither, where another diagnostic already says why. */
 type Lookup = { readonly repository?: RepositorySpec; readonly problem?: LocatedProblem };
 
-/** Finds a repository. The checked files are looked through before those that only lend their repositories. */
+/** Finds a repository. Checked files come before files that only lend their repositories. */
 export function lookUp(reference: NamedText, index: RepositoryIndex): Lookup {
   const named = index.entries.filter(({ name }) => name === reference.text);
   const entry = named.find(({ role }) => role === 'checked') ?? named[0];
@@ -57,7 +57,7 @@ export function lookUp(reference: NamedText, index: RepositoryIndex): Lookup {
   };
 }
 
-/** Refuses a copy to the repository in which the backup already is. */
+/** Refuses a copy to the repository that already holds the backup. */
 export function copyToItself(
   to: RepositorySpec,
   own: RepositorySpec,
@@ -74,7 +74,7 @@ export function copyToItself(
   };
 }
 
-/** Refuses a copy that would write in the clear what the plan's own repository keeps encrypted. */
+/** Refuses to copy a backup from an encrypted repository into one that is not encrypted. */
 export function copyInTheClear(
   to: RepositorySpec,
   own: RepositorySpec,
@@ -91,7 +91,7 @@ export function copyInTheClear(
   };
 }
 
-/** Names that two documents of one kind share; reported at the later ones. */
+/** Documents of one kind with the same name. The later one gets the error. */
 export function duplicateNames(
   outlines: readonly DocumentOutline[],
 ): readonly { readonly outline: DocumentOutline; readonly found: LocatedProblem }[] {

@@ -11,7 +11,7 @@ import { entryOf, locate, spanOfNode, textOf, type YamlNode, type YamlPath } fro
 
 type Issue = z.core.$ZodIssue;
 
-/** Turns an issue that the schema found into problems that the author of the file understands, each at its place. */
+/** Turns an issue of the schema into problems that the file's author understands, each in its place. */
 export function problemsOf(issue: Issue, base: YamlPath, context: Context): readonly LocatedProblem[] {
   const path = [...base, ...issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))];
   switch (issue.code) {
@@ -44,8 +44,8 @@ export function problemsOf(issue: Issue, base: YamlPath, context: Context): read
 }
 
 /**
- * Picks the branch of a choice that the author meant: the one whose faults lie deeper than the value's type. Where every
- * branch fails at the type, the value fits none.
+ * Picks the branch of a choice that the author meant: the one that the value's type fits. Where the type fits no branch, the
+ * whole value has the wrong type.
  */
 function unionProblems(
   issue: Extract<Issue, { code: 'invalid_union' }>,
@@ -92,7 +92,7 @@ function notExactlyOne(
   const [first, ...others] =
     node.kind === 'mapping' ? node.entries.map(({ key }) => key).filter((key) => chosen.includes(key)) : [];
   if (first === undefined) {
-    // An unknown key is most likely a misspelt choice, and is reported as one.
+    // An unknown key is most likely a misspelt choice. It is reported as unknown.
     const known = schemasAt(context.schema, path).flatMap((schema) => Object.keys(schema.properties ?? {}));
     if (node.kind === 'mapping' && node.entries.some(({ key }) => !known.includes(key))) return [];
     const wanted = choices.map((choice) => `\`${choice}\``).join(choices.length > 2 ? ', ' : ' or ');
@@ -138,7 +138,7 @@ function unknownKey(key: string, path: YamlPath, context: Context): LocatedProbl
   };
 }
 
-/** Settings belong inside the verb's mapping, and `id`, `needs` and `when` beside the verb. People mix the two up. */
+/** Settings belong in the verb's mapping; `id`, `needs` and `when` belong beside the verb. People mix the two up. */
 function misplacedStepKey(
   key: string,
   node: YamlNode,
@@ -186,7 +186,7 @@ function wrongType(path: YamlPath, context: Context): LocatedProblem {
   return at(path, context, refused('WRONG_TYPE', message, typeRemedy(found.node, path, context)).problem);
 }
 
-/** A number where a duration or a size belongs. */
+/** The problem of a number in the place of a duration or a size. */
 function missingUnit(node: YamlNode, path: YamlPath, context: Context): Problem | undefined {
   if (node.kind !== 'scalar' || typeof node.value !== 'number') return undefined;
   const patterns = schemasAt(context.schema, path).map(({ pattern }) => pattern);
@@ -222,7 +222,7 @@ function typeRemedy(node: YamlNode, path: YamlPath, context: Context): string {
   return exampleRemedy(path, context);
 }
 
-/** A scalar that a remedy may repeat: it is short, and nothing in it could be a secret. */
+/** The text of a scalar that a remedy may repeat: it is short, and can't be a secret. */
 function textForRemedy(node: YamlNode): string {
   const text = node.kind === 'scalar' ? String(node.value) : '';
   return /^[\w.*-]{1,40}$/.test(text) ? text : '…';

@@ -6,12 +6,12 @@ const REFERENCE_REMEDY =
   'Put the secret where the worker runs and name it here: `{ env: NAME }` or `{ file: /run/secrets/name }`. Then change it: it stands in this file and its history.';
 
 /**
- * `scheme://user:password@host` anywhere in a text; a password may itself hold `@`. All repetitions are bounded, so that no
+ * `scheme://user:password@host` anywhere in a text; the password itself may contain `@`. All repetitions are bounded, so that no
  * text makes the search slow.
  */
 const URL_PASSWORD = /\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s/?#:@]{0,100}:[^\s]{1,300}@/i;
 
-/** Shapes of values that give access by themselves, whatever key they stand under. */
+/** Forms of values that give access by themselves, under whatever key. */
 const SECRET_SHAPES: readonly { readonly pattern: RegExp; readonly what: string }[] = [
   { pattern: URL_PASSWORD, what: 'A URL with a password in it' },
   { pattern: /\bpassword\s{0,9}=\s{0,9}[^\s]+/i, what: 'A connection string with a password in it' },
@@ -28,7 +28,7 @@ const SECRET_SHAPES: readonly { readonly pattern: RegExp; readonly what: string 
   },
 ];
 
-/** Keys whose value is a secret, so text under them is refused. */
+/** Keys with a secret as their value. Plain text under them is refused. */
 const SECRET_KEYS =
   /^(?:pg)?(?:password|passwd|pwd|passphrase|secret|token|secret_?access_?key|session_?token|api_?key|access_?key_?id)$/i;
 
@@ -39,7 +39,7 @@ function secretIn(text: string): Problem | undefined {
   return refused('SECRET_IN_PLAIN_TEXT', `${found.what} stands here in plain text`, REFERENCE_REMEDY).problem;
 }
 
-/** Every secret written in plain text in a document. The problems never hold the value. */
+/** Every secret that a document contains in plain text. The problems never contain its value. */
 export function findSecrets(node: YamlNode): readonly LocatedProblem[] {
   switch (node.kind) {
     case 'scalar': {
@@ -64,7 +64,7 @@ export function findSecrets(node: YamlNode): readonly LocatedProblem[] {
   }
 }
 
-/** A line of a file with what looks like secrets, and the given spans of it, covered by dots of the same length. */
+/** A line of a file in which dots of the same length cover what looks like a secret, and the given spans. */
 export function masked(line: string, secretSpans: readonly Span[]): string {
   const cover = (text: string): string => '\u2022'.repeat(text.length);
   const spansCovered = secretSpans.reduce(

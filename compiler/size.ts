@@ -15,7 +15,7 @@ const BYTES = {
 /** For the JSON Schema: a whole number and a unit. */
 export const SIZE_PATTERN = '^[0-9]+(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)$';
 
-/** Reads `64MiB` as bytes, within bounds that are written the same way. */
+/** Reads `64MiB` as bytes. The bounds `least` and `most` are written in the same way. */
 export function readSize(text: string, least: string, most: string): Reading<number> {
   const value = bytesOf(text);
   if (value === undefined) return refused('BAD_SIZE', `${quoted(text)} is not a size`, sizeRemedy(text));

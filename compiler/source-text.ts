@@ -4,14 +4,14 @@ export interface Span {
   readonly end: number;
 }
 
-/** A plan file as the compiler takes it. */
+/** A plan file, as the compiler takes it. */
 export interface SourceFile {
   /** As the user wrote it; appears in diagnostics. */
   readonly path: string;
   readonly text: string;
   /**
-   * `context` files only lend their Repository documents to the plans of the other files; their own plans and errors are ignored.
-   * Absent means `checked`.
+   * `context` files only lend their Repository documents to plans in the other files; their own plans and errors are ignored.
+   * Absent: `checked`.
    */
   readonly role?: 'checked' | 'context';
 }
@@ -34,7 +34,7 @@ export class LineIndex {
     this.#starts = starts;
   }
 
-  /** Where an offset stands; offsets outside the text are moved to its nearest end. */
+  /** The position of an offset. An offset outside the text gets the position of the nearest end. */
   position(offset: number): Position {
     const at = Math.max(0, Math.min(offset, this.#text.length));
     let low = 0;

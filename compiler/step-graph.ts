@@ -4,7 +4,7 @@ import { type LocatedProblem, quoted, refused } from './diagnostic.ts';
 import type { NamedText, StepOutline } from './outline.ts';
 import { ARTIFACT_IN_WORDS, producerOf, VERBS } from './verbs.ts';
 
-/** A step and what follows from its place in the graph. */
+/** A step, with what follows from its place in the graph. */
 export interface PlacedStep {
   /** Position in the plan's list. */
   readonly index: number;
@@ -14,7 +14,7 @@ export interface PlacedStep {
 }
 
 interface StepGraph {
-  /** In an order that satisfies `needs`; among steps that could come next, in the order of the list. */
+  /** Ordered so that each step comes after those that it needs. Where several could come next, the list's order decides. */
   readonly steps: readonly PlacedStep[];
   readonly problems: readonly LocatedProblem[];
 }
@@ -23,21 +23,21 @@ interface Node {
   readonly index: number;
   readonly step: StepOutline;
   readonly id: string;
-  /** Steps that must have ended first. */
+  /** Steps that must end before this one starts. */
   readonly needs: readonly Need[];
 }
 
 interface Need {
   readonly node: number;
-  /** Where the plan names it; absent where it follows from the step's place. */
+  /** The place where the plan names it. Absent where the need follows from the step's place in the list. */
   readonly named?: NamedText;
 }
 
 /**
- * Type-checks a list of steps: every step's inputs come from steps that surely ended before it.
+ * Type-checks a list of steps: every step must get its inputs from steps that have surely ended before it.
  *
- * A step without `needs` needs the last step before it that runs on success, and the steps between the two that run in any
- * case. The step that gives an input is always among a step's needs, so no step runs without its input.
+ * A step without `needs` needs the last step before it that runs on success, and the steps in between that run in any case. A
+ * step also needs each step that gives it an input, so no step runs without its input.
  */
 export function checkSteps(outlines: readonly StepOutline[]): StepGraph {
   const ids = assignIds(outlines);
@@ -51,7 +51,7 @@ export function checkSteps(outlines: readonly StepOutline[]): StepGraph {
 
   const { order, cycles } = sort(nodes);
   problems.push(...cycles);
-  // A step with an unknown verb may be the one that gives the others their inputs.
+  // A step with an unknown verb may give the others their inputs, so nothing is known of these.
   if (outlines.some((step) => step.verb === undefined)) return { steps: [], problems };
 
   const ancestors = ancestorsOf(order);
@@ -73,7 +73,7 @@ function verbOf(node: Node) {
   return VERBS[node.step.verb ?? 'flush'];
 }
 
-/** The id that the plan gives, or else the verb, with a number from its second use on. */
+/** The id that the plan gives, or the verb; the second use of a verb gets the number 2, and so on. */
 function assignIds(outlines: readonly StepOutline[]): readonly string[] {
   const taken = new Set(outlines.flatMap((step) => step.id?.text ?? []));
   return outlines.map((step, index) => {
@@ -164,7 +164,7 @@ function impliedNeeds(index: number, outlines: readonly StepOutline[]): readonly
   return needs;
 }
 
-/** Refuses a step of the success path that needs a step for failures: it would wait for a step that never runs. */
+/** Refuses a step of the success path that needs a step for failures, since it would never run. */
 function needlessWaits(nodes: readonly Node[]): readonly LocatedProblem[] {
   return nodes.flatMap(({ step, needs }) =>
     needs.flatMap(({ node, named }) => {
@@ -183,7 +183,7 @@ function needlessWaits(nodes: readonly Node[]): readonly LocatedProblem[] {
   );
 }
 
-/** Kahn's algorithm, stable. Steps that are left over are part of cycles. */
+/** Sorts by Kahn's algorithm; the result is stable. Steps that remain are part of cycles or wait for one. */
 function sort(nodes: readonly Node[]): {
   readonly order: readonly Node[];
   readonly cycles: readonly LocatedProblem[];
@@ -225,7 +225,7 @@ function cyclesAmong(waiting: readonly Node[], nodes: readonly Node[]): readonly
   return problems;
 }
 
-/** The shortest way from a step along its needs back to itself. */
+/** The shortest path from a step along its needs back to itself. */
 function pathBackTo(start: Node, nodes: readonly Node[]): readonly Node[] | undefined {
   const cameFrom = new Map<number, Node>();
   const queue: Node[] = [start];
@@ -246,7 +246,7 @@ function pathBackTo(start: Node, nodes: readonly Node[]): readonly Node[] | unde
   return undefined;
 }
 
-/** All steps that have ended before each of the ordered steps starts. */
+/** For each of the ordered steps: all steps that have ended before it starts. */
 function ancestorsOf(order: readonly Node[]): ReadonlyMap<number, ReadonlySet<number>> {
   const ancestors = new Map<number, ReadonlySet<number>>();
   for (const node of order) {
@@ -260,7 +260,7 @@ function ancestorsOf(order: readonly Node[]): ReadonlyMap<number, ReadonlySet<nu
   return ancestors;
 }
 
-/** The nearest step before this one that gives the artifact, or why there is none. */
+/** The last step in the list that surely ends before this one and gives the artifact; or why there is none. */
 function producerFor(
   artifact: Artifact,
   node: Node,

@@ -44,7 +44,7 @@ export function syntaxProblem(error: YAMLError): LocatedProblem {
   };
 }
 
-/** One fault often raises several errors of syntax on its line; the first says it best. */
+/** One fault often causes several errors of syntax in its line. The first one describes it best. */
 export function firstOfEachLine(faults: readonly LocatedProblem[], text: string): readonly LocatedProblem[] {
   let lastEnd = -1;
   const kept: LocatedProblem[] = [];

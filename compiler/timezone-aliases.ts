@@ -1,7 +1,7 @@
 /**
  * Names of the IANA time zone database (release 2026c, files `backward` and `etcetera`; in the public domain) that
- * `Intl.supportedValuesOf('timeZone')` leaves out, because they are other names of zones that it has. Temporal's server knows them, in this
- * spelling only.
+ * `Intl.supportedValuesOf('timeZone')` leaves out, since they are aliases of zones that it lists. Temporal's server knows them, but only in
+ * this spelling.
  */
 export const TIMEZONE_ALIASES: readonly string[] = `
   Africa/Asmara Africa/Timbuktu America/Argentina/Buenos_Aires America/Argentina/Catamarca

@@ -3,8 +3,8 @@ import { quoted, type Reading, refused } from './diagnostic.ts';
 import { TIMEZONE_ALIASES } from './timezone-aliases.ts';
 
 /**
- * Checks the name of a time zone of the IANA database. Only the name's own spelling is taken: Temporal's server reads zones from files, so
- * it doesn't know `utc` or `europe/berlin`, and a schedule with such a name is refused when the plan is applied.
+ * Checks the name of a time zone of the IANA database. Accepts only the exact spelling: Temporal's server reads zones from files, so it
+ * doesn't know `utc` or `europe/berlin`, and it would refuse such a schedule when the plan is applied.
  */
 export function readTimezone(text: string): Reading<string> {
   const names = knownNames();
@@ -24,7 +24,7 @@ export function readTimezone(text: string): Reading<string> {
 
 let known: ReadonlyMap<string, string> | undefined;
 
-/** Names by their lower case. */
+/** Known names, by their names in lower case. */
 function knownNames(): ReadonlyMap<string, string> {
   known ??= new Map(
     [...Intl.supportedValuesOf('timeZone'), ...TIMEZONE_ALIASES].map((name) => [name.toLowerCase(), name]),
@@ -32,9 +32,9 @@ function knownNames(): ReadonlyMap<string, string> {
   return known;
 }
 
-/** What Node calls a zone that is in neither list: its data may be newer than the list of aliases. */
+/** Node's name for a zone that is in neither list. Node's data may be newer than the list of aliases. */
 function resolved(name: string): string | undefined {
-  // Offsets such as `+02:00` are known to Intl, and not to Temporal's schedules.
+  // Intl knows offsets such as `+02:00`, but Temporal's schedules don't.
   if (!/^[A-Za-z][A-Za-z0-9_+\-/]*$/.test(name)) return undefined;
   try {
     return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone;

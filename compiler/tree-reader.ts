@@ -3,9 +3,9 @@ import { type LocatedProblem, type Problem, quoted, refused } from './diagnostic
 import type { Span } from './source-text.ts';
 import type { YamlEntry, YamlNode } from './yaml-tree.ts';
 
-/** Anchors within anchors that an alias may stand for. */
+/** Most anchors within anchors that an alias may lead to. */
 const MAXIMUM_DEPTH = 64;
-/** Values in a file, after aliases are followed: a few nested aliases can otherwise stand for billions. */
+/** Most values in a file after aliases are followed. Otherwise a few nested aliases could stand for billions. */
 export const MAXIMUM_EXPANDED_VALUES = 50_000;
 
 /** Turns composed nodes of one document into a tree, following aliases within a budget. */
@@ -15,7 +15,7 @@ export class TreeReader {
   readonly #text: string;
   readonly #budget: { values: number };
   readonly #anchors = new Map<string, ParsedNode>();
-  /** Anchors whose value is being read. An alias to one of them refers to itself and would never end. */
+  /** Anchors whose value is being read. An alias to one of them would refer to itself without end. */
   readonly #open = new Set<string>();
   #exhausted = false;
 
@@ -60,7 +60,7 @@ export class TreeReader {
     return { kind: 'scalar', value: null, span, verbatim: false };
   }
 
-  /** Inside quotes the text starts one character later. Where escapes change the text, no part of it can be underlined. */
+  /** Within quotes, the text starts one character later. If escapes change the text, no part of it can be underlined. */
   #readText(value: string, span: Span): YamlNode {
     const written = this.#text.slice(span.start, span.end);
     if (written === value) return { kind: 'scalar', value, span, verbatim: true };

@@ -9,18 +9,18 @@ import { entryOf, plainData, spanOfNode, textOf, type YamlNode } from './yaml-tr
 
 type ValidDocument = RepositoryDocument | PlanDocument;
 
-/** A document as data, or every fault of its shape and values. */
+/** A valid document as data, or all faults of its shape and values. */
 type Validation =
   | { readonly document: ValidDocument; readonly problems: readonly [] }
   | { readonly document?: never; readonly problems: readonly LocatedProblem[] };
 
 const KINDS = Object.keys(documentSchemas) as readonly DocumentKind[];
 
-/** Checks one document against the schema. Problems point at the text that is to be changed. */
+/** Checks one document against the schema. Each problem points to the text to change. */
 export function validate(root: YamlNode): Validation {
   const kind = kindOf(root);
   if (typeof kind !== 'string') return { problems: [kind] };
-  // Without the code that zod generates for a schema: making it costs more than it saves, for one plan and for 1,000.
+  // `jitless`: zod would otherwise generate code for a schema, which costs more than it saves, both for one plan and for 1,000.
   const result = documentSchemas[kind].safeParse(plainData(root), { jitless: true });
   if (result.success) return { document: result.data, problems: [] };
   const context = { root, schema: jsonSchemaOf(kind) };

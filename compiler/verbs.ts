@@ -4,7 +4,7 @@ import type { Artifact, Verb } from '../model/pipeline.ts';
 export interface VerbSignature {
   readonly consumes: readonly Artifact[];
   readonly produces?: Artifact;
-  /** True: a plan may use the verb once, since a backup has one read point, one work list and one manifest. */
+  /** True: a plan may use the verb only once, since a backup has one read point, one work list and one manifest. */
   readonly once: boolean;
   readonly summary: string;
   /** As a plan would write them. */
@@ -21,7 +21,7 @@ export interface VerbSignature {
   readonly maxParallelism: number;
 }
 
-/** Of a step whose plan says nothing else; the step's timeout ends it too. */
+/** The retries of a step, unless its plan says otherwise. The step's timeout ends them too. */
 const STEP_RETRY = { maximumAttempts: 20, initialInterval: '1s', maximumInterval: '1m' } as const;
 
 export const VERBS: Readonly<Record<Verb, VerbSignature>> = {
@@ -45,7 +45,7 @@ export const VERBS: Readonly<Record<Verb, VerbSignature>> = {
     produces: 'workList',
     once: true,
     summary: 'Writes the schema into the repository and cuts the tables into chunks.',
-    // A dump of the schema alone has taken 80 minutes on a cluster with 67,000 tables (yugabyte-db issue 14986).
+    // A dump of the schema alone took 80 minutes on a cluster with 67,000 tables (yugabyte-db issue 14986).
     defaults: { timeout: '6h', parallelism: 1, retry: STEP_RETRY },
     maxParallelism: 1,
   },

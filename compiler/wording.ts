@@ -8,7 +8,7 @@ export interface Context {
   readonly schema: JsonSchema;
 }
 
-/** A problem at the value under a path, or at a part of it. Where there is no value, the problem is at the key. */
+/** Places a problem at the value under a path, or at a part of it. Where there is no value, places it at the key. */
 export function at(path: YamlPath, context: Context, problem: Problem): LocatedProblem {
   const { node, keySpan, depth } = locate(context.root, path);
   if (depth < path.length || node.span.end <= node.span.start) {
@@ -21,7 +21,7 @@ export function at(path: YamlPath, context: Context, problem: Problem): LocatedP
   return { problem, span: node.kind === 'scalar' ? node.span : (keySpan ?? spanOfNode(node)) };
 }
 
-/** The part of a path that a reader of the file needs: `spec.schedule.cron`, or inside a step, `upload.retry`. */
+/** A path in words, as a reader of the file needs it: `spec.schedule.cron`, or within a step `upload.retry`. */
 export function inWords(path: YamlPath): string {
   const shown = path[1] === 'steps' && path.length > 3 ? path.slice(3) : path;
   if (path[1] === 'steps' && path.length === 3) return 'a step';
@@ -37,11 +37,13 @@ const TYPES_IN_WORDS: Readonly<Record<string, string>> = {
   object: 'a mapping',
 };
 
+/** The types that some schemas accept, in words. */
 export function expectedTypes(schemas: readonly JsonSchema[]): string {
   const types = schemas.flatMap(({ type }) => (type === undefined ? [] : (TYPES_IN_WORDS[type] ?? [])));
   return [...new Set(types)].join(' or ') || 'something else';
 }
 
+/** The type of a value, in words. */
 export function typeInWords(node: YamlNode): string {
   if (node.kind === 'list') return 'a list';
   if (node.kind === 'mapping') return 'a mapping';
@@ -73,7 +75,7 @@ export function exampleRemedy(path: YamlPath, context: Context, verb = 'Write'):
     : `${verb} \`${key}: ${flow(direct)}\`.`;
 }
 
-/** The example of the schema under a path itself, before its alternatives. */
+/** The example of the schema at exactly this path, before its alternatives. */
 function directExample(root: JsonSchema, path: YamlPath): unknown {
   const parents = schemasAt(root, path.slice(0, -1));
   const last = path.at(-1);

@@ -1,6 +1,6 @@
 import type { Span } from './source-text.ts';
 
-/** A parsed YAML value with its place in the file; aliases are followed. */
+/** A parsed YAML value and its place in the file. Aliases are followed. */
 export type YamlNode = YamlScalar | YamlList | YamlMapping;
 
 interface YamlScalar {
@@ -34,7 +34,7 @@ interface YamlMapping {
 export interface YamlDocument {
   readonly file: string;
   readonly root: YamlNode;
-  /** True when errors of syntax make everything in it unreliable but names. */
+  /** True when errors of syntax make everything in it unreliable except names. */
   readonly damaged: boolean;
 }
 
@@ -52,7 +52,7 @@ export function plainData(node: YamlNode): unknown {
   }
 }
 
-/** The entry of a mapping under a key; undefined for anything that isn't a mapping or hasn't the key. */
+/** The entry of a mapping under a key. Undefined where the node isn't a mapping or lacks the key. */
 export function entryOf(node: YamlNode | undefined, key: string): YamlEntry | undefined {
   return node?.kind === 'mapping' ? node.entries.find((entry) => entry.key === key) : undefined;
 }
@@ -67,7 +67,7 @@ export function textOf(node: YamlNode | undefined): string | undefined {
   return node?.kind === 'scalar' && typeof node.value === 'string' ? node.value : undefined;
 }
 
-/** Follows a path as deep as the tree goes; the result has the key of the last step taken. */
+/** Follows a path as deep as the tree goes. `keySpan` is that of the last step on the way. */
 export function locate(
   root: YamlNode,
   path: YamlPath,
@@ -99,7 +99,7 @@ export function pathInWords(path: YamlPath): string {
     .join('');
 }
 
-/** What to underline for a whole mapping or list: its first key rather than all its lines. */
+/** What to underline for a mapping or list: its first key, not all its lines. */
 export function spanOfNode(node: YamlNode): Span {
   if (node.kind === 'mapping') return node.entries[0]?.keySpan ?? node.span;
   if (node.kind === 'list' && node.items[0] !== undefined) return spanOfNode(node.items[0]);

@@ -34,7 +34,7 @@ export function formatDuration(milliseconds: number): string {
   return `${Math.floor(hours / 24)} d ${String(hours % 24).padStart(2, '0')} h`;
 }
 
-/** `3 h 05 min ago`; a time to come counts as now. @param time ISO 8601 */
+/** `3 h 05 min ago`; a time in the future counts as now. @param time ISO 8601 */
 export function formatAge(time: string, now: Date): string {
   return `${formatDuration(Math.max(0, now.getTime() - Date.parse(time)))} ago`;
 }

@@ -1,6 +1,6 @@
 import { HoldfastError, messageOf } from './errors.ts';
 
-/** One thing that `holdfast doctor` looked at. */
+/** One check of `holdfast doctor`. */
 export interface Check {
   readonly name: string;
   readonly ok: boolean;
@@ -9,7 +9,7 @@ export interface Check {
   readonly remedy?: string;
 }
 
-/** Runs one check: what it returns is its finding, what it throws is what is wrong. */
+/** Runs one check. `look` returns what it found, or throws what is wrong. */
 export async function check(name: string, look: () => Promise<string>): Promise<Check> {
   try {
     return { name, ok: true, detail: await look() };

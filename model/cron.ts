@@ -1,21 +1,22 @@
 /*
- * Cron lines as Temporal's schedules read them. The grammar is our own because Temporal is what reads the text in the end, and general
- * libraries accept more than it does (seconds first, `L`, `W`, `#`, `H`). The compiler words what is wrong with a line
- * (`compiler/cron.ts`); `planning/next-runs.ts` says when a line is due.
+ * Cron lines as Temporal's schedules read them. The grammar is our own, since Temporal reads the text in the end, and general
+ * libraries accept more than Temporal does (seconds first, `L`, `W`, `#`, `H`). The compiler reports what is wrong with a line
+ * (`compiler/cron.ts`); `planning/next-runs.ts` computes when a line is due.
  */
 
+/** A field of a cron line, with its bounds (both included). */
 export interface CronField {
   readonly name: string;
   readonly least: number;
   readonly most: number;
-  /** Of the values from `least` on. */
+  /** Names of the values, beginning with that of `least`. */
   readonly names?: readonly string[];
 }
 
 const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
 const WEEKDAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
 
-/** The other number of Sunday, beside 0. */
+/** Sunday's second number; the first is 0. */
 const SUNDAY_AGAIN = 7;
 
 /** The five fields of a line, in their order. */
@@ -27,7 +28,7 @@ export const CRON_FIELDS: readonly CronField[] = [
   { name: 'day of the week', least: 0, most: SUNDAY_AGAIN, names: WEEKDAYS },
 ];
 
-/** What may stand in place of the five fields, and the line that it stands for. */
+/** What may replace the five fields, with the line that it means. */
 export const CRON_SHORTHANDS: Readonly<Record<string, string>> = {
   '@hourly': '0 * * * *',
   '@daily': '0 0 * * *',
@@ -38,10 +39,10 @@ export const CRON_SHORTHANDS: Readonly<Record<string, string>> = {
   '@annually': '0 0 1 1 *',
 };
 
-/** Why a text is no value of a field; `text` is the part that is wrong. */
+/** Why a text is not a value of a field. `text` is the wrong part. */
 export type CronFault =
   | { readonly kind: 'separator' | 'step' | 'question-mark' | 'value'; readonly text: string }
-  /** A range, of which `first` and `last` are the ends. `drops-sunday`: Temporal leaves out a Sunday that ends a range as 7. */
+  /** A wrong range from `first` to `last`. `drops-sunday`: Temporal leaves out a Sunday that ends a range as 7. */
   | {
       readonly kind: 'backwards' | 'drops-sunday';
       readonly text: string;
@@ -52,7 +53,7 @@ export type CronFault =
 
 type CronReading<T> = { readonly value: T } | { readonly fault: CronFault };
 
-/** The values that the text of a field stands for, in the order in which it names them. */
+/** The values that a field's text means, in the order of the text. */
 export function readCronField(text: string, field: CronField): CronReading<readonly number[]> {
   const values: number[] = [];
   for (const item of text.split(',')) {
@@ -94,7 +95,7 @@ function readNumber(text: string, field: CronField): number | undefined {
   return value >= field.least && value <= field.most ? value : undefined;
 }
 
-/** The values at which a line is due; every field must match. A Sunday is 0 here. */
+/** The values at which a line is due. Every field must match. Sunday is 0 here. */
 export interface CronTimes {
   readonly minutes: ReadonlySet<number>;
   readonly hours: ReadonlySet<number>;
@@ -103,7 +104,7 @@ export interface CronTimes {
   readonly weekdays: ReadonlySet<number>;
 }
 
-/** @throws RangeError for a line that the compiler would have refused */
+/** The times of a valid line. @throws RangeError for a line that the compiler refuses */
 export function cronTimes(line: string): CronTimes {
   const words = (CRON_SHORTHANDS[line] ?? line).split(' ');
   const [minutes, hours, days, months, weekdays] = CRON_FIELDS.map((field, index) => {

@@ -3,9 +3,9 @@ import type { Check } from './check.ts';
 import type { CompiledPlan } from './pipeline.ts';
 import type { RepositorySpec, Source } from './source.ts';
 
-/** What `holdfast doctor` has its workers look at, and what they answer. Kept small: it goes into Temporal's history. */
+/** The questions of `holdfast doctor` to workers, and their answers. Both go into Temporal's history, so they are small. */
 
-/** How long a worker tries to make the newest backup's schema. Milliseconds. */
+/** How long a worker may try to create the newest backup's schema. Milliseconds. */
 export const SCHEMA_TRIAL_AT_MOST_MS = 10 * 60_000;
 
 /** The process that answers. */
@@ -17,54 +17,58 @@ export interface WorkerIdentity {
   readonly version: string;
 }
 
-/** What a worker does for a plan's runs, and so can answer for: the work itself, the read points, or the prunes. */
+/** What a worker does for a plan's runs and can therefore answer for: the work itself, the read points, or the prunes. */
 type WorkerDuty = 'work' | 'read-points' | 'prune';
 
+/** The question to one worker. */
 export interface CheckInput {
   readonly duty: WorkerDuty;
   readonly repository: RepositorySpec;
   readonly source: Source;
-  /** The plan has the universe keep history, so that is looked at too. */
+  /** True: the plan has the universe keep history, so the worker checks that too. */
   readonly history: boolean;
-  /** The plan archives changes, so what that needs is looked at too. */
+  /** Present where the plan archives changes, so the worker checks that too. */
   readonly archive?: { readonly plan: string; readonly policy: ArchivePolicy };
-  /** Identity of a worker that has already looked at the source, and need not do so again. */
+  /** Identity of a worker that has already checked the source. If it is this one, it doesn't check again. */
   readonly answered?: string;
-  /** The plan whose newest backup's schema is tried in scratch databases. Absent: none is, as for commands that didn't know of it. */
+  /** The plan whose newest backup's schema is tried in scratch databases. Absent: none is tried, as for older commands. */
   readonly schemaOf?: string;
 }
 
+/** One worker's answer. */
 export interface CheckAnswer {
   readonly worker: WorkerIdentity;
   readonly checks: readonly Check[];
-  /** Tablet servers whose agents can be asked themselves. */
+  /** Addresses of the tablet servers whose agents can be asked. */
   readonly agents: readonly string[];
 }
 
+/** Input of the workflow `doctor`. */
 export interface DoctorInput {
-  /** Absent: a command of an earlier version asks, and no schema is tried. */
+  /** Absent: an older command asks, and no schema is tried. */
   readonly plan?: string;
   readonly repository: RepositorySpec;
   readonly source: Source;
   readonly history: boolean;
   readonly archive?: { readonly plan: string; readonly policy: ArchivePolicy };
-  /** Queues beside the plan's own that a worker polls. */
+  /** Further kinds of workers to ask, which poll queues beside the plan's own. */
   readonly beside: readonly Exclude<WorkerDuty, 'work'>[];
 }
 
-/** What the workers of one task queue answered. Without `worker`, none took the question, and a check says so. */
+/** The answers of one task queue. Without `worker`, no worker took the question, and a check says so. */
 export interface QueueAnswer {
   readonly queue: string;
   readonly worker?: WorkerIdentity;
   readonly checks: readonly Check[];
 }
 
+/** All answers. */
 export interface DoctorReport {
   /** The plan's own queue first. */
   readonly answers: readonly QueueAnswer[];
 }
 
-/** What is to be looked at for the plan's archive of changes, if it has one. */
+/** What to check for the plan's archive of changes; undefined where the plan has none. */
 export function archiveOf({
   name,
   pointTime,

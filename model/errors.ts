@@ -1,6 +1,6 @@
 /**
- * The one error hierarchy of Holdfast. Every failure says what happened, to what, and what to do; whether a
- * retry can help is decided at the edge where the error arises (a store, a database), nowhere else.
+ * The only class of errors in Holdfast. Every failure says what happened, to what, and what to do. Whether a retry can help is
+ * decided where the error arises (at a store, at a database), and nowhere else.
  */
 export class HoldfastError extends Error {
   override readonly name: string = 'HoldfastError';
@@ -8,9 +8,9 @@ export class HoldfastError extends Error {
   readonly code: string;
   /** True when the same call may succeed later (network, overload, restart). */
   readonly transient: boolean;
-  /** What a person does about it, one sentence. */
+  /** What a person should do about it, one sentence. */
   readonly remedy: string;
-  /** Of a transient failure: this many times in a row with the same message, it counts as permanent. Absent: never. */
+  /** After this many failures in a row with the same message, a transient failure counts as permanent. Absent: it never does. */
   readonly maxEqual: number | undefined;
 
   constructor(
@@ -39,8 +39,8 @@ export function transient(code: string, message: string, remedy: string, cause?:
 const MAX_EQUAL = 3;
 
 /**
- * A failure that may pass, and that the statement causes rather than the connection: a view reads a foreign server that is down, or a
- * statement reaches a limit. The same message three times in a row counts as permanent.
+ * A transient failure that may come from the statement and not from the connection: a view reads a foreign server that is down, or a
+ * statement reaches a limit. After it came three times in a row with the same message, it counts as permanent.
  */
 export function doubtful(code: string, message: string, remedy: string, cause?: unknown): HoldfastError {
   return new HoldfastError(code, message, { remedy, transient: true, maxEqual: MAX_EQUAL, cause });
@@ -49,23 +49,24 @@ export function doubtful(code: string, message: string, remedy: string, cause?: 
 /** A plan names a database or keyspace that the universe doesn't have. */
 export const UNIVERSE_NO_DATABASE = 'UNIVERSE_NO_DATABASE';
 
-/** SQLSTATE of a connection to a database that isn't there. The message of such a failure quotes it, as `SQLSTATE 3D000`. */
+/** SQLSTATE of a connection to a database that doesn't exist. The failure's message contains it, as `SQLSTATE 3D000`. */
 export const NO_SUCH_DATABASE = '3D000';
 
-/** The read point is gone (its holder died, or history was collected): the workflow starts a new epoch. */
+/** The read point is gone (its holder died, or the server collected the history). The workflow then starts a new epoch. */
 export const READ_POINT_LOST = 'READ_POINT_LOST';
 
-/** What a Temporal failure carries as details. Its message is both, joined. */
+/** The details of a Temporal failure. Its message is both of them, joined. */
 export interface FailureDetails {
   readonly problem: string;
   readonly remedy: string;
 }
 
+/** Whether a value is the details of a failure of ours. */
 export function isFailureDetails(value: unknown): value is FailureDetails {
   return typeof value === 'object' && value !== null && 'problem' in value && 'remedy' in value;
 }
 
-/** The message of anything thrown, without its stack. */
+/** The message of anything that was thrown, without a stack. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

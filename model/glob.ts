@@ -1,10 +1,10 @@
 /**
- * Whether a glob matches a whole name: `*` is any run of characters, `?` is one, and case counts. Linear in the product of both
- * lengths, since only the last star is ever tried again.
+ * Whether a glob matches a whole name: `*` is any run of characters, `?` is one character, and case counts. Its time is bounded
+ * by the product of both lengths, since it only ever tries the last star again.
  */
 export function globMatches(glob: string, name: string): boolean {
   if (!isGlob(glob)) return glob === name;
-  // Characters rather than UTF-16 units, so that `?` is a whole character.
+  // Compare characters, not UTF-16 units, so that `?` matches a whole character.
   const [wanted, given] = [[...glob], [...name]];
   let globAt = 0;
   let nameAt = 0;
@@ -29,7 +29,7 @@ export function globMatches(glob: string, name: string): boolean {
   return globAt === wanted.length;
 }
 
-/** False for a plain name, which matches itself alone. */
+/** False for a plain name, which matches only itself. */
 export function isGlob(pattern: string): boolean {
   return /[*?]/.test(pattern);
 }

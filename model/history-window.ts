@@ -2,7 +2,7 @@ import type { DatabaseSnapshot } from './backup.ts';
 import type { HistoryWindow } from './carried-history.ts';
 import type { Manifest } from './manifest.ts';
 
-/** Undefined where the backup carries no history, or nothing of it is as long as a millisecond. */
+/** The history that all databases of a backup carry. Undefined where it carries none, or none of at least a millisecond. */
 export function windowOf({ readPoint }: Pick<Manifest, 'readPoint'>): HistoryWindow | undefined {
   if (readPoint.kind !== 'universe-snapshot') return undefined;
   const held = readPoint.databases.filter(({ snapshot }) => snapshot !== undefined);
@@ -30,7 +30,7 @@ function windowOfDatabase({ snapshotTime, history }: DatabaseSnapshot) {
   return { from, to, safeFrom, catalogRose };
 }
 
-/** Since 1970, with its fraction: `Date` drops what is finer than a millisecond. */
+/** Milliseconds since 1970, with a fraction: `Date` drops whatever is finer than a millisecond. */
 function millisecondsOf(time: string): number {
   const [, finer = ''] = /\.\d{3}(\d+)/.exec(time) ?? [];
   return Date.parse(time) + (finer === '' ? 0 : Number(`0.${finer}`));

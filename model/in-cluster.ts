@@ -6,15 +6,15 @@ import type { RepositorySpec, UniverseSource } from './source.ts';
 export interface InClusterPolicy {
   readonly intervalMs: number;
   readonly retentionMs: number;
-  /** True: a schedule that somebody else made for the database is taken over. */
+  /** True: takes over a schedule that somebody else made for the database. */
   readonly adopt: boolean;
 }
 
-/** What a plan wants of the history that leaves the cluster: each snapshot of a schedule is exported. */
+/** What a plan wants of history off the cluster: each snapshot of the schedule is exported. */
 export interface OffClusterPolicy {
-  /** Between two snapshots; whole minutes. */
+  /** Time between two snapshots, in whole minutes. */
   readonly everyMs: number;
-  /** How far back every instant is kept in the repository. */
+  /** How far back the repository keeps every instant. */
   readonly retentionMs: number;
 }
 
@@ -27,7 +27,9 @@ export interface InClusterChange {
   readonly done: 'created' | 'adopted' | 'edited' | 'deleted' | 'released' | 'unchanged';
 }
 
-/** The planner's choice to reach an instant by the universe's own history: for each database of the plan, at once or one after another. */
+/**
+ * The planner's choice to reach an instant by the universe's own history: for one database of the plan, or for several one after another.
+ */
 export interface InClusterRequest {
   readonly plan: string;
   /** Id of the restore. */
@@ -36,19 +38,22 @@ export interface InClusterRequest {
   /** ISO 8601 in UTC. */
   readonly instant: string;
   readonly source: UniverseSource;
-  /** Of a clone: `to` is its name; of a rewind it is `from`. */
+  /** Which databases. `to` is the name of a clone; for a rewind it equals `from`. */
   readonly databases: readonly { readonly from: string; readonly to: string }[];
-  /** Of a rewind: replication and readers of changes that it breaks are no reason to refuse it; the chores name them. */
+  /** True: a rewind goes ahead even if it breaks replication or readers of changes; the chores name them. */
   readonly breakOthers?: boolean;
-  /** False: what is overwritten isn't kept in a snapshot. */
+  /** False: no snapshot is taken of what a rewind overwrites. */
   readonly safetySnapshot: boolean;
-  /** Where a rewind's record lies (`repository/rewind-records.ts`); absent in requests of older versions, and a rewind then has none. */
+  /**
+   * Where the record of a rewind is written (`repository/rewind-records.ts`). Absent in requests of older versions: their rewinds have no
+   * record.
+   */
   readonly repository?: RepositorySpec;
 }
 
-/** What was found before a way is gone. */
+/** What was found before anything is changed. */
 export interface InClusterCheck {
-  /** What it breaks, as asked for; one sentence each. */
+  /** What the request breaks, as it allows; one sentence each. */
   readonly broken: readonly string[];
 }
 
@@ -59,10 +64,10 @@ export interface InClusterSummary {
   readonly way: 'rewind' | 'clone';
   readonly instant: string;
   readonly databases: InClusterRequest['databases'];
-  /** Of a rewind: the snapshot of what was there before, by database; the universe keeps it for three days. */
+  /** For a rewind: ids of the snapshots of what was there before, by database. The universe keeps them for three days. */
   readonly safetySnapshots: Readonly<Record<string, string>>;
   /** What is left to do by hand, one sentence each. */
   readonly chores: readonly string[];
-  /** What else is to be known of how it went, one sentence each; absent where there is nothing. */
+  /** What else the operator should know, one sentence each. Absent: nothing. */
   readonly notes?: readonly string[];
 }

@@ -8,25 +8,25 @@ export interface ManifestTable {
   readonly table: string;
   readonly rows: number;
   /**
-   * What `rows` is where nobody counted them: the estimate of the server's own statistics, or 0 because there is none. Absent: a count; in a
-   * backup of a universe from before this field, a 0 may be either.
+   * What `rows` means where nobody counted: an estimate of the server's statistics, or 0 because there is none. Absent: a count. In a backup of a
+   * universe that is older than this field, a 0 may be either.
    */
   readonly rowsAre?: 'estimated' | 'unknown';
-  /** The rows were not counted, and there was at least one at the read point. Absent where nobody looked, or could. */
+  /** Present where the rows were not counted and there was at least one at the read point. Absent where nobody looked or could look. */
   readonly holdsRows?: true;
   readonly bytes: number;
   readonly objects: number;
-  /** What the source has of this table and the backup could not carry, in words. */
+  /** What of this table the backup could not carry, in words. */
   readonly losses?: readonly string[];
-  /** Why a table larger than a chunk, or a large part of it, was read as one chunk, in words. A crash meanwhile costs all of that chunk. */
+  /** Why a table larger than a chunk, or a large part of it, was read as one chunk, in words. A crash meanwhile costs that whole chunk. */
   readonly uncut?: string;
-  /** YCQL: rows of which every cell expires. */
+  /** YCQL: number of rows whose every cell expires. */
   readonly expiring?: number;
   /** What of the table could not be read, in words: the backup lacks it. */
   readonly unread?: readonly string[];
 }
 
-/** A database, or in YCQL a keyspace. A keyspace has no owner and no locale, so these are empty, and its encoding is UTF8. */
+/** A database, or in YCQL a keyspace. A keyspace has no owner and no locale, so these are empty; its encoding is UTF8. */
 export interface ManifestDatabase {
   readonly name: string;
   readonly owner: string;
@@ -34,25 +34,25 @@ export interface ManifestDatabase {
   readonly collate: string;
   readonly ctype: string;
   /**
-   * SQL scripts, `schema/e<epoch>/<n>/{database,pre-data,post-data,sequences}-<hash>.sql`, or for a keyspace
-   * `schema-<hash>.{cql,json}`; keys relative to the backup.
+   * SQL scripts, `schema/e<epoch>/<n>/{database,pre-data,post-data,sequences}-<hash>.sql`, or for a keyspace `schema-<hash>.{cql,json}`. Keys are
+   * relative to the backup.
    */
   readonly schemaObjects: readonly ObjectEntry[];
   readonly tables: readonly ManifestTable[];
-  /** Objects of it that the backup doesn't carry, in words. */
+  /** Objects of the database that the backup doesn't carry, in words. */
   readonly losses?: readonly string[];
-  /** Indexes (`schema.index`) that call functions which aren't built in, where the text of the schema doesn't show the call. Absent in older backups. */
+  /** Indexes (`schema.index`) that call functions which aren't built in, where the schema's text doesn't show it. Absent in older backups. */
   readonly hiddenCalls?: readonly string[];
 }
 
 export type Product = 'postgresql' | 'yugabytedb' | 'cassandra';
 
 /**
- * The manifest: a backup exists if and only if this exists. Written last, once, by a conditional put.
- * Large lists stand in objects of their own (`lists/…`), which the manifest names with size and SHA-256.
+ * The manifest. A backup exists if and only if its manifest exists. It is written last, once, by a conditional put. Large lists are objects of their own
+ * (`lists/…`), which the manifest names with size and SHA-256.
  */
 export interface Manifest {
-  /** 2 where there are packs: a program that takes each key for one data object must refuse it by name. */
+  /** 2 where there are packs: a program that takes each key for one data object must refuse the backup by its version. */
   readonly formatVersion: 1 | 2;
   readonly plan: string;
   readonly backup: string;
@@ -63,7 +63,7 @@ export interface Manifest {
   readonly completedAt: string;
   readonly server: { readonly product: Product; readonly version: string };
   readonly readPoint: ReadPoint;
-  /** Where the read point is no instant: when the first and the last row were read. */
+  /** When the first and the last row were read, where the read point is no instant. */
   readonly scanned?: TimeInterval;
   readonly contents: 'all' | 'schema' | 'data';
   readonly databases: readonly ManifestDatabase[];
@@ -80,33 +80,35 @@ export interface Manifest {
   readonly data:
     | { readonly inline: readonly DataObject[] }
     | { readonly lists: readonly ObjectEntry[]; readonly count: number };
-  /** The objects that hold several data objects each, one behind the other and nothing between them. Absent: there are none. */
+  /** The packs: objects that hold several data objects each, one after another without a gap. Absent: there are none. */
   readonly packs?: readonly ObjectEntry[];
-  /** Where the plan locks objects: until when at least everything that the backup needs was locked as it was made, and what that took. */
+  /** Where the plan locks objects: until when everything that the backup needs was locked at least, when it was made, and how many locks that took. */
   readonly locks?: { readonly until: string; readonly asked: number; readonly extended: number };
-  /** Where the repository is signed: the newest register of the plan's backups that its writer knew, 0 where there was none. */
+  /** Where the repository is signed: number of the newest register of the plan's backups that the writer knew. 0: there was none. */
   readonly register?: number;
-  /** Where the repository is signed: the last backup in that register, and the SHA-256 of its stored manifest. */
+  /** Where the repository is signed: the last backup in that register, with the SHA-256 of its stored manifest. */
   readonly predecessor?: { readonly backup: string; readonly sha256: string };
-  /** Engine `universe`: the tablets, in lists, whose files lie in shared objects. */
+  /** Engine `universe`: lists of the tablets, whose files lie in shared objects. */
   readonly tablets?: ManifestTablets;
   /** Engine `universe`: what a restore passes to `yb-admin`. */
   readonly universe?: ManifestUniverse;
 }
 
+/** A universe's tablets in a backup. */
 export interface ManifestTablets {
   /** Objects that hold `TabletList`s. */
   readonly lists: readonly ObjectEntry[];
-  /** Tablets in all lists together. */
+  /** Number of tablets in all lists together. */
   readonly count: number;
   readonly files: number;
 }
 
+/** What a restore needs to know of the universe that was backed up. */
 export interface ManifestUniverse {
-  /** The universe's UUID, where it reports one. */
+  /** The universe's UUID, if it reports one. */
   readonly clusterUuid?: string;
   readonly snapshots: readonly ManifestSnapshot[];
-  /** Present where the universe encrypts at rest: the universe's name of the key that the files need. */
+  /** Present where the universe encrypts at rest: the universe's name for the key that the files need. */
   readonly encryption?: string;
 }
 
@@ -114,9 +116,9 @@ export interface ManifestUniverse {
 export interface ManifestSnapshot {
   readonly database: string;
   readonly api: 'ysql' | 'ycql';
-  /** Absent where the database was empty: there is nothing but its schema. */
+  /** Absent where the database was empty: the backup then has nothing but its schema. */
   readonly snapshot?: string;
-  /** Key of what `export_snapshot` wrote, among the database's schema objects. */
+  /** Key of what `export_snapshot` wrote; it is one of the database's schema objects. */
   readonly metadata?: string;
   /** The universe's hybrid time of the snapshot, ISO 8601, where it reports one. */
   readonly takenAt?: string;
@@ -131,7 +133,7 @@ export interface SnapshotTable {
   readonly schema: string;
   readonly name: string;
   readonly index: boolean;
-  /** True: no dump has this table, so an import leaves it out; the database's losses say why. */
+  /** Present where no dump has this table, so an import leaves it out; the database's losses say why. */
   readonly skipped?: true;
 }
 
@@ -140,7 +142,7 @@ export function instantOf({ readPoint, scanned }: Pick<Manifest, 'readPoint' | '
   return scanned?.to ?? readPoint.takenAt;
 }
 
-/** What the source has and the backup doesn't carry, each with the table or keyspace that it is of. */
+/** What the backup doesn't carry although the source has it, each with its table or keyspace. */
 export function lossesIn({ databases }: Pick<Manifest, 'databases'>): readonly string[] {
   return databases.flatMap(({ name, losses = [], tables }) => [
     ...losses.map((loss) => `${name}: ${loss}`),
@@ -166,7 +168,7 @@ function endOfRows(expiring: number): readonly string[] {
   ];
 }
 
-/** What could not be read, each with its table: the backup is not whole. */
+/** What could not be read, each with its table. The backup is not whole. */
 export function unreadIn({ databases }: Pick<Manifest, 'databases'>): readonly string[] {
   return databases.flatMap(({ tables }) =>
     tables.flatMap(({ schema, table, unread = [] }) => unread.map((what) => `${schema}.${table}: ${what}`)),

@@ -1,10 +1,13 @@
 import { formatBytes } from './amounts.ts';
 import type { NodeInspection, NodeReport } from './tablets.ts';
 
-/** Space needed beside the fetched files: for the live files that a restoration makes of them, and to work in. */
+/**
+ * How much space a node needs in relation to the fetched files: for the live files that a restoration makes of them, and for its
+ * work.
+ */
 const SPACE_FACTOR = 1.2;
 
-/** Why a restore can't begin with this node's agent, in words; empty where it can. `bytes`: what the node's replicas need, about. */
+/** Why this node's agent isn't ready for a restore, in words; empty if it is. `bytes`: about how much the node's replicas need. */
 export function unreadiness(
   node: string,
   report: NodeReport,

@@ -15,7 +15,7 @@ export interface Notification {
   readonly event: NotifyEvent;
   readonly plan: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** Whether somebody should look. */
+  /** False: somebody should look. */
   readonly ok: boolean;
   /** One sentence. */
   readonly headline: string;
@@ -23,6 +23,6 @@ export interface Notification {
   readonly workflowId: string;
   readonly backup?: string;
   readonly error?: { readonly code: string; readonly message: string };
-  /** Facts to show beside the headline, each a name and a text. */
+  /** Facts to show beside the headline, by name. */
   readonly facts: Readonly<Record<string, string>>;
 }

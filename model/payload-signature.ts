@@ -1,20 +1,20 @@
-/** Names in the metadata of a payload of Temporal's. */
+/** Names in the metadata of Temporal's payloads. */
 
-/** Holds the signature of an installation's key (`worker/signing.ts`). It is put on what leaves a process and taken off what comes in. */
+/** Holds the signature by an installation's key (`worker/signing.ts`). It is added to what a process sends and removed from what it receives. */
 export const SIGNATURE = 'holdfast-signature';
 
 /**
- * Set on what comes in without a valid signature, where an installation has a key; nobody can take it off from outside. It holds the instant, in
- * digits of milliseconds since 1970, since when this installation signs: runs that began before are let go on.
+ * Marks received payloads that have no valid signature, where an installation has a key; nobody outside can remove it. It holds the time since
+ * which this installation signs, in milliseconds since 1970 as digits: runs that began before then go on.
  */
 export const UNSIGNED = 'holdfast-unsigned';
 
-/** What of a payload is looked at. */
+/** The part of a payload that is looked at. */
 export interface MarkedPayload {
   readonly metadata?: Readonly<Record<string, Uint8Array>> | null;
 }
 
-/** Since when this installation signs, in milliseconds since 1970, if the payload should be signed and isn't; else undefined. */
+/** If the payload should be signed and isn't: since when this installation signs, in milliseconds since 1970. Else undefined. */
 export function unsignedPayloadSince(payload: MarkedPayload | null | undefined): number | undefined {
   const mark = payload?.metadata?.[UNSIGNED];
   return mark === undefined ? undefined : Number(String.fromCharCode(...mark));

@@ -4,21 +4,22 @@ import type { InClusterPolicy, OffClusterPolicy } from './in-cluster.ts';
 import type { NotifyTarget } from './notification.ts';
 import type { RepositorySpec, Schedule, SecretRef, Source } from './source.ts';
 
-/** A pipeline is read together with what it works on, so both are had here. */
+/** Exported here too, since whoever reads a pipeline also reads what it works on. */
 export type * from './source.ts';
 
 /**
- * A compiled plan: frozen, JSON-able data. The compiler makes it, workflows interpret it, and it never changes
- * while a backup runs (a workflow receives it in its input and never recompiles).
+ * A compiled plan: frozen data that can be written as JSON. The compiler makes it and workflows interpret it. It never changes
+ * while a backup runs, since a workflow receives it in its input and never recompiles.
  */
 
 export type Verb = 'flush' | 'snapshot' | 'export' | 'upload' | 'verify' | 'copy' | 'sql' | 'http';
 
-/** What flows between steps. */
+/** What one step gives to another. */
 export type Artifact = 'readPoint' | 'workList' | 'backup';
 
+/** How often and after which pauses a step's activities are retried. */
 export interface RetryPolicy {
-  /** 0 means without limit (bounded by the step's timeout). */
+  /** 0 means without limit; the step's timeout still bounds it. */
   readonly maximumAttempts: number;
   readonly initialIntervalMs: number;
   readonly maximumIntervalMs: number;
@@ -38,7 +39,7 @@ interface StepBase<V extends Verb, Options> {
   readonly timeoutMs: number;
   /** How many activities of this step run at once. */
   readonly parallelism: number;
-  /** Which step gives each input. */
+  /** Which step gives each input, by its id. */
   readonly inputs: Readonly<Partial<Record<Artifact, string>>>;
   readonly output?: Artifact;
   readonly options: Options;
@@ -54,26 +55,29 @@ export type Step =
   | StepBase<'sql', { readonly statement: string; readonly database?: string }>
   | StepBase<'http', HttpOptions>;
 
+/** Options of the verb `http`. */
 export interface HttpOptions {
-  /** Webhook addresses hold tokens, so they may be a reference. */
+  /** The address may be a reference, since addresses of webhooks hold tokens. */
   readonly url: SecretRef | { readonly literal: string };
   readonly method: 'POST' | 'PUT' | 'GET';
 }
 
 export type StepOf<V extends Verb> = Extract<Step, { verb: V }>;
 
+/** What a backup runs: the compiled form of a plan. */
 export interface Pipeline {
   readonly formatVersion: 1;
   readonly plan: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly source: Source;
   readonly repository: RepositorySpec;
-  /** In an order that satisfies `needs`. */
+  /** Ordered so that each step comes after the steps that it needs. */
   readonly steps: readonly Step[];
   /** SHA-256 (hex) of the canonical JSON of everything above. */
   readonly hash: string;
 }
 
+/** Which backups a plan keeps. */
 export interface Retention {
   readonly keepLast?: number;
   readonly keepHourly?: number;
@@ -82,15 +86,15 @@ export interface Retention {
   readonly keepMonthly?: number;
   readonly keepYearly?: number;
   readonly keepWithinMs?: number;
-  /** At least so many sound backups stay, the newest ones. */
+  /** At least this many sound backups stay, the newest ones. */
   readonly minCount?: number;
-  /** Nothing younger than this is dropped. */
+  /** A backup younger than this stays. */
   readonly minAgeMs?: number;
   /** Time between the mark of a dropped backup and its deletion. Default: a day. */
   readonly graceMs?: number;
-  /** IANA name, of the days, weeks, months and years that the rules speak of. Default UTC. */
+  /** IANA name of the zone whose days, weeks, months and years the rules mean. Default UTC. */
   readonly timezone?: string;
-  /** When a prune starts by itself, in the same zone. Default: once a day, `planning/prune-schedule.ts`. */
+  /** When a prune starts by itself, in the same zone. Default: once a day, `planning/prune.ts`. */
   readonly cron?: readonly string[];
 }
 
@@ -98,10 +102,11 @@ export interface Retention {
 export interface PointTime {
   readonly inCluster?: InClusterPolicy;
   readonly offCluster?: OffClusterPolicy;
-  /** Of a source `ysql`. */
+  /** Only for a source `ysql`. */
   readonly archive?: ArchivePolicy;
 }
 
+/** A whole plan, compiled. */
 export interface CompiledPlan {
   readonly name: string;
   readonly file: string;
@@ -114,10 +119,12 @@ export interface CompiledPlan {
   readonly restore?: RestorePolicy;
 }
 
-/** What a restore that overwrites must pass. Absent: approval is required, and a safety backup is made. */
+/** What is required before a restore may overwrite something. Absent: approval is required, and a safety backup is made. */
 export interface RestorePolicy {
   readonly approval: 'required' | 'none';
   readonly safetyBackup: boolean;
-  /** Engine ysql: everything that is restored belongs to this role. Absent: to its owner at the source. */
+  /**
+   * Engine ysql: the role that will own everything that is restored. Absent: objects get the owners that they had at the source.
+   */
   readonly owner?: string;
 }

@@ -1,10 +1,10 @@
 /** Variables of a process, by name. */
 export type Variables = Readonly<Record<string, string | undefined>>;
 
-/** Where an operator names more variables for the programs that Holdfast starts: names with commas between, a `*` at the end of a name for all that begin so. */
+/** Names more variables for the programs that Holdfast starts, separated by commas; a `*` at the end of a name stands for any text. */
 const MORE_VARIABLES = 'HOLDFAST_PROGRAM_ENVIRONMENT';
 
-/** What any program may need to run and to speak the user's language, and none of which is a secret. */
+/** Variables that any program may need to run and to speak the user's language. None of them is a secret. */
 const FOR_EVERY_PROGRAM: readonly string[] = [
   'PATH',
   'HOME',
@@ -25,19 +25,18 @@ const FOR_EVERY_PROGRAM: readonly string[] = [
   'SSL_CERT_DIR',
 ];
 
-/** What libpq reads by itself. Where to connect is always said by arguments. */
+/** Variables that libpq itself reads. Arguments always say where to connect. */
 export const FOR_LIBPQ: readonly string[] = ['PG*', 'KRB5*', 'OPENSSL_*'];
 
 /** Node's own settings, for scripts of this project. */
 export const FOR_NODE: readonly string[] = ['NODE_COMPILE_CACHE', 'NODE_EXTRA_CA_CERTS'];
 
-/** What reaches the network by way of a proxy. */
+/** Variables by which programs reach the network through a proxy. */
 export const FOR_DOWNLOADS: readonly string[] = ['*_proxy', '*_PROXY'];
 
 /**
- * The environment for a program that Holdfast starts: of `environment` only what every program needs, what `more` names, and what the operator
- * names in `HOLDFAST_PROGRAM_ENVIRONMENT`. A shell holds secrets (a database's URL, keys of a cloud), and a program gets none of which it
- * isn't told here. Pure.
+ * The environment for a program that Holdfast starts. Of `environment` it takes only what every program needs, what `more` names, and what the operator names
+ * in `HOLDFAST_PROGRAM_ENVIRONMENT`. A shell holds secrets (a database's URL, keys of a cloud), and a program gets only those that are named here. Pure.
  *
  * @param more names; a `*` at the beginning or the end stands for any text
  */

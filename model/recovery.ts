@@ -5,12 +5,13 @@ import type { ArchiveChain, ReplayWish } from './replay.ts';
 
 /** What can be restored, what is asked for, and what is decided. Times are ISO 8601 in UTC unless said otherwise. */
 
+/** A backup as the catalogue describes it. */
 export interface CatalogueEntry {
   readonly backup: string;
   /** The read point: the instant whose data the backup holds. Order by this, never by name. */
   readonly instant: string;
   readonly completedAt: string;
-  /** Null where they were not counted. */
+  /** Null where rows were not counted. */
   readonly rows: number | null;
   /** COPY text before compression. */
   readonly bytes: number;
@@ -20,28 +21,28 @@ export interface CatalogueEntry {
   readonly contents: Contents;
   /** The newest verification, whatever it found. */
   readonly verified?: { readonly level: VerifyLevel; readonly verdict: Verdict; readonly at: string };
-  /** The newest verification that found it good; absent where a later one found damage. */
+  /** The newest verification that found the backup good. Absent where a later one found damage. */
   readonly lastGood?: { readonly level: VerifyLevel; readonly at: string };
-  /** The newest restore of it into a scratch database. */
+  /** The newest restore of the backup into a scratch database. */
   readonly drill?: { readonly verdict: Verdict; readonly at: string; readonly restoreMs?: number };
-  /** Retention, phase one: it is deleted by the first prune after `deleteAfter`, unless the policy keeps it again. */
+  /** Marked by retention: the first prune after `deleteAfter` deletes it, unless the policy keeps it again. */
   readonly marked?: { readonly at: string; readonly deleteAfter: string };
-  /** It is not deleted while it is held: by whom and why, one clause. */
+  /** Who holds the backup and why, one clause. It isn't deleted while somebody holds it. */
   readonly held?: string;
-  /** The store refuses to delete its manifest before. */
+  /** Until then the store refuses to delete the backup's manifest. */
   readonly lockedUntil?: string;
   /**
-   * Everything that it needs is locked until then at least: what its manifest says of that, or the manifest's own lock where that ends before. Absent where
-   * nothing is locked, and for backups from before that was written down.
+   * Until then at least, everything that the backup needs is locked: as its manifest says, or until the manifest's own lock ends if that is earlier. Absent
+   * where nothing is locked, and for backups older than this record.
    */
   readonly wholeLockedUntil?: string;
   /** `safety`: made before a restore overwrote the database. Default `plan`. */
   readonly kind?: 'plan' | 'safety';
-  /** The reason why its verifications can't be read. Where it is set, nothing says whether the backup is good. */
+  /** Why its verifications can't be read. If present, nobody knows whether the backup is good. */
   readonly problem?: string;
-  /** Of an export of a schedule's own snapshot: the instants that it carries besides its own. */
+  /** For an export of a schedule's snapshot: the instants that it carries besides its own. */
   readonly history?: HistoryWindow;
-  /** Backups of the plan that this one can't be restored without. */
+  /** Other backups of the plan without which this one can't be restored. */
   readonly needs?: readonly string[];
 }
 
@@ -52,94 +53,91 @@ export interface Catalogue {
   readonly repository: string;
   /** From `repository.json`; absent where no repository has been made there yet. */
   readonly repositoryId?: string;
-  /** Newest instant first; of very many the newest, `total` says how many there are. */
+  /** Newest instant first. If there are very many, only the newest; `total` says how many there are. */
   readonly entries: readonly CatalogueEntry[];
-  /** Folders that hold no backup that could be restored: unfinished, discarded, damaged. */
+  /** Number of folders that hold no backup that could be restored: unfinished, discarded, damaged. */
   readonly unusable: number;
-  /** The plan locks what its backups need. */
+  /** Present where the plan locks what its backups need. */
   readonly locks?: true;
-  /** Of these the damaged ones, and those that no trusted key signed (at most 20), each with what is wrong. */
+  /** Of the unusable folders, the damaged ones and those that no trusted key signed (at most 20), each with what is wrong. */
   readonly damaged?: readonly { readonly backup: string; readonly problem: string }[];
   /**
-   * The plan says that its repository is signed: what the register of backups and the backups that are there say differently (at most 20 sentences).
-   * Absent: nothing is signed.
+   * Present where the plan says that its repository is signed: how the register of backups and the existing backups differ (at most 20 sentences). Absent:
+   * nothing is signed.
    */
   readonly signed?: { readonly problems: readonly string[] };
   readonly total: number;
   readonly readAt: string;
 }
 
-/**
- * Something that can bring instants back. Backups are single instants; every other kind is a range, of which each instant can be
- * reached.
- */
+/** Something that can bring instants back. Backups give single instants. Every other kind gives ranges, of which each instant can be reached. */
 export type RecoverySource =
   | {
       readonly kind: 'backups';
       readonly entries: readonly CatalogueEntry[];
-      /** Where the entries are the newest of more. */
+      /** How many backups there are, where `entries` holds only the newest. */
       readonly total?: number;
     }
   | {
-      /** An in-cluster snapshot schedule: `rewind` brings the database itself back, `clone` makes another one. */
+      /** An in-cluster snapshot schedule. `rewind` brings the database itself back; `clone` makes another one. */
       readonly kind: 'snapshot-schedule';
       readonly schedule: string;
       readonly ways: readonly ('rewind' | 'clone')[];
       readonly windows: readonly InstantRange[];
-      /** Why a way can't be taken at present. */
+      /** Why some of the ways can't be taken at present. */
       readonly limits?: readonly InClusterLimit[];
     }
   | {
-      /** Changes recorded since a backup: it is restored, then they are applied. */
+      /** Changes that were archived since a backup. A restore restores the backup and then replays them. */
       readonly kind: 'archive';
       readonly base: CatalogueEntry;
       readonly windows: readonly InstantRange[];
-      /** By database of the base. */
+      /** By the databases of the base. */
       readonly chains: Readonly<Record<string, ArchiveChain>>;
-      /** Why no chain leads from this base, a clause; `windows` and `chains` are empty then. */
+      /** Why no changes lead on from this base, a clause. `windows` and `chains` are then empty. */
       readonly passedOver?: string;
-      /** Proofs have replayed everything from the base to here, and found it right. Absent: nothing is proved. */
+      /** Up to here, proofs have replayed everything since the base and found it right. Absent: nothing is proved. */
       readonly provedTo?: string;
-      /** Of the plan's archive, whatever the base, so that only its first source has them. */
+      /** Holes of the plan's archive, whatever the base. So only the plan's first source of this kind has them. */
       readonly holes?: readonly ArchiveGap[];
     };
 
-/** A time of which an archive of changes can give no instant. */
+/** A stretch of time of which an archive of changes can't restore any instant. */
 export interface ArchiveGap {
   readonly from: string;
-  /** Absent: it lasts. */
+  /** Absent: the gap still lasts. */
   readonly to?: string;
   /** A sentence that begins with the database. */
   readonly reason: string;
 }
 
-/** Why a database can't be rewound or cloned by its universe, as far as the universe can be asked. */
+/** Why the universe can't rewind or clone a database, as far as the universe could be asked. */
 export interface InClusterLimit {
   readonly ways: readonly ('rewind' | 'clone')[];
-  /** True: a request with `breakOthers` goes this way all the same. */
+  /** True: a request with `breakOthers` may go this way nevertheless. */
   readonly breaksOthers?: boolean;
   /** A clause that completes "… is passed over: ". */
   readonly reason: string;
   readonly remedy: string;
 }
 
-/** Both ends included. */
+/** All instants from one to another, both included. */
 export interface InstantRange {
   readonly from: string;
   readonly to: string;
 }
 
-/** A request as a person types it: JSON of this shape, of which everything may be left out. */
+/** A request as a person types it: JSON of this shape. Every member may be left out. */
 export interface RecoveryRequest {
   /** ISO 8601 with a zone, or a time before now such as `-15m`. */
   readonly to?: string;
-  /** This backup and no other. */
+  /** Restore this backup and no other. */
   readonly backup?: string;
-  /** `exact`, the default: the data of `to` or a refusal. `before`: where `to` can't be reached, the newest instant before it. */
+  /** `exact`, the default: the data of `to`, or a refusal. `before`: if `to` can't be reached, the newest instant before it. */
   readonly nearest?: 'before' | 'exact';
-  /** True: backups that no verification found good are passed over. */
+  /** True: only backups that a verification found good are used. */
   readonly verified?: boolean;
-  /** New name, or new name by database. */
+  /** The new name, or new names by database. */
   readonly into?: Readonly<Record<string, string>> | string;
   readonly tables?: readonly string[];
   readonly replace?: boolean;
@@ -148,39 +146,40 @@ export interface RecoveryRequest {
   readonly safetyBackup?: boolean;
   /** True: what the server refuses is left out and listed. Default: all or nothing. */
   readonly tolerate?: boolean;
-  /** With `tolerate`. True: a database that lacks something still takes its final name. */
+  /** With `tolerate`. True: a database that lacks something still gets its final name. */
   readonly takeName?: boolean;
-  /** Engine ysql: everything that is restored belongs to this role. Default: the plan's `restore.owner`. */
+  /** Engine ysql: the role that will own everything. Default: the plan's `restore.owner`. */
   readonly owner?: string;
-  /** With `replace`: xCluster replication and readers of changes that this breaks are no reason to refuse it. */
+  /** With `replace`. True: the restore goes ahead even if it breaks xCluster replication or readers of changes. */
   readonly breakOthers?: boolean;
 }
 
-/** How long restores of a plan took. */
+/** How long one restore of the plan took. */
 export interface RestoreMeasurement {
   /** COPY text. */
   readonly bytes: number;
   readonly durationMs: number;
 }
 
+/** What a restore costs. */
 export interface RecoveryCost {
   readonly storedBytes: number;
   readonly bytes: number;
-  /** Null where they were not counted. */
+  /** Null where rows were not counted. */
   readonly rows: number | null;
-  /** Absent where no restore of the plan was measured yet. */
+  /** Absent where no restore of the plan has been measured yet. */
   readonly estimatedMs?: number;
   /** What the estimate rests on, one clause. */
   readonly basis: string;
 }
 
-/** What of an archive a restore reads. */
+/** How much of an archive a restore reads. */
 export interface ArchiveCost {
   readonly segments: number;
   readonly storedBytes: number;
 }
 
-/** What an overwriting restore would throw away: every change after the instant. */
+/** What an overwriting restore would throw away: every change since the instant. */
 interface RecoveryLoss {
   readonly from: string;
   readonly to: string;
@@ -189,12 +188,12 @@ interface RecoveryLoss {
 
 interface Reached {
   readonly kind: 'restore';
-  /** The instant whose data there will be. */
+  /** The instant whose data the restore gives. */
   readonly instant: string;
   readonly lost: RecoveryLoss;
   /** One sentence. */
   readonly why: string;
-  /** What else to know: never verified, marked for deletion, passed over …; one sentence each. */
+  /** What else the operator should know (never verified, marked for deletion, passed over …), one sentence each. */
   readonly notes: readonly string[];
 }
 
@@ -203,7 +202,7 @@ export type RecoveryDecision =
   | (Reached & {
       readonly way: 'archive';
       readonly backup: string;
-      /** Of the backup; `archive` says what is fetched besides. */
+      /** The cost of the backup alone; `archive` says what is fetched besides. */
       readonly cost: RecoveryCost;
       readonly archive: ArchiveCost;
       readonly replay: ReplayWish;
@@ -213,12 +212,13 @@ export type RecoveryDecision =
   | (Reached & { readonly way: 'snapshot'; readonly backup: string; readonly cost: RecoveryCost })
   | RecoveryRefusal;
 
+/** Why a request can't be met, and what can. */
 export interface RecoveryRefusal {
   readonly kind: 'refused';
   readonly code: RefusalCode;
   readonly reason: string;
   readonly remedy: string;
-  /** The nearest instants that can be reached, on both sides of the one that was asked for. */
+  /** The nearest instants that can be reached, before and after the one that was asked for. */
   readonly before?: string;
   readonly after?: string;
   /** What was passed over, one sentence each. */
@@ -228,29 +228,30 @@ export interface RecoveryRefusal {
 export type RefusalCode =
   /** The request is not of the documented shape, or contradicts itself. */
   | 'BAD_REQUEST'
-  /** `to` is no instant; a local time without a zone, say. */
+  /** `to` is not an instant, e.g. a local time without a zone. */
   | 'BAD_INSTANT'
   | 'INSTANT_IN_FUTURE'
-  /** Before everything that can be reached. */
+  /** The instant is before everything that can be reached. */
   | 'INSTANT_TOO_EARLY'
-  /** Between two instants that can be reached, or after the last. */
+  /** The instant is between two that can be reached, or after the last one. */
   | 'INSTANT_NOT_EXACT'
-  /** The history that a backup carries has it, but the schema changed afterwards. */
+  /** The history that a backup carries contains the instant, but the schema changed after it. */
   | 'INSTANT_BEFORE_DDL'
   /** There is nothing to restore from. */
   | 'NO_BACKUP'
   | 'BACKUP_NOT_FOUND';
 
-/** All that a plan can be brought back to. */
+/** All instants that a plan can be brought back to. */
 export interface RecoveryWindow {
   /** Oldest first. */
   readonly instants: readonly { readonly at: string; readonly backup: string; readonly verified: boolean }[];
   /** Oldest first. */
   readonly ranges: readonly (InstantRange & { readonly way: 'rewind' | 'clone' | 'archive' | 'snapshot' })[];
-  /** Instants between ranges that can't be reached, as far as the reason is known. Oldest first; absent where there are none. */
+  /** Stretches between ranges that can't be reached, where the reason is known. Oldest first; absent where there are none. */
   readonly holes?: readonly RecoveryHole[];
 }
 
+/** Instants that can't be reached. */
 export interface RecoveryHole extends InstantRange {
   /** A clause. */
   readonly reason: string;

@@ -1,14 +1,14 @@
 import type { StoredSegment } from './archive.ts';
 
-/** What a restore replays after its base. */
+/** What a restore replays after its base backup. */
 export interface ReplayWish {
-  /** The instant, ISO 8601 in UTC with up to six digits of a second: what had committed by it is restored. */
+  /** Restores what had committed by this instant, ISO 8601 in UTC with up to six digits of a second. */
   readonly to: string;
   /** Timeline of the archive by database of the backup. */
   readonly timelines: Readonly<Record<string, string>>;
   /**
-   * For a proof: a later backup of the plan, whose instant `to` is. What its snapshots see is replayed, and the result is compared with it, table by
-   * table. Only into scratch databases.
+   * For a proof: a later backup of the plan, whose instant is `to`. The restore replays what that backup's snapshots see, and then compares its
+   * result with that backup, table by table. Only into scratch databases.
    */
   readonly proves?: string;
 }
@@ -21,11 +21,11 @@ export interface ReplayReport {
   readonly segments: number;
   readonly transactions: number;
   readonly changes: number;
-  /** The last transaction that is in, in words; absent where the archive has none up to the instant. */
+  /** The last transaction that was replayed, in words. Absent where the archive has none up to the instant. */
   readonly lastTaken?: string;
-  /** The first that is left out; absent where the archive has none after the instant. */
+  /** The first transaction that was left out, in words. Absent where the archive has none after the instant. */
   readonly firstLeftOut?: string;
-  /** Selected tables whose changes the archive doesn't have: they are as the base has them. */
+  /** Selected tables whose changes the archive doesn't have. They stay as the base has them. */
   readonly notArchived: readonly string[];
   readonly sequences: readonly {
     readonly schema: string;
@@ -34,12 +34,12 @@ export interface ReplayReport {
   }[];
 }
 
-/** The segments of one database that lead from its base to the instants that it gives. */
+/** The segments of one database that lead from its base to later instants. */
 export interface ArchiveChain {
   readonly timeline: string;
-  /** This and the next: which instants can be reached, microseconds since 1970, both included. */
+  /** This and the next: the range of instants that can be reached, microseconds since 1970, both included. */
   readonly fromMicros: number;
   readonly toMicros: number;
-  /** In order, without a gap, the first of them well before the base. */
+  /** In order and without a gap. The first one begins well before the base. */
   readonly segments: readonly StoredSegment[];
 }

@@ -3,23 +3,26 @@ import type { Manifest, ManifestTable } from './manifest.ts';
 
 /** How many rows something holds, as far as anybody knows. Pure. */
 export interface KnownRows {
-  /** Of the tables whose rows are known; null where that says nothing, because others' are not: never a 0 that nobody counted. */
+  /**
+   * Rows of the tables whose number is known. Null where that says nothing, because other tables' rows aren't known: never a 0
+   * that nobody counted.
+   */
   readonly rows: number | null;
-  /** `rows` rests, at least in part, on the server's statistics. */
+  /** Present where `rows` rests, at least in part, on the server's statistics. */
   readonly rowsEstimated?: true;
-  /** Tables whose rows are not in `rows`, since they were neither counted nor estimated. Absent: none. */
+  /** How many tables' rows are not in `rows`, since they were neither counted nor estimated. Absent: none. */
   readonly tablesNotCounted?: number;
 }
 
 export const NOT_COUNTED = 'not counted';
 
-/** Of a whole backup. */
+/** The rows of a whole backup. */
 export function rowsOf(manifest: Pick<Manifest, 'databases' | 'universe'>): KnownRows {
   const tables = manifest.databases.flatMap((database) => database.tables);
   return addRows(tables.map((table) => rowsOfTable(manifest, table)));
 }
 
-/** Of one table of a backup. */
+/** The rows of one table of a backup. */
 export function rowsOfTable(
   manifest: Pick<Manifest, 'databases' | 'universe'>,
   { rows, rowsAre }: Pick<ManifestTable, 'rows' | 'rowsAre'>,
@@ -28,10 +31,10 @@ export function rowsOfTable(
   return rowsAre === 'estimated' ? { rows, rowsEstimated: true } : { rows };
 }
 
-/** Of a table that nobody asked. */
+/** The rows of a table that nobody counted. */
 export const UNKNOWN: KnownRows = { rows: null, tablesNotCounted: 1 };
 
-/** Of several tables together. */
+/** The rows of several tables together. */
 export function addRows(each: readonly KnownRows[]): KnownRows {
   const rows = each.reduce((sum, one) => sum + (one.rows ?? 0), 0);
   const tablesNotCounted = each.reduce((sum, one) => sum + (one.tablesNotCounted ?? 0), 0);
@@ -51,7 +54,7 @@ function estimated(each: readonly KnownRows[]): { readonly rowsEstimated?: true 
   return each.some(({ rowsEstimated }) => rowsEstimated === true) ? { rowsEstimated: true } : {};
 }
 
-/** A backup of a universe from before `rowsAre` that has no count but 0 is taken as made without counting. */
+/** True for a backup of a universe that is older than `rowsAre` and has no count but 0. It counts as made without counting. */
 function isBeforeRowsAre({ universe, databases }: Pick<Manifest, 'databases' | 'universe'>): boolean {
   if (universe === undefined) return false;
   const tables = databases.flatMap((database) => database.tables);

@@ -1,14 +1,14 @@
 import type { Pipeline, Verb } from './pipeline.ts';
 
-/** The verbs that a backup needs. Hooks, copies and verifications would only make the restore wait. */
+/** The verbs that make a backup. Hooks, copies and verifications would only delay the restore. */
 const CAPTURING: readonly Verb[] = ['flush', 'snapshot', 'export', 'upload'];
 
-/** The part of a plan's pipeline that saves what is there, for a backup before a restore overwrites it. */
+/** The part of a plan's pipeline that backs up the present state before a restore overwrites it. */
 export function safetyPipeline(pipeline: Pipeline): Pipeline {
   return withVerbs(pipeline, CAPTURING);
 }
 
-/** The part that exports a snapshot which is there already: nothing need come to rest before it. */
+/** The part that exports an existing snapshot. It doesn't wait for the source to come to rest. */
 export function historyPipeline(pipeline: Pipeline): Pipeline {
   return withVerbs(
     pipeline,
@@ -31,11 +31,12 @@ function withVerbs(pipeline: Pipeline, verbs: readonly Verb[]): Pipeline {
 
 const MARK = '-safety-';
 
-/** The id of a safety backup, from that of an ordinary one (`20261123T034813Z-ab12cd`). */
+/** The id of a safety backup, made from an ordinary id (`20261123T034813Z-ab12cd`). */
 export function safetyBackupId(backup: string): string {
   return backup.replace('-', MARK);
 }
 
+/** Whether an id is that of a safety backup. */
 export function isSafetyBackup(backup: string): boolean {
   return backup.includes(MARK);
 }

@@ -8,9 +8,9 @@ export interface SharedObject extends ObjectEntry {
   readonly key: string;
 }
 
-/** Bytes of a file where they lie: a range of a shared object. */
+/** Where some bytes of a file lie: a range of a shared object. */
 interface FilePart {
-  /** Index into the `objects` of the list that the file stands in. */
+  /** Index into the `objects` of the list that contains the file. */
   readonly object: number;
   /** Bytes from the object's beginning. */
   readonly offset: number;
@@ -21,18 +21,18 @@ interface FilePart {
 
 /** One file of a tablet's snapshot. */
 export interface TabletFile {
-  /** Within the tablet's snapshot directory, `/`-separated, e.g. `intents/000012.sst`. */
+  /** Path within the tablet's snapshot directory, separated by `/`, e.g. `intents/000012.sst`. */
   readonly path: string;
   readonly sizeBytes: number;
   /** Hex, of the whole file. */
   readonly sha256: string;
-  /** In order; none for an empty file. */
+  /** In order. Empty for an empty file. */
   readonly parts: readonly FilePart[];
 }
 
 const MAX_PATH_PARTS = 8;
 
-/** Whether a path can't lead out of its folder: no `..`, nothing absolute, no control characters. */
+/** Whether a path stays within its folder: no `..`, nothing absolute, no control characters. */
 export function isTabletFilePath(path: string): boolean {
   const parts = path.split('/');
   const bad = (part: string) =>
@@ -49,19 +49,19 @@ export interface SavedTablet {
   readonly files: readonly TabletFile[];
 }
 
-/** Tablets with the shared objects that their files lie in; a unit of bounded length. */
+/** Tablets with the shared objects that hold their files. Its length is bounded. */
 export interface TabletList {
   readonly objects: readonly SharedObject[];
   readonly tablets: readonly SavedTablet[];
 }
 
-/** A tablet of a snapshot and where it can be had. */
+/** A tablet of a snapshot, and the nodes that have it. */
 export interface TabletTarget {
   readonly tablet: string;
   readonly table: string;
-  /** Of its database, in the universe. */
+  /** Id of its database's snapshot, in the universe. */
   readonly snapshot: string;
-  /** `host:port` of the tablet servers that have a replica, the best to take it from first. */
+  /** `host:port` of the tablet servers that have a replica, the best source first. */
   readonly nodes: readonly string[];
   readonly estimatedBytes: number;
 }
@@ -70,12 +70,15 @@ export interface TabletTarget {
 export type ServersByAddress = ReadonlyMap<string, string>;
 
 /**
- * A bounded run of tablets, as a work list holds it and as it goes through history. Names that repeat are listed once, in `nodes` and
- * `tables`; tablets refer to them by their index.
+ * A bounded number of tablets, as a work list holds them and history carries them. Names that repeat are listed once, in `nodes` and `tables`; tablets
+ * refer to them by index.
  */
 export interface TabletBatch {
   readonly nodes: readonly string[];
-  /** UUIDs of the tablet servers at these addresses, in the same order; empty where the universe doesn't report one. Absent from an earlier version. */
+  /**
+   * UUIDs of the tablet servers at these addresses, in the same order; empty text where the universe doesn't report one. Absent from an earlier
+   * version.
+   */
   readonly servers?: readonly string[];
   readonly tables: readonly { readonly table: string; readonly snapshot: string }[];
   readonly tablets: readonly {
@@ -86,9 +89,10 @@ export interface TabletBatch {
   }[];
 }
 
-/** At most this many tablets to a batch: about 60 KB of history. */
+/** Most tablets in a batch: about 60 KB of history. */
 export const TABLETS_PER_BATCH = 1_000;
 
+/** Makes a batch of tablets, with each repeated name only once. @param servers UUIDs of tablet servers, as far as they are known */
 export function packBatch(
   targets: readonly TabletTarget[],
   servers: ServersByAddress = new Map(),
@@ -123,7 +127,7 @@ export function packBatch(
   };
 }
 
-/** Throws `RangeError` for a batch whose numbers point nowhere. */
+/** The tablets of a batch. Throws `RangeError` if an index in it points nowhere. */
 export function unpackBatch({ nodes, tables, tablets }: TabletBatch): readonly TabletTarget[] {
   return tablets.map(({ id, table, nodes: places, bytes }) => {
     const entry = tables[table];
@@ -141,7 +145,7 @@ function noNode(tablet: string): never {
   throw new RangeError(`tablet ${tablet} is on no node of its batch`);
 }
 
-/** What a node is asked for: tablets of snapshots, by id. */
+/** A tablet that a node is asked for, with its snapshot. */
 export interface TabletName {
   readonly tablet: string;
   readonly table: string;
@@ -152,20 +156,20 @@ export interface TabletName {
 export interface SaveSummary {
   readonly saved: number;
   readonly files: number;
-  /** Of all files of the saved tablets. */
+  /** Bytes of all files of the saved tablets. */
   readonly bytes: number;
-  /** Sent to the repository now; the rest was there already. */
+  /** Bytes sent to the repository now. The repository already had the rest. */
   readonly sentBytes: number;
   readonly sentObjects: number;
-  /** Tablets that this node can't give, with the reason; another replica may have them. */
+  /** Tablets that this node can't give, each with the reason. Another replica may have them. */
   readonly left: readonly { readonly tablet: string; readonly reason: string }[];
 }
 
-/** A tablet of a restored snapshot, the saved tablet that fills it, and the list that describes that one. */
+/** A tablet of a restored snapshot, the saved tablet that fills it, and the list that describes the saved one. */
 export interface TabletFill extends TabletName {
   /** The tablet of the backup. */
   readonly from: string;
-  /** Index of the manifest's list that holds it. */
+  /** Index of the manifest's list that holds the saved tablet. */
   readonly list: number;
 }
 
@@ -173,17 +177,17 @@ export interface TabletFill extends TabletName {
 export interface FillSummary {
   readonly filled: number;
   readonly bytes: number;
-  /** Fetched now; the rest was whole already. */
+  /** Bytes fetched now. The node already had the rest. */
   readonly fetchedBytes: number;
-  /** Not on this node (any more), with the reason. */
+  /** Tablets that are not on this node (any more), each with the reason. */
   readonly left: readonly { readonly tablet: string; readonly reason: string }[];
 }
 
-/** What an agent is asked to compare its node with before a restore. */
+/** What an agent compares with its node before a restore. */
 export interface NodeInspection {
   /** UUID of the tablet server at the agent's address, as the masters list it. */
   readonly server?: string;
-  /** Some of the tablets that, by the universe's list, have a replica on this tablet server. */
+  /** Some of the tablets that, as the universe lists them, have a replica on this tablet server. */
   readonly tablets?: readonly Omit<TabletName, 'snapshot'>[];
 }
 
@@ -191,18 +195,18 @@ export interface NodeInspection {
 export interface NodeReport {
   readonly address: string;
   readonly directories: readonly { readonly path: string; readonly freeBytes: number }[];
-  /** Reasons why the agent can't fill tablets here; empty when it can. */
+  /** Why the agent can't fill tablets here. Empty: it can. */
   readonly problems: readonly string[];
-  /** UUID of the tablet server that the directories belong to, where they hold one. */
+  /** UUID of the tablet server that owns the directories, if they hold one. */
   readonly server?: string;
-  /** Tablets of the inspection that are not below the directories. */
+  /** Tablets of the inspection that are missing in the directories. */
   readonly missing?: readonly string[];
 }
 
-/** A bounded run of tablets to be filled, each on several nodes; numbers are places in `nodes` and `tables`. */
+/** A bounded number of tablets to fill, each on several nodes. Numbers are indexes into `nodes` and `tables`. */
 export interface FillBatch {
   readonly nodes: readonly string[];
-  /** UUIDs of the tablet servers at these addresses, in the same order; absent from an earlier version. */
+  /** UUIDs of the tablet servers at these addresses, in the same order. Absent from an earlier version. */
   readonly servers?: readonly string[];
   readonly tables: readonly { readonly table: string; readonly snapshot: string }[];
   readonly tablets: readonly {
@@ -214,5 +218,5 @@ export interface FillBatch {
   }[];
 }
 
-/** At most this many tablets to a fill batch: about 60 KB of history. */
+/** Most tablets in a fill batch: about 60 KB of history. */
 export const TABLETS_PER_FILL = 500;

@@ -1,13 +1,13 @@
-/** PostgreSQL cuts longer names off (NAMEDATALEN - 1). */
+/** PostgreSQL cuts longer names (NAMEDATALEN - 1). */
 const LONGEST_DATABASE_BYTES = 63;
 
-/** Why a name can't be that of a database or a keyspace that a restore makes; without a full stop. */
+/** Why a restore can't give a database or keyspace this name; without a full stop. */
 interface NameProblem {
   readonly problem: string;
   readonly remedy: string;
 }
 
-/** What is wrong with the name that somebody chose for a restored database; undefined if nothing is. Pure. */
+/** What is wrong with the name that somebody chose for a restored database. Undefined: nothing. Pure. */
 export function databaseNameProblem(name: string): NameProblem | undefined {
   const bytes = new TextEncoder().encode(name).length;
   if (bytes > 0 && bytes <= LONGEST_DATABASE_BYTES) return undefined;
@@ -20,7 +20,7 @@ export function databaseNameProblem(name: string): NameProblem | undefined {
   };
 }
 
-/** The same for a keyspace. */
+/** What is wrong with the name that somebody chose for a restored keyspace. Undefined: nothing. Pure. */
 export function keyspaceNameProblem(name: string): NameProblem | undefined {
   if (/^\w{1,48}$/.test(name)) return undefined;
   return {

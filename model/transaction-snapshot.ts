@@ -7,7 +7,7 @@ export interface TransactionSnapshot {
   readonly inProgress: ReadonlySet<bigint>;
 }
 
-/** Throws `ARCHIVE_SNAPSHOT` (permanent). */
+/** Reads such a text. Throws `ARCHIVE_SNAPSHOT` (permanent). */
 export function parseTransactionSnapshot(text: string): TransactionSnapshot {
   const [, xmin, xmax, list] = /^(\d{1,20}):(\d{1,20}):((?:\d{1,20}(?:,\d{1,20})*)?)$/.exec(text) ?? [];
   if (xmin === undefined || xmax === undefined || list === undefined) {
@@ -22,8 +22,8 @@ export function parseTransactionSnapshot(text: string): TransactionSnapshot {
 }
 
 /**
- * Whether the snapshot sees the committed transaction `xid`. The stream carries 32 bits of it. The full number is the one nearest to
- * the snapshot's end, since PostgreSQL never has transactions further apart than 2^31.
+ * Whether the snapshot sees the committed transaction `xid`. The stream carries only 32 bits of its number. The full number is the
+ * one nearest to the snapshot's end, since two transactions of PostgreSQL are never further than 2^31 apart.
  */
 export function isVisible({ xmin, xmax, inProgress }: TransactionSnapshot, xid: number): boolean {
   const full = xmax + BigInt.asIntN(32, BigInt(xid) - xmax);

@@ -1,12 +1,12 @@
 import { DAY_MS } from '../model/time.ts';
 import { wallClockOf } from './zone.ts';
 
-/** Days, weeks and months as calendars in a time zone have them. */
+/** Days, weeks and months, as the calendar of a time zone has them. */
 
 export type Period = 'hour' | 'day' | 'week' | 'month' | 'year';
 
 /**
- * The name of the hour, day, ISO week, month or year in which an instant falls in a zone, e.g. `2026-10-25T02+02:00`,
+ * The name of the hour, day, ISO week, month or year that contains an instant in a zone, e.g. `2026-10-25T02+02:00`,
  * `2026-10-25`, `2026-W43`. The hour that comes twice when clocks go back counts as two.
  */
 export function periodOf(ms: number, period: Period, timezone: string): string {
@@ -26,7 +26,7 @@ export function periodOf(ms: number, period: Period, timezone: string): string {
   }
 }
 
-/** ISO 8601: a week begins on Monday and belongs to the year that has its Thursday. */
+/** ISO 8601: a week begins on Monday and belongs to the year that contains its Thursday. */
 function weekOf(wall: number): string {
   const weekday = (new Date(wall).getUTCDay() + 6) % 7;
   const thursday = new Date(floorTo(wall, DAY_MS) + (3 - weekday) * DAY_MS);

@@ -1,10 +1,10 @@
 import type { CatalogueEntry, InstantRange, RecoveryHole } from '../model/recovery.ts';
 
-/** What backups that were exported from a snapshot schedule give, besides their own instants. Pure. */
+/** What backups that were exported from a snapshot schedule can restore besides their own instants. Pure. */
 
-/** Two windows that are no further apart are one: an instant of ours has no finer part. */
+/** Two windows no further apart than this are one, since nobody can ask for an instant between them. */
 const TOUCHING_MS = 1;
-/** How many holes are listed at most: the newest ones. */
+/** Most holes in a list: the newest ones. */
 const MAX_HOLES = 20;
 
 type WithHistory = CatalogueEntry & { readonly history: NonNullable<CatalogueEntry['history']> };
@@ -15,7 +15,7 @@ function withHistory(entries: readonly CatalogueEntry[]): readonly WithHistory[]
     .sort((one, other) => Date.parse(one.history.to) - Date.parse(other.history.to));
 }
 
-/** Every instant that can be reached by history: what touches is one range. Oldest first. */
+/** Ranges of all instants that carried history can reach. Ranges that touch are joined. Oldest first. */
 export function historyRanges(entries: readonly CatalogueEntry[]): readonly InstantRange[] {
   const ranges: { from: string; to: string }[] = [];
   for (const { history } of withHistory(entries)) {
@@ -27,7 +27,7 @@ export function historyRanges(entries: readonly CatalogueEntry[]): readonly Inst
   return ranges;
 }
 
-/** The instants in between that can't be reached, each with the reason; of very many the newest. */
+/** The stretches between the ranges that can't be reached, each with the reason. If there are very many, only the newest. */
 export function historyHoles(entries: readonly CatalogueEntry[]): readonly RecoveryHole[] {
   const holes: RecoveryHole[] = [];
   let before: string | undefined;
@@ -45,7 +45,7 @@ export function historyHoles(entries: readonly CatalogueEntry[]): readonly Recov
   return holes.slice(-MAX_HOLES);
 }
 
-/** The backup whose history has the instant, but before a change of the schema. */
+/** The backup whose history contains the instant, but before a change of the schema. */
 export function beforeDdl(entries: readonly CatalogueEntry[], wantedMs: number): WithHistory | undefined {
   return withHistory(entries).find(
     ({ history: { from, safeFrom } }) => Date.parse(from) <= wantedMs && wantedMs < Date.parse(safeFrom),

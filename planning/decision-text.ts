@@ -4,10 +4,10 @@ import { describeRows } from '../model/rows.ts';
 import { describeInstant } from './instant.ts';
 
 /**
- * A decision as lines for people: what is done and why, what it costs, what an overwriting restore would lose, and what else
- * to know. A refusal has the nearest instants as JSON to paste.
+ * A decision as lines for people: what is done and why, what it costs, what an overwriting restore would lose, and what else the
+ * operator should know. A refusal gives the nearest instants as JSON to paste.
  *
- * @param timezone IANA name of the zone whose local time stands beside UTC
+ * @param timezone IANA name of the zone whose local time is shown beside UTC
  */
 export function decisionLines(decision: RecoveryDecision, timezone = 'UTC'): readonly string[] {
   if (decision.kind === 'refused') {
@@ -60,7 +60,7 @@ function costLine({
     : `  cost: ${amount}; about ${formatDuration(estimatedMs)}, ${basis}`;
 }
 
-/** The JSON stands alone at the end of the line, so that it is what is pasted. */
+/** The line ends with the JSON alone, so that it can be pasted. */
 function nearest(side: 'before' | 'after', instant: string | undefined, timezone: string): readonly string[] {
   if (instant === undefined) return [];
   const local = describeInstant(new Date(instant), timezone).slice(instant.length);

@@ -3,7 +3,7 @@ import type { DrillInput, DrillSpec } from '../model/drill.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
 
-/** The settings of a drill by hand, for a plan that has none. */
+/** The settings of a drill that is started by hand, for a plan without a drill of its own. */
 const BY_HAND: DrillSpec = {
   backup: 'latest',
   check: 'content',
@@ -12,7 +12,10 @@ const BY_HAND: DrillSpec = {
   timeoutMs: 12 * 3_600_000,
 };
 
-/** What a drill of a plan is started with, by a Schedule or by hand; `backup` names the one to restore. */
+/**
+ * The input of a drill of a plan, whether a Schedule or a person starts it. @param backup the backup to restore, where a person
+ * names one
+ */
 export function drillInput(plan: CompiledPlan, backup?: string): DrillInput {
   const { source, repository, labels } = plan.pipeline;
   return {
@@ -27,9 +30,9 @@ export function drillInput(plan: CompiledPlan, backup?: string): DrillInput {
 }
 
 /**
- * The backup to restore; undefined where there is none. For `latest`, backups of the plan come before safety backups.
+ * Chooses the backup to restore. Undefined where there is none. `latest` takes a safety backup only if the plan has no other.
  *
- * @param random from 0 up to 1, by which the wish `random` chooses
+ * @param random from 0 (included) to 1 (excluded); decides if the wish is `random`
  */
 export function chooseForDrill(
   { entries }: Pick<Catalogue, 'entries'>,

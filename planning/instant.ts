@@ -6,7 +6,7 @@ const UNIT_MS: Readonly<Record<string, number>> = { d: 86_400_000, h: 3_600_000,
 const RELATIVE =
   /^(?:now|(?:now\s*)?-\s*(?=\d)(?:(\d{1,9})d\s*)?(?:(\d{1,9})h\s*)?(?:(\d{1,9})m\s*)?(?:(\d{1,9})s)?)$/i;
 
-/** Date, time, fraction of the second, and the rest, which is the zone. As ISO 8601 and as psql prints it; `,` is ISO's other decimal sign. */
+/** Date, time, fraction of a second, and the rest, which is the zone. As ISO 8601 and psql write it; `,` is ISO's other decimal sign. */
 const WRITTEN = /^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,12}))?)?\s*(.*))?$/is;
 
 /** `+00`, `+0100`, `-03:30`. */
@@ -15,19 +15,19 @@ const WIDEST_OFFSET_MS = 14.99 * 3_600_000;
 
 type InstantReading =
   | { readonly at: Date }
-  /** Without a full stop; the remedy is a sentence. */
+  /** The problem has no full stop; the remedy is a sentence. */
   | { readonly problem: string; readonly remedy: string };
 
 /**
- * An instant as people write it: ISO 8601 or what psql prints, with `Z`, an offset, `UTC` or the name of a time zone; `now`; or a time
- * before now such as `-15m` or `-1d12h`. Instants are kept to the millisecond: a finer one is refused, since it would be another instant.
+ * Reads an instant as people write it: ISO 8601 or what psql prints, with `Z`, an offset, `UTC` or the name of a time zone; `now`; or a time
+ * before now such as `-15m` or `-1d12h`. Instants have milliseconds; a finer one is refused, since rounding would make it another instant.
  */
 export function readInstant(text: string, now: Date): InstantReading {
   const written = text.trim();
   return readRelative(written, now) ?? readWritten(written) ?? notAnInstant(written);
 }
 
-/** An instant for people: in UTC, and beside it what clocks in the zone show, to the second. @param timezone IANA name */
+/** An instant for people: in UTC, and beside it the local time in the zone, to the second. @param timezone IANA name */
 export function describeInstant(at: Date, timezone: string): string {
   const offset = offsetText(at.getTime(), timezone);
   const utc = at.toISOString();
@@ -52,7 +52,7 @@ function readWritten(text: string): InstantReading | undefined {
   const [, year, month, day, hour = '00', minute = '00', second = '00', fraction = '', zone = ''] = parts;
   const clock = `${year}-${month}-${day}T${hour}:${minute}:${second}`;
   const wallMs = Date.parse(`${clock}Z`);
-  // `Date` takes 31 February for 3 March, and 24:00 for the next day.
+  // `Date` reads 31 February as 3 March, and 24:00 as the next day.
   if (Number.isNaN(wallMs) || new Date(wallMs).toISOString() !== `${clock}.000Z`) return undefined;
   const millis = Number(fraction.slice(0, 3).padEnd(3, '0'));
   const placed = place(text, wallMs, zone);
@@ -62,7 +62,7 @@ function readWritten(text: string): InstantReading | undefined {
   return { at: new Date(ms) };
 }
 
-/** The instant at which clocks in a zone show a time. */
+/** The instant at which clocks in the zone show this time. */
 function place(text: string, wallMs: number, zone: string): InstantReading {
   if (zone === '') return noZone(text);
   if (/^(?:Z|UTC|GMT)$/i.test(zone)) return { at: new Date(wallMs) };

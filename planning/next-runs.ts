@@ -4,9 +4,9 @@ import type { DesiredSchedule } from './schedules.ts';
 import { instantsOf, wallClockOf } from './zone.ts';
 
 /**
- * When a schedule fires, by the rules of Temporal's scheduler; `test/planning/next-runs.test.ts` compares with a real one.
- * Every field must match; day of the month and day of the week must both match, unlike in cron(8). A local time that a
- * change of the clocks leaves out is skipped, and one that it repeats comes twice.
+ * When a schedule fires, by the rules of Temporal's scheduler; `test/planning/next-runs.test.ts` compares it with a real one.
+ * Every field must match, also both day of the month and day of the week, unlike in cron(8). A local time that a change of the
+ * clocks skips doesn't fire, and one that it repeats fires twice.
  */
 export function nextRuns(
   { cron, timezone }: Pick<DesiredSchedule, 'cron' | 'timezone'>,

@@ -8,7 +8,7 @@ export function notificationBody(
   return kind === 'slack' ? slackMessage(notification) : { ...notification };
 }
 
-/** Slack's limits: 150 characters of a header, 3,000 of a text, 2,000 of a field, 10 fields. */
+/** Slack's limits, with some room: 150 characters in a header, 3,000 in a text, 2,000 in a field, 10 fields. */
 const LONGEST_HEADER = 150;
 const LONGEST_TEXT = 2_900;
 const LONGEST_FIELD = 1_900;

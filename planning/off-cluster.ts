@@ -4,12 +4,12 @@ import type { CompiledPlan, PointTime } from '../model/pipeline.ts';
 import { historyPipeline } from '../model/safety-backup.ts';
 
 const MINUTE_MS = 60_000;
-/** A snapshot stays in the universe for so many intervals, so that a worker that was away still finds it. */
+/** For how many intervals the universe keeps a snapshot, so that a worker that was away still finds it. */
 const INTERVALS_KEPT = 4;
 const KEPT_AT_LEAST_MS = 4 * 60 * MINUTE_MS;
 
 /**
- * The snapshot schedule that a plan needs in the universe, for history there, for history off the cluster, or for both. Undefined where it needs none.
+ * The snapshot schedule that a plan needs in the universe: for history there, for history off the cluster, or for both. Undefined where it needs none.
  */
 export function schedulePolicyOf(pointTime: PointTime | undefined): InClusterPolicy | undefined {
   const { inCluster, offCluster } = pointTime ?? {};
@@ -23,10 +23,10 @@ export function schedulePolicyOf(pointTime: PointTime | undefined): InClusterPol
   };
 }
 
-/** Minutes between two looks for something to export: a part of an hour, and about a third of the interval. */
+/** Minutes from one search for snapshots to the next: they divide an hour, and are at most a third of the interval. */
 const LOOKS_EVERY = [20, 15, 12, 10, 6, 5, 4, 3, 2, 1];
 
-/** When what there is to export is looked for, and the schema with it. Undefined where the plan exports no history. */
+/** When a run searches for snapshots to export, and looks at the schema. Undefined where the plan exports no history. */
 export function exportTimesOf({ pointTime }: CompiledPlan): readonly string[] | undefined {
   const everyMs = pointTime?.offCluster?.everyMs;
   if (everyMs === undefined) return undefined;
@@ -36,7 +36,7 @@ export function exportTimesOf({ pointTime }: CompiledPlan): readonly string[] | 
 
 /** The input of one run that exports. */
 export function offClusterInput({ name, pipeline, notify }: CompiledPlan): OffClusterInput {
-  // The recovery window shows success. Nobody would read a message every quarter of an hour.
+  // Successes aren't notified: the recovery window shows them, and nobody would read a message every quarter of an hour.
   const targets = (notify ?? []).flatMap((target) =>
     target.on.includes('failure') ? [{ ...target, on: ['failure' as const] }] : [],
   );

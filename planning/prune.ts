@@ -2,7 +2,7 @@ import { defined } from '../model/defined.ts';
 import type { CompiledPlan, RepositorySpec } from '../model/pipeline.ts';
 import type { PruneInput } from '../model/prune.ts';
 
-/** The input of a prune of the plan: its policy, and the repository with the credentials that may delete. */
+/** The input of a prune of the plan: its retention, and the repository with the credentials that may delete. */
 export function pruneInputOf(plan: CompiledPlan): PruneInput {
   return {
     plan: plan.name,
@@ -16,8 +16,8 @@ export function pruneInputOf(plan: CompiledPlan): PruneInput {
 }
 
 /**
- * When a plan is pruned by itself; undefined where it has no retention, of backups, of history or of an archive of changes. A plan without a time gets a minute of its own at
- * night, so that plans don't all begin in the same minute.
+ * When prunes of a plan start by themselves. Undefined where the plan limits neither its backups nor its history or archive. A plan without times of its own
+ * gets a minute at night that depends on its name, so that plans don't all begin in the same minute.
  */
 export function pruneTimesOf(
   plan: CompiledPlan,

@@ -1,6 +1,6 @@
 import type { InstantRange } from '../model/recovery.ts';
 
-/** The same instants in as few ranges as can be, oldest first: ranges that overlap or touch are one. Pure. */
+/** The same instants in as few ranges as possible, oldest first. Ranges that overlap or touch are joined. Pure. */
 export function unionOf(ranges: readonly InstantRange[]): readonly InstantRange[] {
   const union: { from: string; to: string }[] = [];
   for (const { from, to } of ranges.toSorted((one, other) => Date.parse(one.from) - Date.parse(other.from))) {

@@ -22,14 +22,14 @@ import { estimateRestoreMs, restorePace } from './restore-pace.ts';
 
 interface PlanningContext {
   readonly now: Date;
-  /** Earlier restores of the plan, for the estimate; those of the catalogue's drills are added. */
+  /** Earlier restores of the plan, on which the estimate rests. Drills in the catalogue are added to them. */
   readonly measurements?: readonly RestoreMeasurement[];
 }
 
 /**
- * The way to reach what is asked for, or why it can't be reached. Pure. Of two ways to one instant, the one whose source is
- * named first wins. A backup whose last verification found damage is passed over unless the request names it. A safety backup
- * is passed over where the request asks for the newest data.
+ * Decides how to reach what is asked for, or why it can't be reached. Pure. If two sources reach the instant, the one that is
+ * listed first wins. A backup whose last verification found damage is passed over unless the request names it. A safety backup is
+ * passed over where the request asks for the newest data.
  */
 export function planRecovery(
   sources: readonly RecoverySource[],
@@ -78,7 +78,7 @@ export function planRecovery(
   return unreachable(reach, sources, wantedMs);
 }
 
-/** All instants that the sources can bring back, without those of damaged backups. */
+/** All instants that the sources can bring back. Damaged backups don't count. */
 export function recoveryWindow(sources: readonly RecoverySource[]): RecoveryWindow {
   const { steps } = reachOf(sources, {});
   const sound = backupsIn(steps);
@@ -99,7 +99,7 @@ export function recoveryWindow(sources: readonly RecoverySource[]): RecoveryWind
         const open = ways.filter((way) => limits?.some((limit) => limit.ways.includes(way)) !== true);
         return open.flatMap((way) => windows.map(({ from, to }) => ({ from, to, way })));
       })
-      // The changes since an older base lead on through the newer ones.
+      // Changes since an older base go on past newer bases, so the ranges overlap.
       .concat(
         unionOf(sources.flatMap((source) => (source.kind === 'archive' ? source.windows : []))).map(
           (range) => ({ ...range, way: 'archive' }),
@@ -111,7 +111,7 @@ export function recoveryWindow(sources: readonly RecoverySource[]): RecoveryWind
   };
 }
 
-/** Instants that can be reached in one way: a single one, or all from one to another. */
+/** Instants that one way reaches: a single one, or a range. */
 type Step = { readonly fromMs: number; readonly toMs: number } & (
   | { readonly way: 'backup'; readonly entry: CatalogueEntry }
   | { readonly way: 'snapshot'; readonly entry: CatalogueEntry }
@@ -130,12 +130,12 @@ interface Note {
 }
 
 interface Reach {
-  /** Ordered by preference: by source, then backups found good, then the later one. */
+  /** In the order of preference: by source, then backups found good, then the later one. */
   readonly steps: readonly Step[];
   readonly passedOver: readonly Note[];
-  /** Bases from which the archive of changes leads nowhere. */
+  /** Bases from which the archive of changes leads to no instant. */
   readonly deadEnds: readonly Note[];
-  /** Why the universe's own history is of no use for the request, whatever the instant. */
+  /** Why the universe's own history can't serve the request, whatever the instant. */
   readonly limits: readonly string[];
 }
 
@@ -145,9 +145,9 @@ function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): 
   const limits: string[] = [];
   const steps = sources.flatMap((source): readonly Step[] => {
     if (source.kind === 'snapshot-schedule') {
-      // A rewind overwrites; a clone is another database.
+      // A rewind overwrites the database; a clone makes another one.
       const way = request.replace === true ? 'rewind' : 'clone';
-      // A request without an instant asks for the newest backup, since the universe's history ends with what is there now.
+      // Without an instant, a request means the newest backup: the universe's history ends with the present data.
       if (request.to === undefined) return [];
       if (!source.ways.includes(way)) {
         limits.push(
@@ -164,7 +164,7 @@ function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): 
       if (reasons.length > 0) return [];
       return source.windows.map((window) => ({ ...bounds(window), way, schedule: source.schedule }));
     }
-    // As above: without an instant, a backup is meant, which can also be restored in part or tolerantly.
+    // As above, a request without an instant means a backup, which can also be restored in part or tolerantly.
     if (source.kind === 'archive' && request.to === undefined) return [];
     if (source.kind === 'archive' && source.passedOver !== undefined) {
       const { backup, instant } = source.base;
@@ -194,7 +194,7 @@ function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): 
       }
       return [{ fromMs: instantOf(entry), toMs: instantOf(entry), way: 'backup', entry }];
     });
-    // A backup's own instant needs no history, so that way comes first.
+    // A backup's own instant needs no history, so the way without it comes first.
     return [...reached, ...reached.flatMap(carriedBy)];
   });
   return {
@@ -205,7 +205,7 @@ function reachOf(sources: readonly RecoverySource[], request: RecoveryRequest): 
   };
 }
 
-/** Why the changes archived since the newest base before the instant don't lead to it. Reasons of older bases are left out. */
+/** Why the changes since the newest base before the instant don't lead to it. Older bases' reasons are left out. */
 function deadEndBefore({ deadEnds }: Reach, ms: number): readonly Note[] {
   return deadEnds.filter((one) => one.ms <= ms).slice(0, 1);
 }
@@ -226,14 +226,14 @@ function backupsIn(steps: readonly Step[]): readonly CatalogueEntry[] {
   return steps.flatMap((step) => (step.way === 'backup' ? [step.entry] : []));
 }
 
-/** The instants of the history that a backup carries, from the last change of the schema on. */
+/** The instants in a backup's history that can be restored: those after the last change of the schema. */
 function carriedBy(step: Step): readonly Step[] {
   if (step.way !== 'backup' || step.entry.history === undefined) return [];
   const { safeFrom, to } = step.entry.history;
   return [{ ...bounds({ from: safeFrom, to }), way: 'snapshot', entry: step.entry }];
 }
 
-/** Sentences without their first words. */
+/** Why this way can't serve the request. Each reason completes a sentence. */
 function reasonsAgainst(
   way: 'rewind' | 'clone',
   { limits = [] }: Extract<RecoverySource, { kind: 'snapshot-schedule' }>,
@@ -247,7 +247,7 @@ function reasonsAgainst(
   return [...selection, ...documented];
 }
 
-/** Notes that hold for every rewind and clone; the universe can't be asked about them. */
+/** Notes for every rewind and clone. They concern what the universe can't be asked about. */
 const HISTORY_NOTES: Readonly<Record<'rewind' | 'clone', readonly string[]>> = {
   rewind: [
     'No data are fetched: the universe has the history itself.',
@@ -291,7 +291,7 @@ function newest(
   );
 }
 
-/** A safety backup holds what a restore was about to overwrite, which a request for the newest data doesn't mean. */
+/** A safety backup holds what a restore was about to overwrite. A request for the newest data doesn't mean that. */
 function isSafety(step: Step): boolean {
   return step.way === 'backup' && step.entry.kind === 'safety';
 }
@@ -397,7 +397,7 @@ function decide(
   };
 }
 
-/** What is known of going back within a backup's files. */
+/** Notes on a restore that goes back within a backup's files. */
 function carriedNotes({ history }: CatalogueEntry): readonly string[] {
   return [
     'Its rows can’t be compared with counts of that instant: nobody has them, and the restore says INCONCLUSIVE.',
@@ -517,7 +517,7 @@ function neighbours(
   };
 }
 
-/** The way to the newest instant at or before `ms`; of several the one that is preferred. */
+/** The step that reaches the newest instant at or before `ms`. If several do, the first one, which is preferred. */
 function latestBefore(steps: readonly Step[], ms: number): Step | undefined {
   let latest: Step | undefined;
   for (const step of steps) {
@@ -543,7 +543,7 @@ function refused(
   return { kind: 'refused', code, reason, remedy, ...nearest, notes: all };
 }
 
-/** Other ways to the same instant, each with what it would cost more; of very many the first. */
+/** Other ways to the same instant, each with why it was not taken. If there are very many, only the first. */
 function dearerWays(steps: readonly Step[], chosen: Step, wantedMs: number): readonly Note[] {
   const others = steps.filter((step) => step !== chosen && step.fromMs <= wantedMs && wantedMs <= step.toMs);
   return others.slice(0, MAX_OTHER_WAYS).map((step) => ({
@@ -591,7 +591,7 @@ function backupsOf(sources: readonly RecoverySource[]): readonly CatalogueEntry[
   return sources.flatMap((source) => (source.kind === 'backups' ? source.entries : []));
 }
 
-/** The number of backups that the repository has and the catalogue leaves out. */
+/** How many backups of the repository the catalogue leaves out. */
 function hiddenBackups(sources: readonly RecoverySource[]): number {
   return sources.reduce(
     (sum, source) =>

@@ -34,8 +34,8 @@ const MEMBERS: Readonly<
 };
 
 /**
- * Reads a request. A person types it into the Temporal UI, so anything may come. Nothing at all, or `{}`, asks for the newest
- * instant. A refusal names what is wrong and what to write.
+ * Reads a request that a person has typed into the Temporal UI, so it may be anything. Nothing at all, or `{}`, asks for the
+ * newest instant. A refusal says what is wrong and what to write.
  */
 export function readRecoveryRequest(value: unknown): RequestReading {
   if (value === undefined || value === null) return { request: {} };

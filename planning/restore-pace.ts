@@ -1,24 +1,24 @@
 import type { RestoreMeasurement } from '../model/recovery.ts';
 
-/** Beyond so many times the largest restore that was measured, an estimate would be a guess. */
+/** No estimate for a restore more than this many times larger than the largest measured one: it would be a guess. */
 const FARTHEST = 1_000;
-/** Sizes that are closer than this separate the fixed time of a restore from its rate no better than chance. */
+/** Two sizes must differ by at least this factor. Closer ones can't separate the fixed time of a restore from its rate. */
 const APART = 1.5;
 
-/** How long a restore takes: a time that every restore needs, and a rate. */
+/** How long restores take: a fixed time and a rate. */
 interface RestorePace {
   readonly fixedMs: number;
   readonly msPerByte: number;
   /** Bytes of the largest restore that was measured. */
   readonly measuredBytes: number;
-  /** Restores that it rests on. */
+  /** Number of restores that the pace rests on. */
   readonly restores: number;
 }
 
 /**
- * The pace of earlier restores; undefined where none was measured. The rate is the median over pairs of restores (Theil and Sen), so that one that was
- * disturbed decides nothing. Where all were of about one size, what they took counts as rate: an estimate for a larger one is then
- * too high, not too low. Pure.
+ * The pace of earlier restores. Undefined where none was measured. The rate is the median over pairs of restores (Theil and Sen), so a single
+ * disturbed restore doesn't change it. If all had about the same size, their whole time counts as rate: the estimate for a larger restore is then too
+ * high rather than too low. Pure.
  */
 export function restorePace(measurements: readonly RestoreMeasurement[]): RestorePace | undefined {
   const known = measurements.filter(({ bytes, durationMs }) => bytes > 0 && durationMs > 0);
@@ -39,13 +39,13 @@ export function restorePace(measurements: readonly RestoreMeasurement[]): Restor
   };
 }
 
-/** Milliseconds that a restore of so many bytes takes at this pace; undefined where it is far larger than any that was measured. Pure. */
+/** Milliseconds for a restore of this size at this pace. Undefined for one far larger than any that was measured. Pure. */
 export function estimateRestoreMs(pace: RestorePace, bytes: number): number | undefined {
   if (bytes > pace.measuredBytes * FARTHEST) return undefined;
   return Math.round(pace.fixedMs + pace.msPerByte * bytes);
 }
 
-/** The upper one of two in the middle. */
+/** The median. Of two numbers in the middle it takes the larger one. */
 function median(numbers: readonly number[]): number {
   const sorted = [...numbers].sort((one, other) => one - other);
   return sorted[Math.floor(sorted.length / 2)] ?? 0;

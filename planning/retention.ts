@@ -3,7 +3,7 @@ import type { Retention } from '../model/pipeline.ts';
 import type { CatalogueEntry } from '../model/recovery.ts';
 import { type Period, periodOf } from './calendar.ts';
 
-/** Why a backup is kept. The first ten are the policy's own; the others hold whatever the policy says. */
+/** Why a backup is kept. The rules up to `minAge` are the policy's; the others hold whatever the policy says. */
 type RetentionRule =
   | 'keepLast'
   | 'keepHourly'
@@ -14,36 +14,41 @@ type RetentionRule =
   | 'keepWithin'
   | 'minCount'
   | 'minAge'
-  /** The newest backup that a verification found good, or the newest of all where none was. */
+  /** The newest backup that a verification found good. If there is none, the newest backup. */
   | 'lastGood'
-  /** Something reads it: a restore, a verification, a copy. */
+  /** It is being read: by a restore, a verification or a copy. */
   | 'inUse'
-  /** Somebody holds it until it is released. */
+  /** Somebody holds it. */
   | 'hold'
-  /** The store refuses to delete it yet. */
+  /** The store's lock keeps it from being deleted yet. */
   | 'objectLock'
-  /** A backup that is kept can't be restored without it. */
+  /** Another backup that is kept can't be restored without it. */
   | 'needed'
-  /** Its instant lies in the future: a clock is wrong, and nothing can be said of its age. */
+  /** Its instant lies in the future, so a clock is wrong, and its age is unknown. */
   | 'inFuture';
 
+/** Whether retention keeps a backup, and why. */
 export interface RetentionVerdict {
   readonly backup: string;
   readonly instant: string;
   readonly keep: boolean;
-  /** All rules that keep it; empty where it is dropped. */
+  /** All rules that keep it. Empty: it is dropped. */
   readonly rules: readonly RetentionRule[];
   /** One clause for people. */
   readonly reason: string;
 }
 
+/** What retention depends on besides the policy. */
 export interface RetentionContext {
   readonly now: Date;
-  /** IANA name; days and months are those of its wall clock. Default: the policy's own, else UTC. */
+  /** IANA name of the zone whose wall clock defines days and months. Default: the policy's own, else UTC. */
   readonly timezone?: string;
-  /** How far back the backups that carry history are kept, from the newest of them, milliseconds. Absent: the policy judges them too. */
+  /**
+   * How long backups with carried history are kept, counted back from the newest of them, milliseconds. Absent: the policy judges them
+   * too.
+   */
   readonly historyMs?: number;
-  /** The readers of each backup; a backup that is read stays, whatever the rules say. */
+  /** Backups that are being read, each with its reader. They stay, whatever the rules say. */
   readonly protectedBackups?: readonly { readonly backup: string; readonly reader: string }[];
 }
 
@@ -56,15 +61,15 @@ const PERIODS = [
 ] as const satisfies readonly (readonly [RetentionRule, Period])[];
 
 /**
- * Which backups a policy keeps and which it drops, newest instant first. Pure; ordered by instant, never by name.
+ * Which backups a policy keeps and which it drops, newest instant first. Pure. Ordered by instant, never by name.
  *
- * - A damaged backup takes no sound one's place. So the rules are applied twice, to the sound backups and to all; what either
+ * - A damaged backup takes no sound one's place. So the rules are applied twice, to the sound backups and to all. A backup that either
  *   result keeps is kept.
- * - `keepWithin` counts from the newest backup, so that a time without backups drops nothing.
- * - Whatever the policy says, these stay: the newest backup found good, and any backup that is read, locked, or needed by one
- *   that stays.
+ * - `keepWithin` counts from the newest backup, so a time without backups drops nothing.
+ * - Whatever the policy says, these stay: the newest backup found good, and any backup that is read, held, locked, or needed by one that
+ *   stays.
  * - Without a policy everything is kept.
- * - Backups that carry history have a rule of their own, and none of them takes the place of another backup.
+ * - Backups with carried history have a rule of their own, and none of them takes the place of another backup.
  */
 export function decideRetention(
   entries: readonly CatalogueEntry[],
@@ -164,7 +169,7 @@ function applyRules(backups: readonly Dated[], policy: Retention, timezone: stri
   }
 }
 
-/** What no policy may drop. */
+/** Keeps what no policy may drop. */
 function protect(
   all: readonly Dated[],
   judged: readonly Dated[],

@@ -6,14 +6,14 @@ import { pruneInputOf, pruneTimesOf } from './prune.ts';
 
 /** A Temporal Schedule as a plan wants it. */
 export interface DesiredSchedule {
-  /** `backup:<plan>` and its like. */
+  /** `backup:<plan>`, for example. */
   readonly id: string;
   readonly cron: readonly string[];
   readonly timezone: string;
   readonly overlap: Schedule['overlap'];
-  /** A run that was missed while Temporal was down is started late, if it is not later than this. Temporal's own default is a year. */
+  /** A run that was missed while Temporal was down still starts if it is at most this late. Temporal's own default is a year. */
   readonly catchUpMs: number;
-  /** What it starts; Temporal adds the time to the workflow's id. */
+  /** The workflow that it starts. Temporal appends the time to the workflow's id. */
   readonly start: {
     readonly workflowType: string;
     readonly workflowId: string;
@@ -26,7 +26,7 @@ export interface DesiredSchedule {
 const CATCH_UP_MS = 6 * 3_600_000;
 const MINUTE_MS = 60_000;
 
-/** Every schedule that a plan wants: the one list that `apply` reconciles, prunes and previews by. */
+/** All schedules that a plan wants. `apply`, prunes and previews use this one list. */
 export function desiredSchedules(plan: CompiledPlan): readonly DesiredSchedule[] {
   return [...backups(plan), ...prunes(plan), ...drills(plan), ...exports(plan)];
 }
@@ -87,11 +87,11 @@ function exports(plan: CompiledPlan): readonly DesiredSchedule[] {
     args: [offClusterInput(plan)],
     summary: `Export of the history of ${plan.name}`,
   };
-  // What a missed run would have exported the next one does.
+  // The next run exports what a missed run would have exported.
   return [{ id, cron, timezone: 'UTC', overlap: 'skip', catchUpMs: MINUTE_MS, start }];
 }
 
-/** The ids of all schedules that a plan may have, including those that it no longer wants. */
+/** Ids of all schedules that a plan may have, also of those that it no longer wants. */
 export function scheduleIdsOf(plan: string): readonly string[] {
   return SCHEDULED.map((kind) => `${kind}:${plan}`);
 }

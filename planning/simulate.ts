@@ -7,16 +7,16 @@ interface SimulationInput {
   /** The backups at the start. */
   readonly entries: readonly CatalogueEntry[];
   readonly policy: Retention;
-  /** The times of backups and of prunes, in order. Every backup succeeds and is found good. */
+  /** Times of the backups and of the prunes, in order. In the simulation every backup succeeds and is found good. */
   readonly backups: readonly Date[];
   readonly prunes: readonly Date[];
   readonly from: Date;
   readonly days: number;
-  /** Stored bytes of each coming backup; absent where none is known. */
+  /** Stored bytes of each simulated backup. Absent where no size is known. */
   readonly storedBytes?: number;
-  /** Between mark and deletion, where the policy names none. */
+  /** The time between mark and deletion if the policy names none. */
   readonly defaultGraceMs: number;
-  /** Called when a day has been played, with how many have been. */
+  /** Called after each simulated day, with the number of days so far. */
   readonly onDay?: (played: number) => void;
 }
 
@@ -24,19 +24,19 @@ interface SimulationInput {
 export interface SimulatedDay {
   readonly at: string;
   readonly backups: number;
-  /** Of these, marked and within their grace time. */
+  /** How many of these are marked and within their grace time. */
   readonly marked: number;
   /** Absent where no size is known. */
   readonly storedBytes?: number;
-  /** How far back the plan can be restored. */
+  /** The oldest instant to which the plan can be restored. */
   readonly oldest?: string;
-  /** Deleted in this day. */
+  /** How many were deleted on this day. */
   readonly deleted: number;
-  /** Ages of the backups in days, the youngest first. */
+  /** Ages of the backups in days, youngest first. */
   readonly agesDays: readonly number[];
 }
 
-/** Plays backups and prunes day by day, by the same rules that prune obeys. Pure. */
+/** Simulates backups and prunes day by day, by the rules of real prunes. Pure. */
 export function simulateRetention(input: SimulationInput): readonly SimulatedDay[] {
   const graceMs = input.policy.graceMs ?? input.defaultGraceMs;
   let entries = [...input.entries];
@@ -54,7 +54,7 @@ export function simulateRetention(input: SimulationInput): readonly SimulatedDay
     const before = entries.length;
     entries = entries.filter(({ backup }) => {
       const marked = markedMs.get(backup);
-      // A prune doesn't delete what it has just marked itself, as in reality.
+      // As in reality, a prune doesn't delete a backup that it has just marked itself.
       return marked === undefined || marked === now.getTime() || marked + graceMs > now.getTime();
     });
     deleted += before - entries.length;

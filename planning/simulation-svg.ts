@@ -10,7 +10,7 @@ const COUNT_HEIGHT = 170;
 const AGE_TOP = COUNT_TOP + COUNT_HEIGHT + 66;
 const AGE_HEIGHT = 250;
 const HEIGHT = AGE_TOP + AGE_HEIGHT + 48;
-/** At most so many columns of ages, and rows in each. */
+/** Most columns of ages, and rows in each. */
 const COLUMNS = 104;
 const ROWS = 56;
 const AGE_LINES = [
@@ -24,8 +24,8 @@ const AGE_LINES = [
 ] as const;
 
 /**
- * A picture of a simulated year: above, how many backups there are and what they take; below, how old each of them is, so
- * that a column shows what could be restored on that day. Stands alone: no font, script or style from outside.
+ * A picture of the simulation: above, the number of backups and their size; below, the age of each, so that a column shows what
+ * could be restored on that day. It needs no font, script or style from elsewhere.
  */
 export function simulationSvg(plan: string, days: readonly SimulatedDay[]): string {
   const first = days[0];
@@ -94,7 +94,7 @@ function agePanel(days: readonly SimulatedDay[]): readonly string[] {
   ];
 }
 
-/** The first of every month, at the foot. */
+/** A mark at the foot for the first of every month. */
 function months(days: readonly SimulatedDay[], x: (day: number) => number): readonly string[] {
   const starts = days.flatMap(({ at }, day) => (at.slice(8, 10) === '01' ? [{ day, at }] : []));
   const every = Math.ceil(starts.length / 14);

@@ -2,11 +2,11 @@ import type { Verdict } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
 
-/** The state of a plan, from its catalogue alone. Times are milliseconds since 1970; what never happened is absent. */
+/** The state of a plan, from its catalogue alone. Times are milliseconds since 1970. What has never happened is absent. */
 export interface Standing {
   readonly backups: number;
   readonly unusable: number;
-  /** Of the backups in the catalogue. */
+  /** Stored bytes of the backups in the catalogue. */
   readonly storedBytes: number;
   /** Backups whose manifest is damaged, or in which the last verification found damage. */
   readonly damaged: number;
@@ -14,20 +14,23 @@ export interface Standing {
   readonly newest?: CatalogueEntry;
   readonly newestInstantMs?: number;
   readonly oldestInstantMs?: number;
-  /** When the newest backup was complete. */
+  /** When the last backup was complete. */
   readonly lastSuccessMs?: number;
-  /** Instant of the newest backup that a verification found good, and when it did. */
+  /** The newest backup that a verification found good: its instant, and when it was verified. */
   readonly lastGood?: { readonly backup: string; readonly instantMs: number; readonly atMs: number };
-  /** Until when at least one backup that is not known to be damaged is locked with everything that it needs; 0 where the plan locks and none is. */
+  /**
+   * Until when at least one backup is locked with everything that it needs, among those not known to be damaged. 0: the plan locks, and none is
+   * locked.
+   */
   readonly lockHorizonMs?: number;
-  /** When any backup was last verified, whatever came of it. */
+  /** When any backup was last verified, whatever the verdict. */
   readonly lastVerifiedMs?: number;
-  /** The newest drill, and the newest that ended well. */
+  /** The newest drill, and the newest drill with the verdict OK. */
   readonly lastDrill?: { readonly verdict: Verdict; readonly atMs: number; readonly restoreMs?: number };
   readonly lastGoodDrill?: { readonly atMs: number; readonly restoreMs?: number };
 }
 
-/** Pure: the same catalogue gives the same. Damaged backups don't count as restorable. */
+/** The state of a plan. Pure: it depends on the catalogue alone. Damaged backups don't count as restorable. */
 export function standingOf({ entries, total, unusable, damaged = [], locks }: Catalogue): Standing {
   const [newest] = entries;
   const sound = entries.filter(({ verified }) => verified?.verdict !== 'FAILED');

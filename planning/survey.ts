@@ -47,7 +47,7 @@ function newestOf(entries: readonly CatalogueEntry[]): Partial<PlanSurvey> {
   };
 }
 
-/** Of the backups in which no damage was found. */
+/** The backup that stays locked longest with all that it needs, among those in which no damage was found. */
 function longestLocked(entries: readonly CatalogueEntry[]): NonNullable<PlanSurvey['locks']> {
   const sound = entries.filter(({ verified }) => verified?.verdict !== 'FAILED');
   const longest = latest(sound, ({ wholeLockedUntil }) => wholeLockedUntil);

@@ -7,7 +7,7 @@ interface TimelineOptions {
   readonly width?: number;
 }
 
-/** What one column shows; the strongest of what falls into it. */
+/** What a column shows. If several things fall into it, it shows the last one in this order. */
 const MARKS = { nothing: '·', range: '═', unverified: '○', verified: '●' } as const;
 
 /**
@@ -27,7 +27,7 @@ export function timelineLines(window: RecoveryWindow, options: TimelineOptions):
   ];
   if (times.length === 0) return [];
   const startMs = times.reduce((one, other) => Math.min(one, other));
-  // A clock that is ahead must not push an instant off the line.
+  // If the clock is ahead, an instant may lie after now; it must still be on the line.
   const endMs = times.reduce((one, other) => Math.max(one, other), Math.max(startMs + 1, nowMs));
   const columnMs = (endMs - startMs) / width;
   const columnOf = (ms: number) => Math.min(width - 1, Math.floor((ms - startMs) / columnMs));
@@ -61,7 +61,7 @@ function legend({ instants, ranges }: RecoveryWindow, spanMs: number, columnMs: 
   return `${counts.join(', ')}, in ${formatDuration(spanMs)}; a column is ${formatDuration(columnMs)}`;
 }
 
-/** To the minute, in UTC: what a person looks for on the line. */
+/** To the minute, in UTC, which is precise enough to read the line. */
 function minuteOf(ms: number): string {
   return new Date(ms).toISOString().slice(0, 'yyyy-mm-ddThh:mm'.length).replace('T', ' ').concat('Z');
 }

@@ -1,6 +1,6 @@
 import { DAY_MS } from '../model/time.ts';
 
-/** The wall clock of a time zone. A wall time is written as if it were UTC: milliseconds since 1970, to the second. */
+/** The wall clock of a time zone. A wall time is a number as if it were UTC: milliseconds since 1970, to the second. */
 
 /** What clocks in the zone show at an instant. @param timezone IANA name */
 export function wallClockOf(ms: number, timezone: string): number {
@@ -8,16 +8,16 @@ export function wallClockOf(ms: number, timezone: string): number {
   return timezone === 'UTC' ? seconds : seconds + offsetOf(seconds, timezone);
 }
 
-/** The instants of a wall time: none where the clocks were put forward over it, two where they were put back. */
+/** The instants at which a zone's clocks show a time: none if the clocks skip it, two if they repeat it. */
 export function instantsOf(wallMs: number, timezone: string): readonly number[] {
   const offsets = [wallMs - DAY_MS, wallMs + DAY_MS].map((near) => wallClockOf(near, timezone) - near);
   const candidates = new Set(offsets.map((offset) => wallMs - offset));
   return [...candidates].filter((instant) => wallClockOf(instant, timezone) === wallMs);
 }
 
-/** Whether this is the name of a time zone, in any spelling. */
+/** Whether this names a time zone, in any spelling. */
 export function isZone(name: string): boolean {
-  // Intl knows offsets too, which are no names.
+  // Intl also accepts offsets, which are not names.
   if (!/^[A-Za-z]/.test(name)) return false;
   try {
     formatOf(name);
@@ -28,7 +28,7 @@ export function isZone(name: string): boolean {
   }
 }
 
-/** What clocks in the zone are ahead of UTC, as `+02:00`. @param timezone IANA name */
+/** How far clocks in the zone are ahead of UTC, as `+02:00`. @param timezone IANA name */
 export function offsetText(ms: number, timezone: string): string {
   const minutes = Math.round((wallClockOf(ms, timezone) - Math.floor(ms / 1_000) * 1_000) / 60_000);
   const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60];
@@ -40,7 +40,7 @@ export function wallText(wallMs: number): string {
   return new Date(wallMs).toISOString().slice(0, 19).replace('T', ' ');
 }
 
-/** Clocks are changed on a quarter of an hour of UTC, so that one look serves all instants of it. */
+/** Zones change their clocks on quarters of an hour of UTC. So one offset holds for all instants of a quarter. */
 const QUARTER_MS = 15 * 60_000;
 const OFFSETS_KEPT = 100_000;
 const knownOffsets = new Map<string, number>();

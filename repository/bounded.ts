@@ -1,6 +1,6 @@
 /**
- * Calls `work` for every item, at most `concurrency` at once, and reads items only as they are needed. After the first
- * failure no further item is begun. The failure is thrown when those under way have ended.
+ * Calls `work` for every item, at most `concurrency` at once, and takes items only as they are needed. After the first failure it
+ * begins no further item, and throws that failure when those under way have ended.
  */
 export async function forEachBounded<T>(
   items: Iterable<T> | AsyncIterable<T>,
@@ -23,7 +23,7 @@ export async function forEachBounded<T>(
   if (failures.length > 0) throw failures[0];
 }
 
-/** The results of `work` in the order of `items`, at most `concurrency` under way or waiting to be taken. */
+/** The results of `work` in the order of `items`. At most `concurrency` are under way or waiting to be taken. */
 export async function* mapBounded<T, R>(
   items: Iterable<T> | AsyncIterable<T>,
   concurrency: number,
@@ -32,7 +32,7 @@ export async function* mapBounded<T, R>(
   const ahead: Promise<PromiseSettledResult<R>>[] = [];
   try {
     for await (const item of items) {
-      // Settled at once: a result that fails while an earlier one is awaited would otherwise be an unhandled rejection.
+      // Settled at once. Otherwise a result that fails while an earlier one is awaited would be an unhandled rejection.
       ahead.push(settled(work(item)));
       if (ahead.length >= concurrency) yield await taken(ahead);
     }

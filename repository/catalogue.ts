@@ -22,15 +22,14 @@ const LEDGERS_AT_ONCE = 8;
 const DAMAGED_NAMED = 20;
 const PROBLEMS_NAMED = 20;
 
-/** How many verifications of one backup, from the newest back, are searched for a drill. */
+/** How many verifications of a backup are searched for a drill, from the newest on. */
 const REPORTS_SEARCHED = 30;
 
 type Cancellable = { readonly signal?: AbortSignal };
 
 /**
- * What a repository holds of a plan, from manifests and the ledger alone. Throws errors of the store (unreachable, denied).
+ * Reads what a repository holds of a plan, from manifests and the ledger alone. Throws errors of the store (unreachable, denied).
  * A backup with a damaged entry in the ledger counts as never verified, and its entry says so.
- *
  */
 export async function readCatalogue(
   store: Store,
@@ -76,7 +75,10 @@ export async function readCatalogue(
   };
 }
 
-/** The manifest is written last, so its lock ends last. */
+/**
+ * The lock of the manifest, and until when everything that the backup needs is locked. The manifest is written last, so its own
+ * lock ends last.
+ */
 async function lockOf(
   store: Store,
   manifest: Manifest,
@@ -98,7 +100,7 @@ async function historyOf(store: Store, ref: BackupId, options: Cancellable): Pro
   try {
     return await readHistory(store, ref, options);
   } catch (error) {
-    // The data may be whole, and a restore must not fail because of a record about it.
+    // The data may be whole. A restore must not fail because of a damaged record about it.
     if (isDamage(error)) return { problem: `Its verifications can't be read: ${messageOf(error)}` };
     throw error;
   }
@@ -114,7 +116,7 @@ async function readHistory(store: Store, ref: BackupId, options: Cancellable): P
     if (report.verdict !== 'INCONCLUSIVE') conclusive ??= report;
     if (report.level === 'restore') drill ??= report;
     searched += 1;
-    // The newest OK or FAILED is searched for without limit, since retention depends on it.
+    // The search for the newest OK or FAILED has no limit, since retention depends on it.
     if (conclusive !== undefined && (drill !== undefined || searched >= REPORTS_SEARCHED)) break;
   }
   return {
@@ -134,7 +136,7 @@ function drillOf({
   finishedAt,
   drill,
 }: VerifyReport): NonNullable<CatalogueEntry['drill']> {
-  // A verification of level `restore` has no measured restore of its own, so its whole time is taken.
+  // A verification of level `restore` doesn't measure its restore, so the time of the whole verification is used.
   const restoreMs = drill === undefined ? Date.parse(finishedAt) - Date.parse(startedAt) : drill.restoreMs;
   return { verdict, at: finishedAt, ...defined({ restoreMs }) };
 }
@@ -156,11 +158,11 @@ function entryOf(manifest: Manifest): CatalogueEntry {
   };
 }
 
-/** Characters of JSON that a catalogue may have in a workflow's history. */
+/** Most characters of JSON that a catalogue may have in a workflow's history. */
 const HISTORY_CHARACTERS = 240_000;
 const HISTORY_ENTRIES = 1_000;
 
-/** The catalogue cut to what may go into history: the newest backups; `total` says how many there are. */
+/** Cuts a catalogue to what may go into history: the newest backups. `total` says how many there are. */
 export function forHistory(catalogue: Catalogue): Catalogue {
   let left = HISTORY_CHARACTERS;
   const entries = catalogue.entries.slice(0, HISTORY_ENTRIES).filter((entry) => {

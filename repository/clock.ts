@@ -12,9 +12,9 @@ interface ClockComparison {
 }
 
 /**
- * Compares the clock here with the store's, by an object that was written just now.
+ * Compares this machine's clock with the store's, by an object that was just written.
  *
- * @returns undefined where the object is gone by now
+ * @returns undefined where the object is already gone
  */
 export async function compareClocks(
   store: Store,
@@ -29,7 +29,7 @@ export async function compareClocks(
   return undefined;
 }
 
-/** What a clock that is far off means. @param consequence what does not work until it is set, one sentence */
+/** The error for clocks that differ too much. @param consequence what doesn't work until they are set, one sentence */
 export function clockOff({ here, there }: ClockComparison, consequence: string): HoldfastError {
   return permanent(
     'CLOCK_OFF',

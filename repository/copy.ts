@@ -19,7 +19,7 @@ import type { Store } from './store.ts';
 type CopyProgress = {
   readonly copiedObjects: number;
   readonly copiedBytes: number;
-  /** Found at the target by an earlier, interrupted copy. */
+  /** Objects that an earlier, interrupted copy left at the target. */
   readonly presentObjects: number;
 };
 
@@ -31,7 +31,7 @@ interface CopyOptions {
 }
 
 interface CopyResult {
-  /** All objects of the backup. */
+  /** Number of all objects of the backup. */
   readonly objects: number;
   readonly copiedObjects: number;
   readonly copiedBytes: number;
@@ -39,11 +39,11 @@ interface CopyResult {
 }
 
 /**
- * Copies a backup into a second repository: its objects, each checked by its SHA-256 when it is read and when it is
- * written, then the manifest, byte for byte. Called again after a crash it sends only what is not there yet.
+ * Copies a backup into a second repository: first its objects, each checked by its SHA-256 when it is read and when it is written, then the manifest, byte for
+ * byte. A call after a crash sends only what the target lacks.
  *
- * Throws, permanent: what reading the source throws, and signing at the target; `SIGNATURE_MISSING` (`_FOREIGN`, `_FORGED`) where the target is signed, and nobody
- * vouches for what is copied; `COPY_CONFLICT` where the target has another backup of this name.
+ * Throws (permanent) what reading the source and signing at the target throw; `SIGNATURE_MISSING` (`_FOREIGN`, `_FORGED`) where the target is signed and the
+ * copied backup has no trusted signature; `COPY_CONFLICT` where the target has another backup of this name.
  */
 export async function copyBackup(
   from: Store,
@@ -72,7 +72,7 @@ export async function copyBackup(
   }
 
   const sizes = new Map<string, number>();
-  /** What an interrupted copy left, with the locks of that time. */
+  /** Objects that an interrupted copy left, whose locks date from that time. */
   const present: string[] = [];
   const copyOne = async ({ entry }: NamedObject): Promise<void> => {
     const key = backupFolder(ref) + entry.key;
@@ -83,7 +83,7 @@ export async function copyBackup(
       present.push(key);
     } else {
       const bytes = await from.get(key, { expect: entry, ...cancellable });
-      // It may replace what is there: without a manifest, nothing relies on what an interrupted copy or a bad disk left.
+      // The put may replace an object. Without a manifest, nothing relies on what an interrupted copy or a bad disk left.
       await to.put(key, bytes, { sha256: entry.sha256, ifAbsent: false, ...cancellable });
       progress = {
         ...progress,
@@ -108,7 +108,7 @@ export async function copyBackup(
     options.progress?.(progress);
   });
 
-  // M2, M3: a manifest names only objects that are there, and is written last, once, by a conditional put.
+  // M2, M3: a manifest names only objects that exist, and is written last, once, by a conditional put.
   await checkAllShared(to, ref, shared, cancellable);
   await checkAllThere(to, ref, sizes, cancellable);
   await holdLocks(to, [...shared.keys(), ...present], startedAt, cancellable);
@@ -128,8 +128,8 @@ export async function copyBackup(
 }
 
 /**
- * The target's key must not vouch for what whoever can write at the source put there. A source that is signed has been asked by the reading of its manifest;
- * of another one the target must trust the signature itself.
+ * Makes sure that the target's key doesn't vouch for what anybody who can write at the source put there. If the source is signed, reading its manifest has
+ * checked that. Otherwise the target itself must trust the manifest's signature.
  */
 async function requireVouched(
   from: Store,
@@ -148,7 +148,7 @@ async function requireVouched(
   );
 }
 
-/** Where the target is signed: by its own key where it doesn't trust the signature that the manifest brings along, and in its register. */
+/** At a signed target: signs the manifest with the target's key, unless its own signature is trusted there, and enters it in the register. */
 async function vouchFor(
   to: Store,
   ref: BackupId,
@@ -163,10 +163,10 @@ async function vouchFor(
 }
 
 /**
- * Copies the shared objects that the target doesn't have yet. Then writes their index, so that backups made at the target share
- * them too, and keeps sweeps there from deleting them (O1, O3).
+ * Copies the shared objects that the target lacks. Then writes their index, so that backups made at the target can share them too, and keeps sweeps there from
+ * deleting them (O1, O3).
  *
- * @returns size by key, of all shared objects of the backup.
+ * @returns the size of each shared object of the backup, by key
  */
 async function copyShared(
   from: Store,

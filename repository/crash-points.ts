@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { errnoOf } from './directory/errors.ts';
 
 /**
- * Places between two steps that must not be torn apart, each with what has just happened and what has not. A test of crashes strikes them
- * by name (`test/crash/points.test.ts`); docs/crash-campaign.md lists them.
+ * Points between two steps where a crash is critical. Each says what has just happened and what has not. A crash test strikes them by
+ * name (`test/crash/points.test.ts`); docs/crash-campaign.md lists them.
  */
 export const CRASH_POINTS = {
   'put-written': 'a file of a directory repository is written under a temporary name, and has no other yet',
@@ -31,16 +31,19 @@ export const CRASH_POINTS = {
 
 export type CrashPoint = keyof typeof CRASH_POINTS;
 
-/** Names a folder. A process that comes by a point of which a file lies there removes the file and kills itself as `kill -9` does. */
+/**
+ * A folder of crash tests. A process that reaches a point removes the file of that name there, if there is one, and kills itself as `kill
+ * -9` would.
+ */
 const FOLDER = process.env.HOLDFAST_CRASH_POINTS;
 
-/** Does nothing but in a test of crashes. */
+/** A point where a crash test may kill this process. Does nothing otherwise. */
 export function crashPoint(point: CrashPoint): void {
   if (FOLDER === undefined) return;
   try {
     unlinkSync(join(FOLDER, point));
   } catch (error) {
-    // Not asked for, or another process was quicker.
+    // No test asks for this point, or another process was faster.
     if (errnoOf(error) === 'ENOENT') return;
     throw error;
   }

@@ -4,7 +4,7 @@ export interface RepositoryIdentity {
   /** Identifies the repository, whatever its address. */
   readonly id: string;
   readonly createdAt: string;
-  /** Of an encrypted repository. */
+  /** Present in an encrypted repository. */
   readonly encryption?: {
     /** Id of the key that manifests, lists and names are encrypted with: `keys/<id>.age`. */
     readonly metadataKey: string;

@@ -6,14 +6,14 @@ import type { Store } from './store.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** Records which snapshot schedules of a universe belong to a plan, since the universe has no field for it. */
+/** Records that a snapshot schedule of a universe belongs to a plan. The universe has no field for that. */
 export interface ScheduleRecord {
   readonly plan: string;
   /** `ysql.orders` */
   readonly namespace: string;
-  /** Absent while it is being made. If the worker died then, the schedule may exist all the same. */
+  /** Absent while the schedule is being created. If the worker died then, the schedule may exist nevertheless. */
   readonly schedule?: string;
-  /** True: somebody else made it. */
+  /** True: somebody else had made the schedule. */
   readonly adopted: boolean;
   readonly intervalMs: number;
   readonly retentionMs: number;
@@ -31,6 +31,7 @@ const recordSchema: z.ZodType<ScheduleRecord> = z.object({
   since: z.iso.datetime(),
 });
 
+/** The record of a plan's schedule for a namespace. Undefined where there is none. Throws `STORE_DAMAGED` (permanent). */
 export function readScheduleRecord(
   store: Store,
   plan: string,
@@ -40,6 +41,7 @@ export function readScheduleRecord(
   return getSealedIfThere(store, keyOf(plan, namespace), recordSchema, options);
 }
 
+/** Writes a record, and replaces an earlier one. */
 export function writeScheduleRecord(
   store: Store,
   record: ScheduleRecord,
@@ -48,7 +50,7 @@ export function writeScheduleRecord(
   return replaceSealed(store, keyOf(record.plan, record.namespace), record, options);
 }
 
-/** The databases and keyspaces for which the plan has, or may have, schedules of its own. */
+/** The databases and keyspaces for which the plan has, or may have, snapshot schedules of its own. */
 export async function scheduledNamespaces(
   store: Store,
   plan: string,
@@ -62,6 +64,7 @@ export async function scheduledNamespaces(
   return names.sort();
 }
 
+/** Deletes a record, if it exists. */
 export async function deleteScheduleRecord(
   store: Store,
   plan: string,
@@ -71,7 +74,7 @@ export async function deleteScheduleRecord(
   await store.delete([keyOf(plan, namespace)], options);
 }
 
-/** A hash, since the name of a namespace may hold any character. */
+/** The key contains a hash, since a namespace's name may have any character. */
 function keyOf(plan: string, namespace: string): string {
   return inClusterKey(plan, sha256Hex(Buffer.from(namespace)).slice(0, 16));
 }

@@ -1,6 +1,6 @@
 import { type HoldfastError, permanent } from '../model/errors.ts';
 
-/** The directory store's own folder at its root; no object lives there. */
+/** The directory store's own folder at its root. No object has a key in it. */
 export const TEMPORARY_FOLDER = '.holdfast-tmp';
 
 /** S3 allows 1,024 bytes for a whole key, the prefix included; a file name allows 255. */
@@ -8,7 +8,7 @@ const MAX_KEY_BYTES = 800;
 const MAX_PART_BYTES = 255;
 
 /**
- * Refuses a key that one of the stores can't hold or that would leave the store's root: empty parts, `.`, `..`, a
+ * Refuses a key that one of the stores can't hold or that would lead out of the store's root: empty parts, `.`, `..`, a
  * backslash, control characters (XML can't carry them), unpaired surrogates, too long. Throws `STORE_BAD_KEY` (permanent).
  */
 export function checkKey(key: string): void {
@@ -16,7 +16,7 @@ export function checkKey(key: string): void {
   if (reason !== undefined) throw badKey(key, reason);
 }
 
-/** Refuses a prefix that could leave the root. A prefix may be empty, end with `/`, or end within a part. */
+/** Refuses a prefix that could lead out of the root. A prefix may be empty, end with `/`, or end within a part. */
 export function checkPrefix(prefix: string): void {
   checkKey(`${prefix}x`);
 }

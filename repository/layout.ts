@@ -1,11 +1,8 @@
-/**
- * Where everything lies in a repository; see docs/repository-format.md. Keys of objects named by a manifest or a work list
- * are relative to the backup's folder.
- */
+/** The place of every object in a repository; see docs/repository-format.md. Keys in a manifest or a work list are relative to the backup's folder. */
 import { checkedPart } from './key.ts';
 import { sha256Hex } from './sha256.ts';
 
-/** Identifies one backup of a plan; a `BackupRef` does. */
+/** Identifies one backup of a plan. A `BackupRef` also has these members. */
 export interface BackupId {
   readonly plan: string;
   readonly backup: string;
@@ -35,8 +32,8 @@ export function manifestKey(ref: BackupId): string {
 }
 
 /**
- * Relative. M4: no object that a manifest names is ever replaced. The name has a part of the hash, so a writer that lost its race (a
- * worker that was taken for dead, say) can't overwrite a list that a manifest names.
+ * Relative. M4: no object that a manifest names is ever replaced. The name contains a part of the hash, so a writer that lost its race (a worker that
+ * was presumed dead, say) can't overwrite a list that a manifest names.
  */
 export function objectListName(index: number, sha256: string): string {
   return `lists/objects-${padded(index, 5)}-${sha256.slice(0, 16)}.json.zst`;
@@ -54,7 +51,7 @@ export function workListName(epoch: number): string {
   return `${workFolder(epoch)}work-list.json`;
 }
 
-/** Relative; the hash for the same reason as in `objectListName`. */
+/** Relative. The name contains a hash for the same reason as in `objectListName`. */
 export function batchName(epoch: number, batch: number, sha256: string): string {
   return `${workFolder(epoch)}shard-${padded(batch, 5)}-${sha256.slice(0, 16)}.json`;
 }
@@ -69,14 +66,14 @@ export function ledgerFolder({ plan, backup }: BackupId): string {
   return `${planLedgerFolder(plan)}${checkedPart(backup)}/`;
 }
 
-/** @param time ISO 8601 in UTC with milliseconds: of fixed width, so that names sort by time. */
+/** @param time ISO 8601 in UTC with milliseconds. Its width is fixed, so names sort by time */
 export function ledgerKey(ref: BackupId, time: string): string {
   return `${ledgerFolder(ref)}${time.replaceAll(/[-:.]/g, '')}.json`;
 }
 
 const SIGNATURES_FOLDER = 'signatures/';
 
-/** `signatures/<key>/`: signatures of an object that were made after it. */
+/** `signatures/<key>/`: signatures that were made after their object. */
 export function signatureFolder(key: string): string {
   return `${SIGNATURES_FOLDER}${key}/`;
 }
@@ -94,12 +91,13 @@ export function registerFolder(plan: string): string {
   return `${REGISTERS_FOLDER}${checkedPart(plan)}/`;
 }
 
+/** `register/<plan>/<number>.json` */
 export function registerKey(plan: string, number: number): string {
   return `${registerFolder(plan)}${padded(number, 9)}.json`;
 }
 
 /**
- * Whether a key holds the beginning of its object's hash, so that whoever writes under it writes the same contents (M4).
+ * Whether a key contains the beginning of its object's hash, so that every writer of this key writes the same contents (M4).
  *
  * @param sha256 of the contents
  */
@@ -119,7 +117,7 @@ export const INDEX_FOLDER = 'index/';
 export const CONDEMNED_FOLDER = 'condemned/';
 
 /**
- * `objects/<2 hex>/<sha256>`. A suffix makes a second name for the same bytes, for when the first is being deleted.
+ * `objects/<2 hex>/<sha256>`. A suffix makes a second name for the same bytes, in case the first name is being deleted.
  *
  * @param sha256 of the stored bytes.
  */
@@ -146,7 +144,7 @@ export function tabletResultsFolder(epoch: number): string {
   return `${workFolder(epoch)}tablets/`;
 }
 
-/** Relative. @param piece which part of the task's tablets; a task falls into pieces where replicas are missing. */
+/** Relative. @param piece number of a part of the task's tablets; a task is split where replicas are missing */
 export function tabletResultName(epoch: number, task: number, piece: number): string {
   return `${tabletResultsFolder(epoch)}${padded(task, 7)}-${padded(piece, 3)}.json.zst`;
 }
@@ -175,7 +173,7 @@ export function pinsFolder(plan: string): string {
   return `${retentionFolder(plan)}pins/`;
 }
 
-/** @param reader hash of the reader's name, which may hold anything. */
+/** @param reader hash of the reader's name, which may contain any character */
 export function pinKey({ plan, backup }: BackupId, reader: string): string {
   return `${pinsFolder(plan)}${checkedPart(backup)}/${reader.slice(0, 16)}.json`;
 }
@@ -241,10 +239,10 @@ function planLedgerFolder(plan: string): string {
 }
 
 const LEDGERS_FOLDER = 'verified/';
-/** What stands at the top of a repository; the last two where it is encrypted. */
+/** What lies at the top of a repository. The last two exist only in an encrypted one. */
 const AT_THE_TOP: ReadonlySet<string> = new Set([REPOSITORY_KEY, 'RESTORE.md', 'decrypt.mjs']);
 
-/** Whether an object is locked as it is written, where the plan has a lock: what a finished backup needs or is judged by, unlike work lists and pins. */
+/** Whether a put locks an object, where the plan has a lock: all that a finished backup needs or is judged by, but no work lists and pins. */
 export function isLocked(key: string): boolean {
   return (
     AT_THE_TOP.has(key) ||
@@ -283,7 +281,7 @@ export function snapshotLedgersFolder(plan: string): string {
   return `snapshots/${checkedPart(plan)}/`;
 }
 
-/** `snapshots/<plan>/<backup>/`: snapshots that were begun in a universe for a backup, to be deleted there when it has ended. */
+/** `snapshots/<plan>/<backup>/`: snapshots that were begun in a universe for a backup, to be deleted when the backup has ended. */
 export function snapshotLedgerFolder({ plan, backup }: BackupId): string {
   return `${snapshotLedgersFolder(plan)}${checkedPart(backup)}/`;
 }
@@ -293,12 +291,12 @@ export function restoresFolder(plan: string): string {
   return `restores/${checkedPart(plan)}/`;
 }
 
-/** `restores/<plan>/<restore>/`: what a restore of a universe must remember while it runs; gone when it has ended. */
+/** `restores/<plan>/<restore>/`: what a restore of a universe must remember while it runs. Removed when it has ended. */
 export function restoreFolder(plan: string, restore: string): string {
   return `${restoresFolder(plan)}${checkedPart(restore)}/`;
 }
 
-/** `restores/<plan>/<restore>.json`: says that a restore has come to its end; see `restore-records.ts`. */
+/** `restores/<plan>/<restore>.json`: says that a restore is complete; see `restore-records.ts`. */
 export function restoreRecordKey({
   plan,
   restore,

@@ -7,12 +7,14 @@ import { getSealedIfThere, putSealed, replaceSealed } from './sealed-object.ts';
 import type { Store } from './store.ts';
 import { STORE_LOCKED } from './store-errors.ts';
 
-/** A holder that is silent for longer has lost the lease. */
+/** A holder that doesn't renew its lease for this long loses it. */
 export const LEASE_MS = 10 * 60_000;
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** Who asks for a lease. Of two with one name the later wins, so an attempt that was taken for dead finds its lease gone. */
+/**
+ * Who asks for a lease. Of two attempts with one name the later one wins, so an attempt that was presumed dead finds its lease gone.
+ */
 export interface LeaseHolder {
   readonly name: string;
   /** When this attempt was scheduled, milliseconds since 1970. */
@@ -32,12 +34,12 @@ const leaseSchema: z.ZodType<Lease> = z.object({
 });
 
 /**
- * Only the holder of a plan's lease deletes backups of it, however many installations share the repository. Leases are numbered, and
- * the highest number counts. The next number is taken by a conditional put, so of two takers one wins. A holder renews its lease by
- * taking the next number.
+ * Takes the lease of a plan. Only its holder deletes backups of the plan, however many installations share the repository. Leases
+ * are numbered, and the highest number counts. A conditional put takes the next number, so of two takers one wins. A holder renews
+ * its lease by taking the next number.
  *
- * Throws `PRUNE_RUNNING` (transient) while another one holds it, `CLOCK_OFF` (permanent) where this machine's clock and the
- * store's differ by more than an hour.
+ * Throws `PRUNE_RUNNING` (transient) while another one holds it, `CLOCK_OFF` (permanent) where this machine's clock and the store's
+ * differ by more than an hour.
  */
 export async function takeLease(
   store: Store,
@@ -54,7 +56,7 @@ export async function takeLease(
   const outcome = await putSealed(store, leaseKey(plan, number + 1), mine, cancellation(options));
   if (outcome === 'exists') {
     const winner = await highest(store, plan, options);
-    // The answer to our own put may have been lost, and the put done again.
+    // The answer to our own put may have been lost and the put repeated; then the winner is this holder.
     if (winner.lease === undefined || !mayFollow(holder, winner.lease.holder))
       throw running(plan, winner.lease);
   }
@@ -66,7 +68,7 @@ export async function takeLease(
   );
 }
 
-/** The highest number counts, so those below it may stay where they can't be deleted. */
+/** Removes leases with lower numbers. Where they can't be deleted they may stay, since only the highest number counts. */
 async function removeOlder(store: Store, keys: readonly string[], options: Cancellable): Promise<void> {
   try {
     await store.delete(keys, options);
@@ -75,7 +77,7 @@ async function removeOlder(store: Store, keys: readonly string[], options: Cance
   }
 }
 
-/** Ends the lease, so that the next holder can begin at once. A lease that another one holds by now is left alone. */
+/** Ends the lease, so that the next holder can begin at once. Does nothing if somebody else holds it by now. */
 export async function releaseLease(
   store: Store,
   plan: string,
@@ -84,7 +86,7 @@ export async function releaseLease(
 ): Promise<void> {
   const { number, lease } = await highest(store, plan, options);
   if (lease === undefined || !mayFollow(holder, lease.holder)) return;
-  // It is not deleted: numbers only rise, so a reader can't take an older one for the highest.
+  // The lease is not deleted: the highest number must never fall, or a reader could take an older one for the present one.
   const ended = { ...lease, until: new Date(0).toISOString() };
   await replaceSealed(store, leaseKey(plan, number), ended, cancellation(options));
 }
@@ -99,7 +101,7 @@ async function highest(
   options: Cancellable,
 ): Promise<{ readonly number: number; readonly lease?: Lease; readonly older: readonly string[] }> {
   const keys = await Array.fromAsync(store.list(leaseFolder(plan), cancellation(options)), ({ key }) => key);
-  // Of fixed width: names sort by number.
+  // Numbers have a fixed width, so names sort by number.
   const [key, ...older] = keys.sort().reverse();
   if (key === undefined) return { number: 0, older: [] };
   const lease = await getSealedIfThere(store, key, leaseSchema, cancellation(options));

@@ -28,7 +28,7 @@ const reportSchema: z.ZodType<VerifyReport> = z.object({
     .exactOptional(),
 });
 
-/** Adds a verification to the ledger; the same report twice is one entry. */
+/** Adds a verification to the ledger. Adding the same report twice makes one entry. */
 export async function recordReport(
   store: Store,
   report: VerifyReport,
@@ -44,11 +44,11 @@ export async function* readReports(
   options: Cancellable = {},
 ): AsyncGenerator<VerifyReport> {
   const keys = await Array.fromAsync(store.list(ledgerFolder(ref), options), ({ key }) => key);
-  // Names are times of fixed width.
+  // Names are times of a fixed width, so they sort by time.
   for (const key of keys.sort().reverse()) yield await getSealed(store, key, reportSchema, options);
 }
 
-/** Undefined where the backup was never verified. */
+/** The newest verification of a backup. Undefined where it was never verified. */
 export async function newestReport(
   store: Store,
   ref: BackupId,

@@ -1,4 +1,4 @@
-/** Lets at most so many work at once. Later callers wait, first come, first served. */
+/** Limits how many callers work at once. Later callers wait, first come, first served. */
 export class Limiter {
   #free: number;
   readonly #waiting: (() => void)[] = [];

@@ -4,16 +4,16 @@ import type { Store } from './store.ts';
 import { staysForPrune } from './store-errors.ts';
 
 /*
- * Notes are what a run must remember in the repository while it goes on: the snapshots that it began in a universe (`snapshots/`), and what
- * a restore made (`restores/`). The run deletes them at its end. A run whose credentials may not delete writes beside them that they have
- * ended; a prune then deletes both.
+ * Notes are what a run must remember in the repository while it runs: the snapshots that it began in a universe (`snapshots/`), and what a
+ * restore made (`restores/`). The run deletes its notes at its end. If its credentials may not delete, it writes a record beside them that
+ * they have ended, and a prune deletes both.
  */
 
 type Cancellable = { readonly signal?: AbortSignal };
 
 const ENDED = '.ended.json';
 
-/** Ends notes: deletes them, or where that isn't allowed, records that they have ended. @param name what their keys begin with */
+/** Ends notes: deletes them, or records that they have ended if they can't be deleted. @param name the beginning of their keys */
 export async function endNotes(
   store: Store,
   name: string,
@@ -28,7 +28,7 @@ export async function endNotes(
   }
 }
 
-/** Whether notes of one of these names have ended. */
+/** Whether notes of any of these names have ended. */
 export async function haveEnded(
   store: Store,
   names: readonly string[],
@@ -38,7 +38,7 @@ export async function haveEnded(
   return false;
 }
 
-/** The keys without those that have ended. */
+/** The keys of notes that have not ended. */
 export function liveNotes(keys: readonly string[]): readonly string[] {
   const ended = endedNames(keys);
   return ended.length === 0 ? keys : keys.filter((key) => !ended.some((name) => key.startsWith(name)));
@@ -48,7 +48,7 @@ function endedNames(keys: readonly string[]): readonly string[] {
   return keys.flatMap((key) => (key.endsWith(ENDED) ? [key.slice(0, -ENDED.length)] : []));
 }
 
-/** Deletes a plan's ended notes and the records of their end, by credentials that may delete. Returns the number of objects. */
+/** Deletes a plan's ended notes and the records of their end. Needs credentials that may delete. Returns the number of objects. */
 export async function sweepNotes(store: Store, plan: string, options: Cancellable = {}): Promise<number> {
   let deleted = 0;
   for (const folder of [snapshotLedgersFolder(plan), restoresFolder(plan)]) {

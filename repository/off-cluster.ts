@@ -6,27 +6,32 @@ import type { Store } from './store.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** A time during which every look at a database found the same schema. Times are ISO 8601 in UTC, by the universe's clock. */
+/**
+ * A stretch of time in which every look at a database found the same schema. Times are ISO 8601 in UTC, by the universe's clock.
+ */
 export interface SchemaSpan {
   /** Hash of the schema. */
   readonly schema: string;
-  /** Catalog version at the last look, and when it was first seen; absent for YCQL. */
+  /** Catalog version at the last look, and when that version was first seen. Absent for YCQL. */
   readonly version?: string;
   readonly versionSince?: string;
-  /** The time of the first look. Whether the schema was the same before is not known. */
+  /** Time of the first look. Nobody knows whether the schema was the same before. */
   readonly since: string;
-  /** Of the last look. */
+  /** Time of the last look. */
   readonly until: string;
 }
 
-/** What is remembered of a database whose history leaves the cluster, so that no restore goes back past a change of its schema. */
+/** What is remembered of a database with history off the cluster, so that no restore goes back past a change of its schema. */
 export interface SchemaWatch {
   readonly plan: string;
   /** `ysql.orders` */
   readonly namespace: string;
-  /** Oldest first; the last one lasts. */
+  /** Oldest first. The last one is still going on. */
   readonly spans: readonly SchemaSpan[];
-  /** Restorations of the schedule's snapshots that were known at the last look: another one is a database taken back in place. */
+  /**
+   * Restorations of the schedule's snapshots that were known at the last look. A new one means that the database was taken back in
+   * place.
+   */
   readonly restorations: readonly string[];
 }
 
@@ -45,6 +50,7 @@ const watchSchema: z.ZodType<SchemaWatch> = z.object({
   restorations: z.array(z.string()),
 });
 
+/** What is remembered of a database. Undefined where nothing is. Throws `STORE_DAMAGED` (permanent). */
 export function readSchemaWatch(
   store: Store,
   plan: string,
@@ -54,11 +60,12 @@ export function readSchemaWatch(
   return getSealedIfThere(store, keyOf(plan, namespace), watchSchema, options);
 }
 
+/** Writes what to remember of a database, and replaces an earlier record. */
 export function writeSchemaWatch(store: Store, watch: SchemaWatch, options: Cancellable = {}): Promise<void> {
   return replaceSealed(store, keyOf(watch.plan, watch.namespace), watch, options);
 }
 
-/** A hash, since the name of a namespace may hold any character. */
+/** The key contains a hash, since a namespace's name may have any character. */
 function keyOf(plan: string, namespace: string): string {
   return offClusterKey(plan, sha256Hex(Buffer.from(namespace)).slice(0, 16));
 }

@@ -9,10 +9,10 @@ import { Signing } from './signing/signing.ts';
 import type { Store } from './store.ts';
 
 /**
- * Opens the repository at a place without touching it yet; close it after use. What the plan says of encryption and what the repository says of itself are
- * compared at the first call: `REPOSITORY_IS_CLEAR` and `REPOSITORY_IS_ENCRYPTED` (permanent) where they differ.
+ * Opens the repository at a place, without touching it yet. Close it after use. The first call compares what the plan says of encryption with what the
+ * repository says of itself, and throws `REPOSITORY_IS_CLEAR` or `REPOSITORY_IS_ENCRYPTED` (permanent) where they differ.
  *
- * @param secret reads the credentials and identities that the plan refers to, where this worker has them.
+ * @param secret reads the credentials and identities that the plan refers to, as far as this worker has them
  */
 export async function openStore(repository: RepositorySpec, secret: SecretResolver): Promise<Store> {
   const { encryption } = repository;
@@ -21,7 +21,7 @@ export async function openStore(repository: RepositorySpec, secret: SecretResolv
     : openEncrypted({ ...repository, encryption }, secret);
 }
 
-/** An encrypted repository, for what asks about its keys. */
+/** Opens an encrypted repository for callers that ask about its keys. */
 export async function openEncrypted(
   repository: RepositorySpec & Required<Pick<RepositorySpec, 'encryption'>>,
   secret: SecretResolver,
@@ -30,12 +30,12 @@ export async function openEncrypted(
   return new EncryptedStore(raw, repository.encryption, secret, signingOf(repository, secret));
 }
 
-/** Absent where the plan says nothing of signatures. */
+/** The signing settings of a repository. Undefined where the plan has none. */
 export function signingOf({ name, signing }: RepositorySpec, secret: SecretResolver): Signing | undefined {
   return signing === undefined ? undefined : new Signing(signing, secret, `the repository ${name}`);
 }
 
-/** The store itself, without its door: for what makes the door. */
+/** Opens the store itself, without its door: for callers that make the door. */
 export async function openPlace({ location }: RepositorySpec, secret: SecretResolver): Promise<Store> {
   switch (location.kind) {
     case 'directory':

@@ -1,7 +1,7 @@
 import type { Signing } from './signing/signing.ts';
 import type { GetOptions, HeadOptions, ListedObject, PutOptions, Store, StoredObject } from './store.ts';
 
-/** A store as if some objects had other contents; nothing is written through it. For trying out what would be written. */
+/** A store in which some objects seem to have other contents, to try out what would be written. Nothing is written through it. */
 export class OverlaidStore implements Store {
   readonly signing: Signing | undefined;
   readonly #store: Store;
@@ -52,6 +52,6 @@ export class OverlaidStore implements Store {
   }
 
   async close(): Promise<void> {
-    // The store belongs to whoever made it.
+    // Whoever opened the store closes it.
   }
 }

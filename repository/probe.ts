@@ -5,7 +5,7 @@ import { sha256Hex } from './sha256.ts';
 import type { Store } from './store.ts';
 import { STORE_LOCKED, staysForPrune } from './store-errors.ts';
 
-/** Nothing below it is part of a backup. */
+/** Folder of probes. Nothing in it is part of a backup. */
 export const PROBES_FOLDER = 'doctor/';
 
 const FREE = '-sum';
@@ -16,16 +16,17 @@ type Cancellable = { readonly signal?: AbortSignal };
 
 const ORIGINAL = { sizeBytes: BODY.length, sha256: sha256Hex(BODY) };
 
-/** Puts the object that `probeStore` looks at. */
+/** Writes the object that `probeStore` examines. */
 export async function putProbe(store: Store, key: string, options: Cancellable = {}): Promise<void> {
   await store.put(key, BODY, { sha256: ORIGINAL.sha256, ifAbsent: false, ...options });
 }
 
 /**
- * Proves on an object that `putProbe` put there what a repository rests on: that an object comes back, that a listing shows it at once, that a put
- * of what is absent leaves alone what is there (M3, M4), and that bytes are refused that don't have the SHA-256 announced with them (M7).
+ * Proves, with an object that `putProbe` has written, what a repository relies on: the object can be read back; a listing shows it at once; a conditional put
+ * leaves an existing object alone (M3, M4); and the store refuses bytes that don't have the announced SHA-256 (M7).
  *
- * Throws, permanent: `STORE_DAMAGED`; `STORE_LISTS_LATE`, `STORE_UNCONDITIONAL`, `STORE_UNCHECKED` where the store doesn't do that; and what the store throws.
+ * Throws (permanent) `STORE_DAMAGED`; `STORE_LISTS_LATE`, `STORE_UNCONDITIONAL`, `STORE_UNCHECKED` where the store fails one of these; and what the store
+ * throws.
  */
 export async function probeStore(store: Store, key: string, options: Cancellable = {}): Promise<void> {
   await store.get(key, { expect: ORIGINAL, ...options });
@@ -36,8 +37,8 @@ export async function probeStore(store: Store, key: string, options: Cancellable
 }
 
 /**
- * Proves, before a repository is made in a store, what `probeStore` proves, and that the store's clock and the one here agree. The object that it
- * needs for that is deleted again; it stays where these credentials may not delete.
+ * Proves, before a repository is made in a store, what `probeStore` proves, and that the store's clock agrees with this machine's. It writes an object for
+ * that, and deletes it again unless the credentials may not delete.
  *
  * Throws as `probeStore`, and `CLOCK_OFF` (permanent).
  */
@@ -86,7 +87,7 @@ async function requireChecked(store: Store, key: string, options: Cancellable): 
     await store.put(key, OTHER_BODY, { sha256: ORIGINAL.sha256, ifAbsent: false, ...options });
   } catch (error) {
     if (error instanceof HoldfastError && error.code === 'STORE_CHECKSUM_MISMATCH') return;
-    // A bucket's default retention keeps the probe from being replaced, so that its sum is not looked at: asked under a name that is free.
+    // A bucket's default retention refuses to replace the probe before it checks the SHA-256. So this tries a free name.
     if (error instanceof HoldfastError && error.code === STORE_LOCKED && !key.endsWith(FREE)) {
       return requireChecked(store, `${key}${FREE}`, options);
     }

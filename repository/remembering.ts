@@ -11,10 +11,10 @@ import type {
 } from './store.ts';
 
 /**
- * A store that keeps in memory what is written through it, for keys that `remembers` accepts: objects that are written once and
+ * A store that keeps what is written through it in memory, for keys that `remembers` accepts: objects that are written once and
  * that their writer soon reads again. Keeps at most `limitBytes`, and forgets the oldest first.
  *
- * A change that another process makes to such an object is not seen.
+ * It doesn't notice if another process changes such an object.
  */
 export class RememberingStore implements Store {
   readonly #store: Store;
@@ -52,7 +52,7 @@ export class RememberingStore implements Store {
     if (!this.#remembers(key)) return this.#store.put(key, body, options);
     this.#forget(key);
     const outcome = await this.#store.put(key, body, options);
-    // A copy, since the caller may reuse its memory afterwards.
+    // Keep a copy, since the caller may reuse its memory.
     if (outcome === 'created') this.#remember(key, Uint8Array.from(body), options.sha256);
     return outcome;
   }

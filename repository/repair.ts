@@ -22,31 +22,34 @@ import { ifThere, isDamage } from './store-errors.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
+/** What is known for the repair of `repository.json`. */
 export interface RepairWishes extends Cancellable {
   readonly encryption?: EncryptionSpec | undefined;
   readonly signing?: Signing | undefined;
   readonly secret: SecretResolver;
-  /** The repository's id, where somebody knows it: `status --json` of an applied plan tells it. */
+  /** The repository's id, if somebody knows it: `status --json` of an applied plan shows it. */
   readonly id?: string | undefined;
 }
 
+/** How a repair ended. */
 export interface RepairResult {
   readonly outcome: 'whole' | 'repaired';
   readonly identity: RepositoryIdentity;
-  /** Where what was there is kept. */
+  /** Key under which the damaged document is kept. */
   readonly kept?: string;
-  /** Backups that were read by the new document, of all plans. */
+  /** Number of backups, of all plans, that the new document could read. */
   readonly backups: number;
-  /** True: nobody knew the id, so it is a new one. */
+  /** True: nobody knew the id, so the repository has a new one. */
   readonly isNewId: boolean;
 }
 
 /**
- * Makes a damaged or missing `repository.json` anew from what is left of it, the key files and the manifests. Nothing is written before a manifest was read by
- * the new document; in an encrypted repository that proves the id and the metadata key.
+ * Makes a damaged or missing `repository.json` anew, from what is left of it, the key files and the manifests. Writes nothing before the new document has been
+ * used to read a manifest; in an encrypted repository that proves the id and the metadata key.
  *
- * Throws, permanent: `REPOSITORY_NOT_FOUND` where no manifest is there to tell that there was a repository, `REPOSITORY_ID_UNKNOWN` where an encrypted one
- * can't be read by any id that is known, `SIGNATURE_MISSING` where the plan says that it is signed and no trusted key signed a manifest, `REPOSITORY_IS_CLEAR`, `REPOSITORY_IS_ENCRYPTED`, and what opening keys and signing throw.
+ * Throws (permanent) `REPOSITORY_NOT_FOUND` where no manifest shows that there was a repository; `REPOSITORY_ID_UNKNOWN` where no known id can read an
+ * encrypted one; `SIGNATURE_MISSING` where the plan says that it is signed and no trusted key signed a manifest; `REPOSITORY_IS_CLEAR`,
+ * `REPOSITORY_IS_ENCRYPTED`; and what opening keys and signing throw.
  *
  * @param raw the store without its door
  */
@@ -87,7 +90,7 @@ interface Found {
   readonly backups: number;
 }
 
-/** What can still be read in a damaged document. */
+/** What can still be read of a damaged document. */
 interface Left {
   readonly id?: string;
   readonly createdAt?: string;
@@ -118,7 +121,7 @@ async function clearDocument(
   return { identity: { formatVersion: CLEAR_FORMAT_VERSION, id: id ?? randomUUID(), createdAt }, backups };
 }
 
-/** Tries every id that is known with every metadata key that opens here, until manifests can be read. */
+/** Tries every known id with every metadata key that this process can open, until it can read manifests. */
 async function encryptedDocument(
   raw: Store,
   { encryption, secret, signing }: RepairWishes & { readonly encryption: EncryptionSpec },
@@ -131,7 +134,7 @@ async function encryptedDocument(
   const keyring = new Keyring(raw, encryption, secret);
   const metadataKeys: string[] = [];
   for (const id of keyIds) if (await isMetadataKey(keyring, id)) metadataKeys.push(id);
-  // What was named is tried first.
+  // Try the key that the damaged document names first.
   metadataKeys.sort((one, other) => Number(other === left.metadataKey) - Number(one === left.metadataKey));
   for (const id of ids) {
     for (const metadataKey of metadataKeys) {
@@ -157,7 +160,7 @@ async function encryptedDocument(
   );
 }
 
-/** A data key, and one that this process can't open, are passed over: what is tried must be open here. */
+/** Whether a key is a metadata key that this process can open. Only such a key can be tried. */
 async function isMetadataKey(keyring: Keyring, id: string): Promise<boolean> {
   try {
     return (await keyring.open(id, ['metadataIdentity', 'identity'])).key.purpose === 'metadata';
@@ -170,14 +173,14 @@ async function isMetadataKey(keyring: Keyring, id: string): Promise<boolean> {
 
 interface Manifests {
   readonly backups: number;
-  /** When the first of them was begun; undefined where there is none. */
+  /** When the oldest of these backups was begun. Undefined where there is none. */
   readonly begun: string | undefined;
-  /** The refusal, where the plan says that the repository is signed, and no trusted key signed one of them. */
+  /** Present where the plan says that the repository is signed and no trusted key signed any of them: the refusal. */
   readonly distrustedBy?: HoldfastError;
 }
 
 /**
- * The manifests that can be read. Where the plan says that the repository is signed, those that no trusted key signed tell nothing: a forger could have the
+ * The manifests that can be read. Where the plan says that the repository is signed, manifests that no trusted key signed don't count: a forger could make the
  * repository go on under a metadata key that he knows.
  */
 async function manifestsIn(store: Store, options: Cancellable): Promise<Manifests> {

@@ -8,7 +8,7 @@ import { checkFormatVersion, getSealedIfThere } from './sealed-object.ts';
 import { getSigned, getSignedIfThere, putSigned } from './signing/signed-object.ts';
 import type { Store } from './store.ts';
 
-/** The newest that this Holdfast knows. A clear repository has 1, an encrypted one 2. */
+/** The newest format version that this Holdfast knows. A clear repository has 1, an encrypted one 2. */
 export const REPOSITORY_FORMAT_VERSION = 2;
 export const CLEAR_FORMAT_VERSION = 1;
 
@@ -22,8 +22,9 @@ const identitySchema: z.ZodType<RepositoryIdentity> = z.object({
 type Cancellable = { readonly signal?: AbortSignal };
 
 /**
- * The repository in a store, created on first use, once the store was proven to do what a repository rests on. Of two that create it at once, one wins.
- * Where the plan says that it is signed, its document must be, by a key that the plan trusts: it names the key that an encrypted one is written with.
+ * The repository in a store. Creates it on first use, after it has proved that the store does what a repository relies on. Of two creators at once, one
+ * wins. Where the plan says that the repository is signed, a trusted key must have signed its document, since that names the key that an encrypted
+ * repository is written with.
  *
  * Throws as `readRepository`, `proveStore`, `getSigned` and `putSigned`.
  */
@@ -54,7 +55,7 @@ export async function readRepository(store: Store, options: Cancellable = {}): P
   );
 }
 
-/** As `readRepository`, undefined where there is none. */
+/** As `readRepository`, but undefined where there is none. */
 export async function findRepository(
   store: Store,
   options: Cancellable = {},

@@ -10,9 +10,9 @@ import { ifThere } from './store-errors.ts';
 type Cancellable = { readonly signal?: AbortSignal };
 
 /**
- * Says that a restore has come to its end: what it brought back is complete, and only names are still to change. It is written
- * once, right before the names change, and stays. A restore that finds its own record does nothing more. Otherwise a Temporal that
- * was put back to an older state would run the restore again, over what was written since.
+ * Says that a restore has come to its end: its data are complete, and only names still have to change. It is written once, right before the names change, and
+ * stays. A restore that finds its own record does nothing more. Without it, a Temporal that was put back to an older state would run the restore again, over
+ * what was written since.
  */
 export interface RestoreRecord {
   readonly plan: string;
@@ -21,20 +21,20 @@ export interface RestoreRecord {
   /** ISO 8601, UTC. */
   readonly sealedAt: string;
   readonly databases: readonly RecordedDatabase[];
-  /** What was compared before, in a clause. */
+  /** What was compared before the record was written, a clause. */
   readonly compared?: string;
   /** What could not be compared or done, a sentence each. */
   readonly notes?: readonly string[];
-  /** Something could be shown neither right nor wrong: the verdict is INCONCLUSIVE. */
+  /** Present: something could be shown neither right nor wrong, so the verdict is INCONCLUSIVE. */
   readonly unclear?: true;
-  /** What came back, and what didn't; absent in records of older versions. */
+  /** What came back, and what didn't. Absent in records of older versions. */
   readonly result?: {
     readonly rows: number;
     /** Before compression. */
     readonly bytes: number;
     readonly problems: readonly string[];
     readonly leftOut: readonly LeftOut[];
-    /** Rows may be missing, and the backup doesn't say whether they are. */
+    /** Present: rows may be missing, and the backup doesn't say whether they are. */
     readonly unclear?: true;
   };
 }
@@ -43,13 +43,13 @@ export interface RestoreRecord {
 export interface RecordedDatabase {
   /** Its name at the source. */
   readonly from: string;
-  /** The name that it is restored under. */
+  /** Its name in the end. */
   readonly to: string;
-  /** Its name until the names change. */
+  /** Its name until then. */
   readonly working: string;
-  /** True: the restore created it. False: it existed before, empty. */
+  /** True: the restore created the database. False: it existed before, and was empty. */
   readonly created: boolean;
-  /** The later name of the database that now has the name `to`; absent where there is none. */
+  /** The name that the database now called `to` will get. Absent where there is no such database. */
   readonly kept?: string;
 }
 
@@ -90,7 +90,7 @@ const schema: z.ZodType<RestoreRecord> = z.object({
     .exactOptional(),
 });
 
-/** Writes the record unless it is there. Returns what holds. */
+/** Writes the record unless there is one. Returns the record that holds. */
 export async function sealRestore(
   store: Store,
   record: RestoreRecord,
@@ -100,7 +100,7 @@ export async function sealRestore(
   return sealed.record;
 }
 
-/** The record of a restore; undefined where it has not come to its end. Throws `STORE_DAMAGED` (permanent). */
+/** The record of a restore. Undefined where the restore isn't complete. Throws `STORE_DAMAGED` (permanent). */
 export async function findRestoreRecord(
   store: Store,
   ref: Pick<RestoreRecord, 'plan' | 'restore'>,
@@ -109,12 +109,12 @@ export async function findRestoreRecord(
   return await getSealedIfThere(store, restoreRecordKey(ref), schema, options);
 }
 
-/** SHA-256 of a record as it is stored. */
+/** SHA-256 of a record in its stored form. */
 export function restoreRecordDigest(record: RestoreRecord): string {
   return sha256Hex(sealJson(record));
 }
 
-/** As `findRestoreRecord`, with the SHA-256 of what is stored. */
+/** As `findRestoreRecord`, with the SHA-256 of the stored bytes. */
 export async function findStoredRestore(
   store: Store,
   ref: Pick<RestoreRecord, 'plan' | 'restore'>,
@@ -128,8 +128,8 @@ export async function findStoredRestore(
 }
 
 /**
- * Writes the record over whatever is there. For a restore whose databases know the record's SHA-256 (`engines/ysql/restore/vouched-record.ts`): another record
- * that lies there is one of an attempt that compared the same, or somebody's forgery.
+ * Writes the record over whatever is there. For restores whose databases know the record's SHA-256 (`engines/ysql/restore/vouched-record.ts`): another record
+ * there comes from an attempt that compared the same, or is a forgery.
  */
 export async function putRestoreRecord(
   store: Store,

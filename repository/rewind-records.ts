@@ -7,23 +7,24 @@ type Cancellable = { readonly signal?: AbortSignal };
 
 /**
  * Says that a rewind within a universe has passed its point of no return. It is written once, right before the universe is first asked
- * to go back, and stays. A Temporal that was put back to an older state would otherwise rewind again, over whatever was written since.
+ * to go back, and stays. Without it, a Temporal that was put back to an older state would rewind again, over whatever was written
+ * since.
  */
 export interface RewindRecord {
   readonly plan: string;
   readonly restore: string;
   readonly way: 'rewind';
-  /** Where it goes back to, ISO 8601, UTC. */
+  /** The instant to which it goes back, ISO 8601, UTC. */
   readonly instant: string;
   /** ISO 8601, UTC. */
   readonly sealedAt: string;
-  /** In the order in which they are taken back. */
+  /** In the order in which they are rewound. */
   readonly databases: readonly string[];
-  /** Ids of the restorations that the universe knew then: none of them is this rewind's. */
+  /** Ids of the restorations that the universe knew then. None of them is part of this rewind. */
   readonly restorationsBefore: readonly string[];
 }
 
-/** What is known of the rewind of one database. Each is written once and stays. */
+/** A fact about the rewind of one database. Each note is written once and stays. */
 interface RewindNote {
   /** ISO 8601, UTC. */
   readonly at: string;
@@ -31,7 +32,7 @@ interface RewindNote {
   readonly restoration: string;
 }
 
-/** `asked`: the universe has begun; `rewound`: it has come to its end, well. */
+/** `asked`: the universe has begun. `rewound`: it has ended successfully. */
 type RewindStep = 'asked' | 'rewound';
 
 const recordSchema: z.ZodType<RewindRecord> = z.object({
@@ -48,7 +49,7 @@ const noteSchema: z.ZodType<RewindNote> = z.object({ at: z.iso.datetime(), resto
 
 type RewindRef = Pick<RewindRecord, 'plan' | 'restore'>;
 
-/** The record of a rewind; undefined where the universe has not been asked yet. Throws `STORE_DAMAGED` (permanent). */
+/** The record of a rewind. Undefined where the universe has not been asked yet. Throws `STORE_DAMAGED` (permanent). */
 export function findRewindRecord(
   store: Store,
   ref: RewindRef,
@@ -57,7 +58,7 @@ export function findRewindRecord(
   return getSealedIfThere(store, restoreRecordKey(ref), recordSchema, options);
 }
 
-/** Writes the record unless it is there. Returns what holds, and whether it is this call's. */
+/** Writes the record unless there is one. Returns the record that holds, and whether this call wrote it. */
 export function sealRewind(
   store: Store,
   record: RewindRecord,
@@ -66,7 +67,7 @@ export function sealRewind(
   return sealOnce(store, restoreRecordKey(record), record, recordSchema, options);
 }
 
-/** @param database its place in the record */
+/** @param database index of the database in the record */
 export function readRewindNote(
   store: Store,
   ref: RewindRef,
@@ -77,7 +78,7 @@ export function readRewindNote(
   return getSealedIfThere(store, rewindNoteKey(ref, database, step), noteSchema, options);
 }
 
-/** Writes the note unless it is there. @param database its place in the record */
+/** Writes the note unless there is one. @param database index of the database in the record */
 export async function writeRewindNote(
   store: Store,
   ref: RewindRef,

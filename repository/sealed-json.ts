@@ -4,12 +4,12 @@ import { sha256Hex } from './sha256.ts';
 import { STORE_DAMAGED } from './store-errors.ts';
 
 /**
- * M7: a reader checks what it reads. Sealed JSON carries the SHA-256 of its own text, so that a flipped byte is noticed in a file
- * whose hash is stored nowhere else. It is plain JSON of two-space indentation whose last member is
+ * M7: a reader checks what it reads. Sealed JSON contains the SHA-256 of its own text, so that a flipped byte is noticed even in
+ * a file whose hash is stored nowhere else. It is plain JSON with two spaces of indentation, and its last member is
  *
  *     "sha256": "<hash of all bytes before this line>"
  *
- * and without Holdfast `head -n -2 manifest.json | sha256sum` prints the same hash.
+ * Without Holdfast, `head -n -2 manifest.json | sha256sum` prints the same hash.
  */
 export function sealJson(value: object): Uint8Array {
   return sealText(textOf(value));
@@ -21,7 +21,7 @@ export function sealJson(value: object): Uint8Array {
  *     "signature": "<armored, its line breaks written as \\n>",
  *     "sha256": "<hash of all bytes before this line>"
  *
- * @param sign the signature of the bytes that it is given
+ * @param sign signs the given bytes
  */
 export async function sealSignedJson(
   value: object,
@@ -31,13 +31,13 @@ export async function sealSignedJson(
   return sealText(`${text}  "signature": ${JSON.stringify(await sign(Buffer.from(text)))},\n`);
 }
 
-/** What is signed in sealed JSON, and by what; undefined where it has no signature. */
+/** What is signed in sealed JSON, and the signature. Undefined where there is none. */
 export interface SignedText {
   readonly message: Uint8Array;
   readonly signature: string;
 }
 
-/** Found by lines alone: no text in JSON has a line break, and members within others have more spaces before them. */
+/** Finds the signature by lines alone: no text in JSON has a line break, and members of members are indented further. */
 export function signedTextOf(bytes: Uint8Array): SignedText | undefined {
   const sealed = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const end = sealed.length - SEAL_CHARACTERS;
@@ -63,8 +63,8 @@ const SEAL = /\n( {2}"sha256": "([0-9a-f]{64})"\n\}\n)$/;
 const SEAL_CHARACTERS = `  "sha256": "${'0'.repeat(64)}"\n}\n`.length;
 
 /**
- * The value of sealed JSON after its seal and its schema were checked. Unknown members are left out: a newer Holdfast may
- * add some within a format version. Throws `STORE_DAMAGED` (permanent) naming `what`.
+ * The value of sealed JSON. Checks its seal and its schema. Leaves unknown members out, since a newer Holdfast may add some
+ * within a format version. Throws `STORE_DAMAGED` (permanent) naming `what`.
  */
 export function openSealedJson<T>(bytes: Uint8Array, schema: z.ZodType<T>, what: string): T {
   const sealed = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -7,7 +7,7 @@ import { ifThere } from './store-errors.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** Writes sealed JSON once: `exists` leaves what is there. */
+/** Writes sealed JSON once. Returns `exists`, and changes nothing, if the key is taken. */
 export async function putSealed(
   store: Store,
   key: string,
@@ -18,7 +18,7 @@ export async function putSealed(
   return store.put(key, body, { sha256: sha256Hex(body), ifAbsent: true, ...options });
 }
 
-/** Writes sealed JSON, replacing what is there. */
+/** Writes sealed JSON. Replaces what is there. */
 export async function replaceSealed(
   store: Store,
   key: string,
@@ -40,7 +40,7 @@ export async function getSealed<T>(
   return openSealedJson(bytes, schema, `${key} in ${store.description}`);
 }
 
-/** As `getSealed`, undefined where it isn't there. */
+/** As `getSealed`, but undefined where there is no such object. */
 export async function getSealedIfThere<T>(
   store: Store,
   key: string,
@@ -50,7 +50,10 @@ export async function getSealedIfThere<T>(
   return await ifThere(getSealed(store, key, schema, options));
 }
 
-/** Writes sealed JSON unless it is there. Returns what holds, and whether it is this call's. Throws `STORE_DAMAGED` (permanent). */
+/**
+ * Writes sealed JSON unless the key is taken. Returns the value that holds, and whether this call wrote it. Throws `STORE_DAMAGED`
+ * (permanent).
+ */
 export async function sealOnce<T extends object>(
   store: Store,
   key: string,
@@ -63,7 +66,7 @@ export async function sealOnce<T extends object>(
   return { record: (await getSealedIfThere(store, key, schema, options)) ?? record, isNew: false };
 }
 
-/** Refuses an object of a newer format version, by name, before its shape is checked. */
+/** Refuses an object of a newer format version, naming it, before its shape is checked. Throws `FORMAT_TOO_NEW` (permanent). */
 export function checkFormatVersion(found: number, known: number, what: string): void {
   if (found <= known) return;
   throw permanent(

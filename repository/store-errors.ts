@@ -1,9 +1,10 @@
 import { HoldfastError, permanent } from '../model/errors.ts';
 
-/** Codes that both stores throw. Others are defined where they arise. */
+/** Codes that both stores throw. Other codes are defined where they arise. */
 export const STORE_NOT_FOUND = 'STORE_NOT_FOUND';
 export const STORE_DAMAGED = 'STORE_DAMAGED';
 
+/** The error for an object that does not exist. */
 export function notFound(key: string, description: string, cause?: unknown): HoldfastError {
   return permanent(
     STORE_NOT_FOUND,
@@ -13,6 +14,7 @@ export function notFound(key: string, description: string, cause?: unknown): Hol
   );
 }
 
+/** The error for an object whose bytes are wrong. @param difference what is wrong, a clause */
 export function damaged(key: string, description: string, difference: string): HoldfastError {
   return permanent(
     STORE_DAMAGED,
@@ -21,12 +23,12 @@ export function damaged(key: string, description: string, difference: string): H
   );
 }
 
-/** True where an object is known to be missing or changed. False where the store can't be asked. */
+/** True where an object is known to be missing or changed. False where the store could not be asked. */
 export function isDamage(error: unknown): boolean {
   return error instanceof HoldfastError && (error.code === STORE_NOT_FOUND || error.code === STORE_DAMAGED);
 }
 
-/** What was read; undefined where the object isn't there. Rejects as `reading` does otherwise. */
+/** What was read. Undefined where the object doesn't exist. Rejects with any other error of `reading`. */
 export async function ifThere<T>(reading: Promise<T>): Promise<T | undefined> {
   try {
     return await reading;
@@ -36,15 +38,15 @@ export async function ifThere<T>(reading: Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** What the store keeps locked, by the plan's own lock or by the bucket's default retention. */
+/** Code for an object that the store keeps locked, by the plan's own lock or by the bucket's default retention. */
 export const STORE_LOCKED = 'STORE_LOCKED';
 
-/** True where a delete is refused for now or for these credentials, so that what was to be deleted stays, and a prune may do it later. */
+/** True where a delete is refused for now or for these credentials. The object then stays, and a prune may delete it later. */
 export function staysForPrune(error: unknown): boolean {
   return error instanceof HoldfastError && (error.code === 'STORE_DENIED' || error.code === STORE_LOCKED);
 }
 
-/** @param until when the lock of the first ends, where the store says */
+/** The error for locked objects. @param until when the lock of the first one ends, if the store says */
 export function stillLocked(
   keys: readonly string[],
   until: Date | undefined,
@@ -61,7 +63,7 @@ export function stillLocked(
   );
 }
 
-/** The caller's hash doesn't belong to the bytes it gave. */
+/** The error of a caller whose hash doesn't belong to its bytes. */
 export function checksumMismatch(key: string, description: string, cause?: unknown): HoldfastError {
   return permanent(
     'STORE_CHECKSUM_MISMATCH',
@@ -71,7 +73,7 @@ export function checksumMismatch(key: string, description: string, cause?: unkno
   );
 }
 
-/** How bytes differ from what was expected, for a message; undefined when they don't. */
+/** How bytes differ from what was expected, for a message. Undefined when they don't. */
 export function differenceOf(
   actual: { readonly sizeBytes: number; readonly sha256: string | undefined },
   expected: { readonly sizeBytes: number; readonly sha256: string },

@@ -2,53 +2,53 @@ import type { RepositoryIdentity } from './identity.ts';
 import type { Signing } from './signing/signing.ts';
 
 /**
- * The contract of a store: where objects live. Implemented by `s3/` and `directory/`, held by one test suite.
+ * The contract of a store: where objects live. `s3/` and `directory/` implement it; one test suite holds them to it.
  *
- * - Keys are `/`-separated, relative to the store's root (bucket and prefix, or directory); `key.ts` says which are refused.
- *   No key is a folder of another (`a` beside `a/b`): a directory can't hold both.
- * - Every call may be retried. An implementation retries transient failures itself, bounded and with jitter, and then throws a
+ * - Keys are separated by `/` and relative to the store's root (bucket and prefix, or directory); `key.ts` says which are refused. No key may be a folder of
+ *   another (`a` beside `a/b`), since a directory can't hold both.
+ * - Every call may be retried. An implementation itself retries transient failures, a limited number of times and with jitter. Then it throws a
  *   `HoldfastError` with `transient: true`. A failure that a retry can't mend is thrown at once with `transient: false`.
  * - `put` is atomic: a reader sees the whole object or none. Bytes are checked against `sha256` on the way.
- * - After `put` returned, the object survives a crash of this process and of the store's machine as far as the store promises.
+ * - After `put` has returned, the object survives a crash of this process and of the store's machine, as far as the store promises.
  */
 export interface Store {
-  /** For messages: `s3://bucket/prefix` or the directory; never a secret. */
+  /** Names the store in messages: `s3://bucket/prefix` or the directory; never a secret. */
   readonly description: string;
 
   /**
-   * Stores `body` under `key`. With `ifAbsent`, an object already there is left alone and `exists` is returned,
-   * and of two writers at once exactly one gets `created`. Without, it is replaced.
+   * Stores `body` under `key`. With `ifAbsent`, leaves an existing object alone and returns `exists`; of two writers at once exactly one gets `created`.
+   * Without `ifAbsent`, replaces an existing object.
    */
   put(key: string, body: Uint8Array, options: PutOptions): Promise<'created' | 'exists'>;
 
   /**
-   * The whole object, or `range` of it. Throws `STORE_NOT_FOUND` (permanent) if it isn't there.
-   * With `expect`, size and SHA-256 of what is returned are checked and `STORE_DAMAGED` (permanent) is thrown when they differ.
-   * Without `expect`, a whole object is still checked against the checksum that the store keeps, where it keeps one.
+   * The whole object, or `range` of it. Throws `STORE_NOT_FOUND` (permanent) if it doesn't exist. With `expect`, checks size and SHA-256 of what it returns,
+   * and throws `STORE_DAMAGED` (permanent) if they differ. Without `expect`, a whole object is still checked against the store's own checksum, if the store
+   * keeps one.
    */
   get(key: string, options?: GetOptions): Promise<Uint8Array>;
 
   /**
-   * Size, undefined when absent. With `checksum`, also the SHA-256 (hex) where the store knows it without a transfer:
-   * S3 from its record of the upload, a directory by reading the file where it lies.
+   * The object's size; undefined if it doesn't exist. With `checksum`, also its SHA-256 (hex) if the store knows that without a transfer: S3 from its record
+   * of the upload, a directory by reading the file in its place.
    */
   head(key: string, options?: HeadOptions): Promise<StoredObject | undefined>;
 
-  /** Every object whose key starts with `prefix`, in no promised order, page by page. */
+  /** Every object whose key starts with `prefix`, in any order, page by page. */
   list(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<ListedObject>;
 
   /**
-   * The names directly under `folder` (which ends in `/`, or is empty) that have objects below them, without listing the objects.
-   * A directory may also give a name that has none any more.
+   * The names directly in `folder` (which ends in `/`, or is empty) that have objects below them, without listing these objects. A directory may also return
+   * a name that no longer has any.
    */
   folders(folder: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<string>;
 
-  /** Deletes; a key that isn't there is no error. */
+  /** Deletes objects. A key without an object is not an error. */
   delete(keys: readonly string[], options?: { readonly signal?: AbortSignal }): Promise<void>;
 
   /**
-   * Discards what interrupted puts left outside of every object (temporary files, parts of unfinished uploads), where
-   * it is older than `olderThanMs`. Returns how many were discarded.
+   * Discards what interrupted puts left outside of all objects (temporary files, parts of unfinished uploads), if it is older than `olderThanMs`. Returns the
+   * number of discarded items.
    */
   discardUnfinished(options: {
     readonly olderThanMs: number;
@@ -56,18 +56,18 @@ export interface Store {
   }): Promise<number>;
 
   /**
-   * Writes what must be in place before a repository is made here, and returns what its `repository.json` is to hold. Absent: nothing must be,
-   * and it holds what is given.
+   * Writes what must exist before a repository is made here. Returns what its `repository.json` must contain. Absent: nothing must be written, and
+   * `repository.json` contains the given identity.
    */
   prepareRepository?(
     identity: RepositoryIdentity,
     options?: { readonly signal?: AbortSignal },
   ): Promise<RepositoryIdentity>;
 
-  /** True where `head` reads the whole object for its checksum, since the store keeps no record of it. */
+  /** True: `head` reads the whole object for its checksum, since the store has no record of it. */
   readonly readsForChecksums?: boolean;
 
-  /** How objects are locked here, where the plan asks for it. Absent: nothing is locked. */
+  /** How objects are locked here. Absent: the plan locks nothing. */
   readonly locks?: StoreLocks | undefined;
 
   /** What the store remembers of objects that were deleted or overwritten. Absent: it keeps no versions. */
@@ -79,21 +79,21 @@ export interface Store {
   close(): Promise<void>;
 }
 
-/** Until when an object must be locked, and until when it is locked if its lock ends before that. */
+/** `needed`: the least end of an object's lock. `target`: the end that an extended lock gets. */
 export interface LockTerm {
   readonly needed: Date;
   readonly target: Date;
 }
 
-/** `isLocked` in `layout.ts` says what a put locks by itself. This is for what was put before. */
+/** Locks for objects that were put earlier. `isLocked` in `layout.ts` says which objects a put locks by itself. */
 export interface StoreLocks {
-  /** How long an object is locked from when it is put, milliseconds. */
+  /** How long a put locks an object, milliseconds. */
   readonly forMs: number;
-  /** The clock by which a lock's end is reckoned. */
+  /** The clock from which a lock's end is computed. */
   now(): Date;
   /**
-   * Has an object locked for at least the term; a lock is never shortened, and asking again does nothing more. Throws `STORE_LOCKS_LATE` (transient)
-   * where the store says that it did and then shows no such lock.
+   * Makes sure that an object is locked for at least the term. Never shortens a lock, and a second call does nothing more. Throws `STORE_LOCKS_LATE`
+   * (transient) where the store accepts a lock and then doesn't show it.
    */
   hold(
     key: string,
@@ -121,39 +121,44 @@ export interface LostObject {
   readonly at: Date;
 }
 
+/** How an object is written. */
 export interface PutOptions {
-  /** Hex SHA-256 of `body`, computed by the caller once; the store verifies it. */
+  /** SHA-256 of `body` in hex. The caller computes it once; the store verifies it. */
   readonly sha256: string;
   readonly ifAbsent: boolean;
   /**
-   * With `ifAbsent`. True: whoever writes under this key writes the same contents, since it holds their hash. Then a store that says `exists` and has nothing
-   * there (docs/retention.md, versitygw) is written to all the same.
+   * With `ifAbsent`. True: the key contains the hash of its contents, so every writer of it writes the same. Then the object is written even if the store
+   * says `exists` and has nothing there (docs/retention.md, versitygw).
    */
   readonly sameContents?: boolean;
   readonly signal?: AbortSignal;
 }
 
+/** How an object is read. */
 export interface GetOptions {
-  /** Byte offsets, `end` exclusive and above `start`; what lies beyond the object's end is left out. */
+  /** Byte offsets; `end` is exclusive and above `start`. Bytes beyond the object's end are left out. */
   readonly range?: { readonly start: number; readonly end: number };
   readonly expect?: { readonly sizeBytes: number; readonly sha256: string };
-  /** Gives the memory to read into, as many bytes as asked for; asked again for each try. Absent: new memory. */
+  /** Gives the memory to read into, of the requested number of bytes; called again for each try. Absent: new memory. */
   readonly memory?: (bytes: number) => Uint8Array;
   readonly signal?: AbortSignal;
 }
 
+/** What is asked about an object. */
 export interface HeadOptions {
   readonly checksum?: boolean;
   readonly signal?: AbortSignal;
 }
 
+/** What a store knows of an object. */
 export interface StoredObject {
   readonly sizeBytes: number;
   readonly sha256?: string;
-  /** Until then the store refuses to delete it, where it locks objects. */
+  /** The store refuses to delete the object before this time. Absent where it locks nothing. */
   readonly lockedUntil?: Date;
 }
 
+/** An object as a listing shows it. */
 export interface ListedObject {
   readonly key: string;
   readonly sizeBytes: number;

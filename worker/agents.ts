@@ -13,13 +13,13 @@ export interface ProvenNode {
 
 const PROOF_MS = 15_000;
 
-/** Errors of wrong settings, which another start would only repeat. Other errors may pass, and every request asks again. */
+/** Errors that come from wrong settings: the process must not start. Other errors may pass, and every request proves the node again. */
 const REFUSED: ReadonlySet<string> = new Set(['AGENT_WRONG_NODE', 'AGENT_MIXED_DIRECTORIES']);
 
 /**
- * Makes sure, before anything is polled, that each agent is its node's own: its data directories are those of the tablet server that
- * answers at its address, and no other agent of them runs on this machine. If this can't be known yet (the tablet server is down), it is
- * logged, and proved at each request.
+ * Proves, before this process polls, that each agent belongs to its node: its data directories are those of the tablet server at its
+ * address, and no other agent on this machine has them. Where that can't be proved yet (the tablet server is down), it is logged, and
+ * each request proves it.
  *
  * @throws HoldfastError `AGENT_WRONG_NODE`, `AGENT_MIXED_DIRECTORIES`, `AGENT_DOUBLED` (permanent)
  */
@@ -53,8 +53,8 @@ async function ownerOf(settings: NodeSettings): Promise<string | undefined> {
 }
 
 /**
- * Keeps a second agent of the same tablet server off this machine, by a name in Linux's abstract namespace of sockets. The name leaves no
- * file, and ends with the process however that ends. On other systems (macOS) nothing is claimed.
+ * Keeps a second agent of the same tablet server off this machine, by a name in Linux's abstract socket namespace. The name leaves no
+ * file, and disappears with the process however that ends. On other systems (macOS) nothing prevents a second agent.
  */
 async function claim(address: string, owner: string): Promise<void> {
   if (process.platform !== 'linux') return;

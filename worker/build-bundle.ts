@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode } from '@temporalio/worker';
 
-/** A program: `build-bundle TARGET` bundles the workflows. The file appears in one step, so two builders can't collide. */
+/** A program: `build-bundle TARGET` bundles the workflows. The file appears in one step, so two builders don't collide. */
 const [, , target] = process.argv;
 if (target === undefined) throw new Error('usage: build-bundle TARGET');
 

@@ -8,8 +8,8 @@ import { cacheFolder } from '../engines/cache-folder.ts';
 import { FOR_NODE, programEnvironment } from '../model/program-environment.ts';
 
 /**
- * The workflows as one script for Temporal's sandbox. The published package contains it. A checkout builds it once for each
- * state of the sources, into the user's cache folder, in a process of its own: the bundler would stay in the worker's memory
+ * The workflows as one script for Temporal's sandbox. The published package contains it. A checkout builds it once for each state
+ * of the sources, into the user's cache folder. A process of its own does so, since the bundler would stay in the worker's memory
  * (about 150 MB).
  */
 export async function workflowBundle(): Promise<{ codePath: string }> {

@@ -10,8 +10,8 @@ import { defaultGrpcRetryOptions, makeGrpcRetryInterceptor } from '@temporalio/c
 type AnyCall = ReturnType<NextCall>;
 
 /**
- * The client's interceptors: its own, which tries calls again, and one that ends a call when the connection was closed meanwhile.
- * Without it the next try throws out of a timer ("Channel has been shut down"), and the process dies, even if its work was done.
+ * The client's interceptors: Temporal's own, which retries calls, and one that ends a call whose connection was closed meanwhile.
+ * Without it the next try throws from a timer ("Channel has been shut down"), and the process dies, even if its work was done.
  */
 export const interceptors: Interceptor[] = [
   makeGrpcRetryInterceptor(defaultGrpcRetryOptions()),

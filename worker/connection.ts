@@ -15,18 +15,22 @@ interface TemporalTarget {
   readonly taskQueue: string;
 }
 
+/** A client, with what it is connected to. */
 export interface ConnectedClient {
   readonly client: Client;
   readonly connection: Connection;
   readonly target: TemporalTarget;
 }
 
-/** True when the operator said which Temporal to use, by environment or by Temporal's configuration file. */
+/** True if the operator has configured a Temporal, by environment or by Temporal's configuration file. */
 export function temporalIsConfigured(): boolean {
   return loadClientConnectConfig().connectionOptions.address !== undefined;
 }
 
-/** A client by Temporal's own environment configuration (address, namespace, TLS, API key); `address` overrides it. What it sends is signed by `key`, which is by default what the environment names. */
+/**
+ * A client, by Temporal's own environment configuration (address, namespace, TLS, API key); `address` overrides the address. `key` signs what it sends; by
+ * default the one that the environment names.
+ */
 export async function connectClient(
   address?: string,
   key: SigningKey | undefined = configuredSigningKey(),
@@ -50,7 +54,7 @@ export async function connectClient(
   }
 }
 
-/** The worker's kind of connection, configured in the same way. Commands never need it, and loading it takes half a second of CPU. */
+/** A connection for workers, configured in the same way. Commands never need it, and loading it takes half a second of CPU. */
 export async function connectWorker(
   address?: string,
 ): Promise<{ connection: NativeConnection; target: TemporalTarget }> {

@@ -17,12 +17,12 @@ import { registerSearchAttributes } from './search-attributes.ts';
 import { configuredSigningKey, workerSigning } from './signing.ts';
 
 /**
- * Chunks in flight in one process. It bounds the worker's memory, since each slot holds at most one compressed chunk. A plan
- * with a higher `parallelism` spreads over several workers.
+ * How many chunks one process moves at once. This bounds the worker's memory, since each slot holds at most one compressed chunk. A plan with a
+ * higher `parallelism` is spread over several workers.
  */
 const DEFAULT_SLOTS = 8;
 
-/** A held read point is a session that waits, so thousands cost little. They must never wait for a slot. */
+/** A held read point is an idle session, so thousands cost little. None must ever wait for a slot. */
 const READ_POINT_SLOTS = 1_000;
 
 const PRUNES_AT_ONCE = 4;
@@ -30,52 +30,50 @@ const PRUNES_AT_ONCE = 4;
 /** Each holds a stream and up to three segments in memory. */
 const ARCHIVES_AT_ONCE = 50;
 
-/** Heartbeats carry progress and cancellation, so they are sent often. */
+/** How often heartbeats are sent. They carry progress and cancellation. */
 const HEARTBEAT_EVERY = '2s';
 
-/** How long slots may take to finish their chunk after SIGTERM. After that they are cancelled, and other workers go on. */
+/** How long slots may take to finish their chunks after SIGTERM. After that they are cancelled, and other workers go on. */
 const SHUTDOWN_GRACE = '10s';
 
 /**
- * A worker that has not ended by then exits, so that its supervisor starts another one. Otherwise a worker that the SDK stops after an
- * error of its own would wait for ever for the run that the error was about, and nothing would poll.
+ * A worker that has not ended after this time exits, so that its supervisor starts another. Otherwise, after an error in the SDK itself, the
+ * stopped worker would wait for ever for the run with that error, and nothing would poll.
  */
 const SHUTDOWN_AT_MOST = '45s';
 
-/**
- * How long workflow code may take for one step, in wall clock time. The SDK's 5 s cut steps off half-way on a machine that is short of
- * CPU.
- */
+/** How long workflow code may take for one step, by the wall clock. The SDK's limit of 5 s interrupts steps on a machine that is short of CPU. */
 const STEP_AT_MOST = '30s';
 
 /**
- * Kinds of work that a process may take alone (`holdfast worker --only`). `lanes` is what moves rows: it is called a slot elsewhere, and keeps
- * its name here and in `--lanes`, since both stand in deployments.
+ * Kinds of work that a process may do alone (`holdfast worker --only`). `lanes` moves rows; elsewhere a lane is called a slot. The name stays here
+ * and in `--lanes`, since deployments use both.
  */
 export type WorkKind = 'lanes' | 'read-points' | 'prune' | 'archive';
 
+/** What a worker process hosts, and where it reports. */
 export interface WorkerOptions {
   readonly address?: string;
   readonly slots?: number;
   /** `host:port` to serve Prometheus metrics on. */
   readonly metricsAddress?: string;
-  /** How often metrics look at the plans' repositories. Default 5 minutes. */
+  /** How often metrics read the plans' repositories. Default 5 minutes. */
   readonly metricsIntervalMs?: number;
   /** Port on 127.0.0.1 for `/healthz`. */
   readonly healthPort?: number;
   /**
-   * All, or only one kind of work: `read-points` keeps PostgreSQL's snapshots alive apart from the heavy slots, `archive`
-   * streams changes, `prune` alone has the credentials that may delete.
+   * Absent: all kinds of work. `read-points` keeps PostgreSQL's snapshots alive apart from the heavy slots, `archive` streams changes, `prune`
+   * alone has the credentials that may delete.
    */
   readonly only?: WorkKind;
-  /** Tablet servers whose agent this process is. If there are any, nothing else is hosted. */
+  /** Tablet servers for which this process is the agent. If there are any, it hosts nothing else. */
   readonly nodes?: readonly NodeSettings[];
   readonly onReady?: () => void;
 }
 
 /**
- * An agent takes every task at once, so that a busy agent can be distinguished from one that is gone. Its own limiters decide how many it works on
- * (`limits` in the plan).
+ * An agent accepts every task at once, so that a busy agent can be told from one that is gone. Its own limiters (`limits` in the plan) decide how
+ * many it works on.
  */
 const AGENT_SLOTS = 200;
 
@@ -83,7 +81,7 @@ const AGENT_SLOTS = 200;
 export async function runWorker(options: WorkerOptions): Promise<void> {
   boundGarbage();
   let workers: readonly Worker[] = [];
-  // First, since a port that is taken must not leave a worker behind that has begun to poll.
+  // Before anything polls: if the port is taken, no polling worker must be left behind.
   const health =
     options.healthPort === undefined ? undefined : await serveHealth(() => workers, options.healthPort);
   const nodes = options.nodes === undefined ? undefined : await proveNodes(options.nodes);
@@ -142,7 +140,7 @@ async function measurePlans(
 ): Promise<{ close(): void }> {
   const plans = new PlanMetrics(sources, (problem) => process.stderr.write(`${problem}\n`));
   const server = await serveMetrics(address, temporalAddress, () => plans.render(Date.now()));
-  // Only a worker that has the plans' secrets can read them. Agents and holders of read points don't have these.
+  // Only a worker that has the plans' secrets can read their repositories. Agents and holders of read points don't have them.
   if (nodes !== undefined || (only !== undefined && only !== 'lanes')) return server;
   let timer: NodeJS.Timeout | undefined;
   let isClosed = false;
@@ -198,7 +196,7 @@ async function createWorkers(
     workers.push(
       await Worker.create({
         ...common,
-        // A stream can't be handed over. It is let go at once, and another worker goes on where storage ends.
+        // Another worker can't take over a stream. So it ends at once, and another worker goes on where storage ends.
         shutdownGraceTime: 0,
         taskQueue: archiveQueue(target.taskQueue),
         activities: { archiveDatabases, openArchive, streamArchive, closeArchive, check },
@@ -210,7 +208,7 @@ async function createWorkers(
     workers.push(
       await Worker.create({
         ...common,
-        // A snapshot can't be handed over. It is released at once, and its next epoch opens on another worker.
+        // Another worker can't take over a snapshot. So it is released at once, and the next epoch opens on another worker.
         shutdownGraceTime: 0,
         taskQueue: readPointQueue(target.taskQueue),
         activities: { snapshot: activities.snapshot, check: activities.check },
@@ -235,7 +233,7 @@ function createAgents(
         taskQueue: nodeQueue(settings.address),
         activities: ofNode(settings),
         maxConcurrentActivityTaskExecutions: AGENT_SLOTS,
-        // By default a namespace takes 1,200 polls at once for each frontend of Temporal.
+        // A namespace allows 1,200 polls at once for each frontend of Temporal, by default.
         maxConcurrentActivityTaskPolls: 2,
       }),
     ),
@@ -257,7 +255,7 @@ function commonOptions(connection: NativeConnection, namespace: string) {
   } as const;
 }
 
-/** 200 while every worker polls, 503 otherwise; the body says which state each is in. Throws `HEALTH_PORT`. */
+/** Answers 200 while every worker polls, else 503. The body gives the state of each. Throws `HEALTH_PORT`. */
 async function serveHealth(workers: () => readonly Worker[], port: number): Promise<Server> {
   const server = createServer((_request, response) => {
     const states = workers().map((worker) => ({ queue: worker.options.taskQueue, state: worker.getState() }));

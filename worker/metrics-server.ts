@@ -3,9 +3,9 @@ import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { messageOf, permanent } from '../model/errors.ts';
 
 /**
- * One endpoint for everything: Temporal's own metrics, which its runtime serves on a port of 127.0.0.1, and after them
- * Holdfast's. Temporal's meter could carry Holdfast's gauges too, but it never drops one: a removed plan would stay, and with
- * it an alert that nothing can clear.
+ * Serves all metrics at one endpoint: Temporal's own, which its runtime serves on a port of 127.0.0.1, followed by Holdfast's.
+ * Temporal's meter could carry Holdfast's gauges too, but it never drops one: a removed plan would stay, and with it an alert
+ * that nothing can clear.
  */
 export async function serveMetrics(
   address: string,
@@ -41,7 +41,7 @@ export async function serveMetrics(
     );
     server.listen(port, host, resolve);
   });
-  // The server must not keep a worker alive that has ended.
+  // The server must not keep the process alive when its worker has ended.
   server.unref();
   return server;
 }
@@ -55,7 +55,7 @@ function splitAddress(address: string): { readonly host: string; readonly port: 
   return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) };
 }
 
-/** A free address on 127.0.0.1 for Temporal's runtime, which can't report a port of its own choice. */
+/** A free address on 127.0.0.1 for Temporal's runtime. The runtime can't choose a port and report it. */
 export async function freeLocalAddress(): Promise<string> {
   const probe = createTcpServer();
   await new Promise<void>((resolve, reject) => {

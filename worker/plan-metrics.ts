@@ -8,13 +8,13 @@ interface MeasuredPlan {
   readonly engine: string;
   readonly repository: string;
   readonly paused: boolean;
-  /** Messages that its entity refused. */
+  /** How many messages its entity has refused. */
   readonly refused: number;
 }
 
 /** Where the numbers come from. */
 export interface PlanSources {
-  /** The plans that there are now. Throws where Temporal can't say. */
+  /** The plans that exist now. Throws where Temporal can't be asked. */
   plans(): Promise<
     readonly (MeasuredPlan & {
       catalogue(): Promise<Catalogue>;
@@ -24,10 +24,10 @@ export interface PlanSources {
   >;
 }
 
-/** Most plans with metrics. A plan has about 25 time series, and a mistake that makes thousands of plans must not bring Prometheus down. */
+/** Most plans with metrics. A plan has about 25 time series; thousands of plans, made by mistake, must not bring Prometheus down. */
 export const MAX_PLANS = 500;
 
-/** Plans that are read at once. Storage may be slow, and that of one plan must not hold up the others for long. */
+/** How many plans are read at once. Storage may be slow, and one plan's must not hold up the others for long. */
 const PLANS_AT_ONCE = 4;
 
 interface Reading {
@@ -39,8 +39,8 @@ interface Reading {
 }
 
 /**
- * Gauges of every plan, from its repository and not from the ends of workflows. So they are also right for a backup that was
- * deleted from the bucket, and on a worker that has just started.
+ * Gauges of every plan, computed from its repository and not from the ends of workflows. So they are also right after a backup was deleted
+ * from the bucket, and on a worker that has just started.
  */
 export class PlanMetrics {
   #readings = new Map<string, Reading>();
@@ -54,7 +54,7 @@ export class PlanMetrics {
     this.#report = report;
   }
 
-  /** Reads every plan. A removed plan is dropped from the metrics; one whose repository doesn't answer keeps its last values. */
+  /** Reads every plan. The metrics drop a plan that was removed; a plan whose repository doesn't answer keeps its last values. */
   async refresh(): Promise<void> {
     let plans: Awaited<ReturnType<PlanSources['plans']>>;
     try {
@@ -100,7 +100,7 @@ export class PlanMetrics {
     }
   }
 
-  /** In Prometheus's text format (version 0.0.4). */
+  /** The metrics in Prometheus's text format (version 0.0.4). */
   render(nowMs: number): string {
     const readings = [...this.#readings.values()];
     const own = [
@@ -157,7 +157,7 @@ function gauge(
 const seconds = (ms: number | undefined): number | undefined => (ms === undefined ? undefined : ms / 1000);
 const age = (ms: number | undefined, nowMs: number): number | undefined =>
   ms === undefined ? undefined : (nowMs - ms) / 1000;
-/** Zero stands for no lock at all, and not for a time in 1970. */
+/** Zero means that nothing is locked, not a time in 1970. */
 const horizon = (ms: number | undefined, nowMs: number): number | undefined =>
   ms === undefined || ms === 0 ? ms : (ms - nowMs) / 1000;
 
@@ -276,7 +276,7 @@ const GAUGES: readonly Gauge[] = [
   ),
 ];
 
-/** Of each database that a plan archives. */
+/** A gauge with one value for each database that a plan archives. */
 function archiveGauge(
   name: string,
   help: string,
@@ -324,7 +324,7 @@ const ARCHIVE_GAUGES: readonly Gauge[] = [
     help: 'Where the newest hole of each kind begins, of the five newest holes of an archive of changes.',
     of: ({ plan: { plan }, archive }) =>
       archive.flatMap(({ database, holes }) =>
-        // Of two of one kind the later one stands.
+        // Of two holes of one kind, the later one is shown.
         [...new Map(holes.map(({ code = 'unknown', from }) => [code, from]))].map(([code, from]) => ({
           labels: { plan, database, code },
           value: Date.parse(from) / 1000,

@@ -4,8 +4,8 @@ import { planRevision, planStatus } from '../workflows/plan-messages.ts';
 import type { PlanSources } from './plan-metrics.ts';
 
 /**
- * The applied plans, found by their entities in Temporal, so that every worker knows all of them without a list of its own.
- * Their numbers come from their repositories.
+ * Finds the applied plans by their entities in Temporal, so that every worker knows all of them without a list of its own. Their
+ * numbers come from their repositories.
  */
 export function planSources(
   client: Client,

@@ -45,10 +45,10 @@ async function missingAttributes(connection: Connection, namespace: string): Pro
   }
 }
 
-/** Credentials that may run workflows may not be allowed to read the server's settings. */
+/** Answers for credentials that may run workflows but may not read the server's settings. */
 const MAY_NOT_LIST: readonly (number | undefined)[] = [GRPC.permissionDenied, GRPC.unimplemented];
 
-/** Finds out by a query: one that names an unknown attribute is refused. */
+/** Whether the server knows an attribute. It refuses a query that names an unknown one. */
 async function canBeAsked(connection: Connection, namespace: string, name: string): Promise<boolean> {
   try {
     await connection.workflowService.countWorkflowExecutions({ namespace, query: `${name} = "none"` });

@@ -10,27 +10,28 @@ import { SIGNATURE, UNSIGNED } from '../model/payload-signature.ts';
 import { unsignedSince } from '../workflows/tolerant-converter.ts';
 
 /**
- * Signatures on what commands, workers and workflows send each other through Temporal. Whoever reaches the server can start workflows, and can
- * even answer for a worker; but the worker does only what carries the signature of its installation's key, which the server never sees.
- * Payloads stay legible. What a signature doesn't keep from happening is in docs/security.md: a signed payload can be sent again.
+ * Signs what commands, workers and workflows send each other through Temporal. Whoever reaches the server can start workflows, and can even
+ * answer in place of a worker. But a worker does only what its installation's key has signed, and the server never sees that key. Payloads
+ * stay readable. docs/security.md says what signatures don't prevent: a signed payload can be sent again.
  */
 
-/** Names the file of the key; unset: nothing is signed, and nothing has to be. */
+/** Environment variable that names the file of the key. Unset: nothing is signed, and nothing needs a signature. */
 export const SIGNING_KEY_FILE = 'HOLDFAST_SIGNING_KEY_FILE';
 
+/** The key of an installation. */
 export interface SigningKey {
   readonly key: Buffer;
-  /** Since when the installation has it. Runs that began before need no signature. */
+  /** Since when the installation has the key. Runs that began earlier need no signature. */
   readonly since: Date;
 }
 
-/** The key that the environment names, if it names one. @throws HoldfastError as `readSigningKey` */
+/** The key that the environment names; undefined where it names none. @throws HoldfastError as `readSigningKey` */
 export function configuredSigningKey(): SigningKey | undefined {
   const file = process.env[SIGNING_KEY_FILE];
   return file === undefined || file === '' ? undefined : readSigningKey(file);
 }
 
-/** @throws HoldfastError `SIGNING_KEY` where the file can't be read, is no key, or may be read by others */
+/** Reads a key. @throws HoldfastError `SIGNING_KEY` (permanent) where the file can't be read, holds no key, or may be read by others */
 export function readSigningKey(file: string): SigningKey {
   try {
     if ((statSync(file).mode & 0o077) !== 0) throw new Error('others than its owner may use it (chmod 600)');
@@ -48,18 +49,19 @@ export function readSigningKey(file: string): SigningKey {
   }
 }
 
+/** Makes a random key. It counts from now on. */
 export function newSigningKey(): SigningKey {
   return { key: randomBytes(32), since: new Date() };
 }
 
-/** Writes a key for its owner alone, whole or not at all. */
+/** Writes a key that only its owner may read, whole or not at all. */
 export async function writeSigningKey(file: string, { key, since }: SigningKey): Promise<void> {
   const document = { key: key.toString('base64'), since: since.toISOString() };
   await writeFile(`${file}.new`, `${JSON.stringify(document)}\n`, { mode: 0o600 });
   await rename(`${file}.new`, file);
 }
 
-/** Signs what goes out. Of what comes in, marks what has no valid signature; who reads it decides what that means. */
+/** Signs outgoing payloads. Marks incoming ones that have no valid signature; their reader decides what that means. */
 export function signingCodec({ key, since }: SigningKey): PayloadCodec {
   const mark = Buffer.from(String(since.getTime()));
   return {
@@ -81,7 +83,7 @@ export function clientSigning(key: SigningKey | undefined): Pick<ClientOptions, 
   return key === undefined ? {} : { dataConverter: { payloadCodecs: [signingCodec(key)] } };
 }
 
-/** Options of a worker that signs, and whose activities do nothing that isn't signed. Its workflows refuse by `workflows/signed-input.ts`. */
+/** Options of a worker that signs, and whose activities refuse unsigned input. Its workflows refuse it by `workflows/signed-input.ts`. */
 export function workerSigning(
   key: SigningKey | undefined,
 ): Pick<WorkerOptions, 'dataConverter' | 'interceptors'> {
@@ -128,9 +130,9 @@ function isSigned(payload: Payload, key: Buffer): boolean {
   return signature?.length === wanted.length && timingSafeEqual(signature, wanted);
 }
 
-/** Over the encoding, which says how the data is read, and the data. The length in between keeps one from being taken for the other. */
+/** The signature covers the encoding, which says how the data is read, and the data. The length between them keeps the two apart. */
 function signatureOf({ metadata, data }: Payload, key: Buffer): Buffer {
-  // Protobuf gives an empty array for bytes that are not there, as in a payload of `undefined`.
+  // Protobuf gives an empty array for missing bytes, as in a payload of `undefined`.
   const encoding = Uint8Array.from(metadata?.encoding ?? []);
   const length = Buffer.alloc(4);
   length.writeUInt32BE(encoding.length);

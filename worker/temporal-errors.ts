@@ -1,6 +1,6 @@
 import { type HoldfastError, permanent, transient } from '../model/errors.ts';
 
-/** Codes of gRPC, as errors of Temporal's client carry them. */
+/** gRPC codes, as errors of Temporal's client carry them. */
 export const GRPC = {
   invalidArgument: 3,
   deadlineExceeded: 4,
@@ -45,7 +45,7 @@ export function temporalFailure(error: unknown): HoldfastError | undefined {
   }
 }
 
-/** The server's words. The client's own message only says that something failed. */
+/** The server's own words, since the client's message says only that something failed. */
 function detailsOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if ('details' in error && typeof error.details === 'string') return error.details || error.message;

@@ -5,14 +5,16 @@ export const archiveWanted = defineSignal<[ArchiveInput]>(ARCHIVE_WANTED);
 export const archiveEnded = defineSignal(ARCHIVE_ENDED);
 export const archiveState = defineQuery<ArchiveState>('archiveState');
 
+/** How one database is archived. */
 export interface DatabaseState {
   readonly timeline: string;
   /** When its timeline began, ISO 8601. */
   readonly since: string;
-  /** Why the timeline before ended, where that was in this run. */
+  /** Why the previous timeline ended, if it ended in this run. */
   readonly failure?: string;
 }
 
+/** The state of a plan's archive: the result of its query. */
 export interface ArchiveState {
   readonly plan: string;
   readonly databases: readonly (DatabaseState & { readonly database: string })[];

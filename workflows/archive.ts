@@ -29,17 +29,18 @@ import { describeFailure } from './failures.ts';
 import { sendNotification } from './notify.ts';
 import { BASE_REQUEST, personsSignal, planWorkflowId } from './plan-messages.ts';
 
-/** A stream that ran for so long begins anew in another run, which keeps histories short and finds databases that came meanwhile. */
+/** After this time the workflow goes on in a new run, so that histories stay short and databases created meanwhile are found. */
 const RUN_MS = DAY_MS;
-/** Longer than a run, so that it never ends a stream by itself. */
+/** The time limit of a stream's activity. It is longer than a run, so it never ends a stream. */
 const STREAM_AT_MOST_MS = 2 * DAY_MS;
-/** After a failure that a retry can't mend: somebody has to do something first. */
+/** Pause after a failure that a retry can't mend: a person has to act first. */
 const AFTER_FAILURE_MS = 60_000;
 const TEXT_AT_MOST = 200;
 
 /**
- * The archive of changes of one plan, for years: streams each database of it, and goes on by continue-as-new. One activity holds one
- * stream; it knows from storage where to go on. Ended by `archiveEnded`, it removes what it made in the source.
+ * Keeps the archive of changes of one plan, for years: streams the changes of each database, and goes on by continue-as-new. One activity holds
+ * one stream; it reads from storage where to go on. The signal `archiveEnded` ends the archive: the workflow then removes what it made in the
+ * source.
  */
 export async function archive(input: ArchiveInput): Promise<void> {
   let next: ArchiveInput | undefined;
@@ -48,7 +49,7 @@ export async function archive(input: ArchiveInput): Promise<void> {
   setHandler(
     archiveWanted,
     (wanted) => {
-      // While it is being ended, it is begun anew afterwards.
+      // The plan wants the archive back while this run ends it, so the next run begins it anew.
       if (isEnded || JSON.stringify(wanted) !== JSON.stringify(input)) next = wanted;
     },
     { description: 'Sent by the plan: how it wants to be archived from now on' },
@@ -66,7 +67,7 @@ export async function archive(input: ArchiveInput): Promise<void> {
 
   const streams = new CancellationScope();
   const running = streams.run(() => keeper.keep());
-  // Rejects with the cancellation alone; awaited below.
+  // The rejection is handled at the `await` below.
   running.catch(() => undefined);
   await condition(() => isEnded || next !== undefined, RUN_MS);
   streams.cancel();
@@ -100,7 +101,7 @@ class Keeper {
     };
   }
 
-  /** Until it is cancelled. */
+  /** Archives every database until it is cancelled. */
   async keep(): Promise<void> {
     const { wanted, others } = await this.#untilItWorks('list the databases', () =>
       this.#call('list the databases').archiveDatabases(this.#input),
@@ -139,7 +140,10 @@ class Keeper {
     }).streamArchive(request);
   }
 
-  /** A failure that retries don't mend is shown, reported once, and tried again: what it needs may come, and the archive must not end. */
+  /**
+   * Repeats `work` until it succeeds. A failure that retries don't mend is shown, reported once, and tried again: a person may mend its cause,
+   * and the archive must not end.
+   */
   async #untilItWorks<T>(what: string, work: () => Promise<T>): Promise<T> {
     for (let reported = ''; ; ) {
       try {
@@ -164,7 +168,9 @@ class Keeper {
     }
   }
 
-  /** A timeline is of no use without a base backup that was made in it. Asked once: the plan knows the request by its id when it comes again. */
+  /**
+   * Asks the plan for a base backup, without which the new timeline is useless. The plan recognises the request by its id if it is sent again.
+   */
   async #askForBase(database: string, timeline: string, why: string | undefined): Promise<void> {
     const reason =
       `base for the archive of changes of ${database}${why === undefined ? '' : `: ${why}`}`.slice(

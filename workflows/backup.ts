@@ -24,8 +24,8 @@ import { moveBatch } from './transfer.ts';
 const CLEAN_UP_TIMEOUT_MS = 10 * 60_000;
 
 /**
- * Interprets a compiled pipeline once. Each step starts when the steps that it needs have ended, and runs or is skipped by
- * its `when`. The backup exists from the moment in which `upload` sealed it; a run that ends before leaves nothing behind.
+ * Interprets a compiled pipeline once. Each step starts when the steps that it needs have ended; its `when` decides whether it runs or is skipped.
+ * The backup exists from the moment at which `upload` sealed it. A run that ends earlier leaves nothing behind.
  */
 export async function backup(input: BackupInput): Promise<BackupOutcome> {
   const run = new BackupRun(input);
@@ -87,7 +87,7 @@ class BackupRun {
   readonly frame: RunFrame;
   readonly #pipeline: Pipeline;
   readonly #scheduled: ScheduledSnapshot | undefined;
-  /** Present where agents move tablets: that transfer is another one, and the universe is to let go of its snapshots afterwards. */
+  /** Present where agents move tablets. The transfer is then a different one, and the universe must delete its snapshots afterwards. */
   readonly #universe: UniverseSource | undefined;
   readonly #ref: BackupRef;
   readonly #startedAt = new Date(Date.now()).toISOString();
@@ -117,7 +117,7 @@ class BackupRun {
       title: `Backup ${backup} of ${plan}`,
       steps,
       ...defined({
-        // Where it has none, its parent holds the source for it.
+        // A backup without a lease of its own is made under its parent's.
         lease: isGoverned && !hasTurn ? lease : undefined,
         report: isGoverned ? { plan, kind: 'backup' as const, id: backup } : undefined,
       }),
@@ -164,7 +164,7 @@ class BackupRun {
     };
   }
 
-  /** After a failure or a cancellation: closes the session and removes objects without a manifest. */
+  /** Called after a failure or a cancellation. Closes the session and removes objects that no manifest names. */
   async abandon(): Promise<void> {
     await this.#readPoint?.close();
     await this.#releaseSnapshots();
@@ -177,7 +177,7 @@ class BackupRun {
     try {
       await activities.cleanUp({ ref: this.#ref });
     } catch (error) {
-      // The repository may be what failed. `holdfast prune` removes these objects later; the run's own error stands.
+      // The repository itself may have failed. `holdfast prune` removes these objects later; the run reports its first error.
       this.#cleanUpFailure = describeFailure(error).message;
     }
   }
@@ -197,7 +197,7 @@ class BackupRun {
       (step.when === 'failure' && this.#failures.length > 0);
     if (!wanted) {
       this.progress.end(step.id, 'skipped');
-      // A step for failures that was not needed does not stop what comes after it.
+      // A step for failures that was not needed doesn't stop the steps after it.
       return step.when === 'failure' ? 'succeeded' : 'skipped';
     }
     this.progress.start(step.id);
@@ -284,7 +284,7 @@ class BackupRun {
   }
 
   async #snapshot(step: StepOf<'snapshot'>): Promise<void> {
-    // The holder of a read point lives as long as everything that reads it.
+    // The activity that holds the read point may run as long as all steps together, since they read at it.
     const timeoutMs = this.#pipeline.steps.reduce((sum, other) => sum + other.timeoutMs, 0);
     const activities = activitiesFor({
       summary: 'pin the read point',

@@ -24,19 +24,21 @@ import { HEARTBEAT_TIMEOUT_MS } from './activity-proxies.ts';
 import { describeFailure, rootFailure } from './failures.ts';
 import { inParallel } from './scopes.ts';
 
-/** The plan's own worker has taken this run, so it is alive, but all its slots may be busy. */
+/**
+ * How long the plan's own worker may take to take a question. It is alive, since it took this run, but all its slots may be busy.
+ */
 const OWN_WORKER_MS = 60_000;
-/** Temporal shows a poller for minutes after it died. */
+/** How long another worker may take. Temporal lists a dead poller for minutes, so a listed worker may be gone. */
 const OTHER_WORKER_MS = 15_000;
 const LOOKS_AT_MOST_MS = 120_000;
-/** The scratch databases are dropped after the trial. */
+/** The trial itself, and time to drop its scratch databases. */
 const TRIAL_AT_MOST_MS = SCHEMA_TRIAL_AT_MOST_MS + 120_000;
 const AGENTS_AT_ONCE = 20;
 
 /**
- * Asks each worker that a run of the plan needs, on its own task queue, so that the answers are about its programs, its secrets and
- * its network. Every question has a time limit and is asked once.
- * Changes nothing; the worker of the plan's own queue makes the newest backup's schema in scratch databases, and drops them.
+ * Asks each worker that the plan's runs need, on its own task queue, so that each answers for its own programs, secrets and
+ * network. Every question has a time limit and is asked once. The only change that it makes is temporary: the worker of the plan's
+ * own queue creates the newest backup's schema in scratch databases, and drops them.
  */
 export async function doctor(input: DoctorInput): Promise<DoctorReport> {
   const { repository, source, history, archive, beside, plan } = input;
@@ -62,7 +64,7 @@ export async function doctor(input: DoctorInput): Promise<DoctorReport> {
       agentOn(queue, OTHER_WORKER_MS).checkNode({ repository }),
     );
   });
-  // Asked last: the worker for prunes deletes what the others have written for their checks.
+  // These are asked last, since the worker for prunes deletes what the others have written for their checks.
   const others = await Promise.all(
     beside.map((duty) => {
       const queue = duty === 'prune' ? pruneQueue(taskQueue) : readPointQueue(taskQueue);
@@ -92,7 +94,7 @@ async function answerOf(
   }
 }
 
-/** A failed check that says why nobody answered. */
+/** The failed check that says why no worker answered. */
 function unanswered(queue: string, withinMs: number, error: unknown): Check {
   const name = `the worker of ${queue} answers`;
   const root = rootFailure(error);
@@ -104,7 +106,7 @@ function unanswered(queue: string, withinMs: number, error: unknown): Check {
       remedy: 'See whether it runs and is busy (holdfast status), start another one, or ask again later.',
     };
   }
-  // The SDK's failure for an activity that a worker doesn't know.
+  // The SDK reports an activity that the worker doesn't know by this failure.
   if (root instanceof ApplicationFailure && root.type === 'NotFoundError') {
     return {
       name,

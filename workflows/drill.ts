@@ -21,14 +21,14 @@ const STAGES: readonly DrillStage[] = ['choose', 'rehearse', 'record', 'prove'];
 const CHOOSING_PATIENCE_MS = 15 * 60_000;
 
 /**
- * Tests a restore: chooses a backup, restores it into scratch databases, compares them with the manifest, asks the
- * plan's assertions, drops them, and puts the verdict with the measured time into the ledger.
+ * Tests a restore: chooses a backup, restores it into scratch databases, compares them with the manifest, runs the
+ * plan's assertions, drops the databases, and records the verdict with the measured time in the ledger.
  *
- * - `OK`: everything is as the manifest and the assertions say.
- * - `FAILED`: the backup is damaged, or an answer is wrong.
- * - `INCONCLUSIVE`: it could not be found out (no backup, no server, no time).
+ * - `OK`: everything agrees with the manifest and the assertions.
+ * - `FAILED`: the backup is damaged, or an assertion got a wrong answer.
+ * - `INCONCLUSIVE`: the drill could not find out (no backup, no server, no time).
  *
- * All three are results; the run itself fails only when its verdict can't be recorded.
+ * All three are results. The run itself fails only when it can't record its verdict.
  */
 export async function drill(input: DrillInput): Promise<DrillOutcome> {
   const startedAt = new Date(Date.now()).toISOString();
@@ -46,7 +46,7 @@ export async function drill(input: DrillInput): Promise<DrillOutcome> {
   });
 }
 
-/** Undefined where the plan has no archive. */
+/** Proves the next stretch of the plan's archive of changes. Undefined where the plan has no archive. */
 async function prove(input: DrillInput, frame: RunFrame): Promise<ProofOutcome | NotProved | undefined> {
   if (input.archive !== true) return undefined;
   return await frame.stage(
@@ -118,8 +118,8 @@ async function perform(input: DrillInput, startedAt: string, frame: RunFrame): P
     const made = reportOf(ref, { ...outcome, drill: outcome.drill ?? { assertions: [] } }, startedAt);
     await CancellationScope.nonCancellable(async () => {
       await patiently('verdict into the ledger').recordVerification({ ref, report: made });
-      // Only now: the verdict must not wait for a server that is away.
-      // The restore of a universe drops what it can itself; what it names as left is for a person.
+      // This comes after the verdict, which must not wait for a server that is down. A universe's restore drops what it
+      // can by itself; what it names as left needs a person.
       if (leftBehind && kindOf(source) === 'rows')
         await patiently('drop what the restore left').discardRestore({ request });
     });
@@ -151,7 +151,7 @@ async function choose(
   });
   try {
     const catalogue = await activities.catalogue({ repository, plan });
-    // In a workflow Math.random gives the same at every replay.
+    // Replay gives the same random number, since the SDK seeds Math.random from the history.
     const chosen = chooseForDrill(catalogue, spec.backup, Math.random());
     return chosen ?? { problem: `the repository ${repository.name} holds no backup of ${plan}` };
   } catch (error) {
@@ -167,7 +167,7 @@ async function clearLeftovers({
   source,
   drill: { connection },
 }: DrillInput): Promise<string> {
-  // Drills of universes that an earlier version began didn't look.
+  // An earlier version didn't look for leftovers in universes, so its histories have no such activity.
   if (kindOf(source) === 'tablets' && !patched('leftovers-of-universes')) return '';
   const activities = activitiesFor({
     summary: 'drop what terminated drills left',

@@ -8,7 +8,7 @@ import {
 } from '@temporalio/workflow';
 import { READ_POINT_LOST } from '../model/errors.ts';
 
-/** The innermost failure: activities and children wrap the one that happened. */
+/** The failure that happened first. Activities and children wrap it in failures of their own. */
 export function rootFailure(error: unknown): unknown {
   let current = error;
   while (current instanceof ActivityFailure || current instanceof ChildWorkflowFailure) {
@@ -18,12 +18,13 @@ export function rootFailure(error: unknown): unknown {
   return current;
 }
 
+/** Why a run or an activity failed. */
 export interface FailureReason {
   readonly code: string;
   readonly message: string;
 }
 
-/** One clear sentence for a person: code, cause and remedy, without Temporal's wrapping. */
+/** A failure as one sentence for a person: code, cause and remedy, without Temporal's wrapping. */
 export function describeFailure(error: unknown): FailureReason {
   const root = rootFailure(error);
   if (root instanceof ApplicationFailure) {
@@ -44,12 +45,13 @@ export function describeFailure(error: unknown): FailureReason {
   return { code: 'FAILED', message: root instanceof Error ? root.message : String(root) };
 }
 
+/** Whether a failure means that the read point is gone. */
 export function isReadPointLost(error: unknown): boolean {
   const root = rootFailure(error);
   return root instanceof ApplicationFailure && root.type === READ_POINT_LOST;
 }
 
-/** Ignores the cancellation of a scope that we cancel ourselves. */
+/** Ignores a cancellation that this workflow caused by cancelling a scope. Throws any other error. */
 export function ignoreCancellation(error: unknown): void {
   if (!isCancellation(error)) throw error;
 }

@@ -8,9 +8,9 @@ const REWIND: readonly RestoreStage[] = ['plan', 'turn', 'safety', 'restoration'
 const CLONE: readonly RestoreStage[] = ['plan', 'restoration', 'finish'];
 
 /**
- * Takes databases to an instant by the universe's own history, without a backup. Either it rewinds in place: alone at its source,
- * after writers have stopped, and after a safety snapshot of what is there. Or it makes a clone beside. A failure half-way undoes
- * nothing: the message says what was done, and the safety snapshot holds what was there.
+ * Brings databases to an instant by the universe's own history, without a backup. It either rewinds in place or clones into new
+ * databases. A rewind holds the source alone, begins after writers have stopped, and first takes a safety snapshot of what is there. A
+ * failure half-way undoes nothing: the message says what was done, and the safety snapshot holds the earlier state.
  */
 export async function inClusterRestore(request: InClusterRequest): Promise<InClusterSummary> {
   const { plan, restore, way, instant, databases } = request;
@@ -35,7 +35,7 @@ export async function inClusterRestore(request: InClusterRequest): Promise<InClu
   const notes = new Set<string>();
 
   const work = async (): Promise<InClusterSummary> => {
-    // Histories of older workers have no answer here.
+    // In a history of an older worker this activity returned nothing.
     const checked: InClusterCheck | undefined = await frame.stage(
       'plan',
       () => patiently('check schedules, names and writers').checkInCluster({ request }),
@@ -93,7 +93,7 @@ function whereItWas(safetySnapshots: Readonly<Record<string, string>>): string {
     : ` What was there before is in the universe's snapshots (${kept.join(', ')}).`;
 }
 
-/** Rewinds several databases one after another. A failure in between leaves them at different times; its message says which is where. */
+/** Says how far a run with several databases came, where it failed after it had begun. The databases are then at different times. */
 function stateOfEach({ databases, way, instant }: InClusterRequest, begun: number, done: number): string {
   if (databases.length < 2 || begun === 0) return '';
   const names = (from: number, to: number) => databases.slice(from, to).map(({ from: name }) => name);

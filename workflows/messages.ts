@@ -17,18 +17,20 @@ import type { Progress, TransferProgress } from './progress.ts';
 
 /** Inputs, results and messages of the workflows: all that a client needs to know of them. */
 
+/** Input of the workflow `backup`. */
 export interface BackupInput {
   readonly pipeline: Pipeline;
-  /** Absent where a schedule starts it: the run makes one. */
+  /** Id of the backup. Absent where a schedule starts the run: the run then makes one. */
   readonly backup?: string;
-  /** True: the parent has the lease on the source on behalf of this run (a safety backup). Histories hold the name. */
+  /** True: this is a safety backup, made under its parent's lease on the source. Histories hold the older name. */
   readonly hasTurn?: boolean;
-  /** Who gets a notification of the end. */
+  /** Receivers of the notification at the end. */
   readonly notify?: readonly NotifyTarget[];
-  /** The snapshot that it is made of, which the plan's schedule took. Absent: it takes one of its own. */
+  /** Exports this snapshot, which the plan's snapshot schedule took. Absent: the backup takes a snapshot of its own. */
   readonly scheduled?: ScheduledSnapshot;
 }
 
+/** Result of the workflow `backup`. */
 export interface BackupOutcome {
   readonly summary: BackupSummary;
   /** Verdicts of the pipeline's verify steps. */
@@ -38,7 +40,7 @@ export interface BackupOutcome {
 }
 
 /**
- * Workflows that a parent starts by their names. The parent imports this type instead of the workflow's file, which may import the
+ * Workflows that a parent starts by name. A parent imports this type and not the workflow's file, since that file may import the
  * parent's: a restore makes a safety backup, and a backup may verify itself by a restore.
  */
 export interface WorkflowsByName {
@@ -46,19 +48,23 @@ export interface WorkflowsByName {
   restore(request: RestoreRequest): Promise<RestoreSummary>;
 }
 
-/** Details of the failure of a restore. */
+/** Details that the failure of a restore carries. */
 export interface RestoreLeftovers {
-  /** True: it had begun to write, and what it wrote could not be dropped. */
+  /** True: the restore had begun to write and could not drop what it wrote. */
   readonly leftBehind: boolean;
 }
 
+/** Input of the workflow `verify`. */
 export interface VerifyInput {
   readonly ref: BackupRef;
-  /** `schema`: tries whether the server takes the schema, without rows. Only the command asks for it, and it isn't recorded. */
+  /**
+   * `schema`: tries whether the server accepts the schema, without rows. Only the command asks for this level, and its result
+   * isn't recorded.
+   */
   readonly level: VerifyLevel | 'schema';
-  /** Needed for level `restore`: where to restore. */
+  /** Where to restore, for level `restore`. */
   readonly source: Source;
-  /** True: the plan's archive of changes is verified too, after the backup. Not with level `schema`. */
+  /** True: the run verifies the plan's archive of changes too, after the backup. Not with level `schema`. */
   readonly archive?: boolean;
 }
 
@@ -69,7 +75,7 @@ interface TransferOptions {
   readonly timeoutMs: number;
 }
 
-/** Most reports of progress in one run, whatever its size: each costs the parent's history about four events. */
+/** Most progress reports in one run, whatever its size. Each adds about four events to the parent's history. */
 const REPORTS_PER_RUN = 50;
 
 /** Shortest time between two reports. A report costs the parent, its worker and Temporal more than a small chunk does. */
@@ -77,13 +83,13 @@ const REPORT_INTERVAL_MS = 2_000;
 
 /** How often a transfer reports its progress. */
 interface ReportPace {
-  /** In tasks. */
+  /** Number of tasks between two reports. */
   readonly reportEvery: number;
   /** Absent in the histories of earlier versions, whose parents don't read a child's result. */
   readonly reportEveryMs?: number;
 }
 
-/** After how many tasks a child reports, in a run of `tasks` tasks. */
+/** After how many tasks a child reports its progress, in a run that has `tasks` tasks. */
 export const tasksPerReport = (tasks: number): number => Math.max(1, Math.ceil(tasks / REPORTS_PER_RUN));
 
 /** The pace of a run of `tasks` tasks. */
@@ -109,15 +115,15 @@ export type TransferInput = ReportPace & {
         readonly request: RestoreRequest;
         readonly firstTask: number;
         readonly postData?: {
-          /** Units in each wave. */
+          /** Number of units in each wave. */
           readonly waves: readonly number[];
-          /** All table units of the restore, of which this batch applies those that its tasks make ready. */
+          /** All table units of the restore. This batch applies those that its own tasks make ready. */
           readonly units: readonly TableUnit[];
         };
       }
   );
 
-/** The load balancer of the universe is off, and tablets don't split. */
+/** Says that the load balancer of the universe is off and that tablets don't split. */
 export const universeQuiet = defineSignal(UNIVERSE_QUIET);
 
 export const readPointOpened = defineSignal<[ReadPoint]>(READ_POINT_OPENED);

@@ -5,14 +5,17 @@ import { nodeQueue } from '../model/task-queue.ts';
 import { HEARTBEAT_TIMEOUT_MS } from './activity-proxies.ts';
 
 interface NodeCallOptions {
-  /** `host:port` of the tablet server whose agent is meant. */
+  /** `host:port` of the tablet server whose agent is called. */
   readonly node: string;
   /** One line in the UI's history. */
   readonly summary: string;
   readonly retry: RetryPolicy;
   /** Longest time for all attempts together. */
   readonly timeoutMs: number;
-  /** An agent that takes the work no sooner counts as gone: the call fails with a schedule-to-start timeout, which isn't retried. */
+  /**
+   * An agent that takes longer to accept the work counts as gone. The call then fails with a schedule-to-start timeout, which isn't
+   * retried.
+   */
   readonly agentMs: number;
 }
 

@@ -11,7 +11,7 @@ import { notificationBody } from '../planning/notification.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { describeFailure } from './failures.ts';
 
-/** A receiver that is down for longer gets no notification, since the news is old by then. */
+/** How long a notification is tried. After that it is given up, since its news is old. */
 const TRIED_FOR_MS = 3_600_000;
 
 interface NotifyInput {
@@ -45,8 +45,8 @@ export async function notify({ targets, notification }: NotifyInput): Promise<{ 
 }
 
 /**
- * Starts a run that sends the notifications, and goes on. That run outlives this one and can't fail it. `key` distinguishes the
- * notifications of one workflow.
+ * Starts a run that sends the notifications, and doesn't wait for it. That run outlives this one and can't make it fail. `key`
+ * distinguishes the notifications of one workflow.
  */
 export async function sendNotification(
   targets: readonly NotifyTarget[] | undefined,
@@ -69,7 +69,7 @@ export async function sendNotification(
         args: [input],
       });
     } catch (error) {
-      // Another run has this id. A notification must not change the outcome of the run that it is about.
+      // Another run already has this id. A notification must not change the outcome of the run that it reports on.
       log.warn(`no notification was sent: ${describeFailure(error).message}`);
     }
   });

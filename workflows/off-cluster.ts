@@ -8,12 +8,12 @@ import { describeFailure } from './failures.ts';
 import { backupWorkflowId, type WorkflowsByName } from './messages.ts';
 import { runAttributes } from './run-attributes.ts';
 
-/** So long a look may take; the next run looks again. */
+/** Longest time for the search for snapshots to export. The next run searches again. */
 const LOOK_MS = 10 * 60_000;
 
 /**
- * Exports each snapshot that the plan's schedule has made and that is not in the repository yet, the oldest first. One that fails does not keep the next
- * ones: the schedule deletes its snapshots when their time is over, whoever still needs them.
+ * Exports each snapshot that the plan's schedule has made and that the repository lacks, the oldest first. If one fails, the later ones are exported all
+ * the same: the schedule deletes its snapshots after their time, even those that are still needed.
  */
 export async function offCluster({ plan, pipeline, notify }: OffClusterInput): Promise<OffClusterOutcome> {
   const source = tabletSource(pipeline.source);

@@ -23,15 +23,15 @@ import {
 import { Refused, readSmall, shortened, splitOptions, theOne } from './plan-request-reading.ts';
 import { backupInput, inClusterInput, restoreInput } from './plan-run-inputs.ts';
 
-/** How much is remembered. Everything that an entity holds is bounded, so that it can live for years. */
+/** How much an entity remembers. All of it is bounded, so that the entity can live for years. */
 const AT_MOST = { open: 20, closed: 20, seen: 1_000, running: 50, refusals: 5, measurements: 10 } as const;
 const RESTORES_AT_ONCE = 4;
 
 /** A run that reports nothing for this long is checked, since it may have been terminated. */
 const SILENCE_MS = 2 * 60_000;
-/** How often storage is looked at. It may change without a report: by prunes, verifications and drills, or a bucket that disappears. */
+/** How often storage is read. It may change without a report: by prunes, verifications and drills, or because a bucket disappears. */
 const SURVEY_EVERY_MS = 3_600_000;
-/** An archive's window moves by itself, and may stop. */
+/** How often storage is read where the plan has an archive of changes, whose window moves by itself and may stop. */
 const SURVEY_OF_ARCHIVE_EVERY_MS = 300_000;
 
 /** What an entity has to do next. The workflow does it and reports the outcome to the entity. */
@@ -58,6 +58,7 @@ export interface Random {
 
 const ZEROS: Random = { digits: (count) => '0'.repeat(count) };
 
+/** The state of an entity that has just been started. @param appliedAt ISO 8601 in UTC */
 export function newPlanState(revision: Revision, appliedAt: string): PlanState {
   return {
     hostedOn: revision.taskQueue,
@@ -73,17 +74,17 @@ export function newPlanState(revision: Revision, appliedAt: string): PlanState {
   };
 }
 
-/** What runs that began with an older release do otherwise. */
+/** What differs in runs that an older release began. */
 export interface PlanWays {
-  /** Backups that an archive of changes asks for count as one while it waits. */
+  /** True: a backup that an archive of changes asks for joins one that already waits. */
   readonly joinsBases?: boolean;
-  /** The repository of a plan with an archive of changes is read every five minutes, not every hour. */
+  /** True: for a plan with an archive of changes, storage is read every five minutes instead of every hour. */
   readonly followsArchive?: boolean;
 }
 
 /**
- * One plan over the years: which requests wait, what runs, what was refused, what storage holds. It knows nothing of Temporal.
- * Messages change its state, `nextWork` says what to do next, and the `…ed` methods take the outcome.
+ * One plan over the years: which requests wait, what runs, what was refused, what storage holds. It knows nothing of Temporal. Messages change
+ * its state, `nextWork` says what to do next, and the methods in the past tense take the outcome.
  */
 export class PlanEntity {
   #current: PlanState;
@@ -152,7 +153,7 @@ export class PlanEntity {
     return this.#current.survey?.window ?? { instants: [], ranges: [] };
   }
 
-  /** Takes a person's message. Throws `Refused`; a caller that can't answer the sender records it by `refuse`. */
+  /** Takes a person's message. Throws `Refused`. A caller that can't answer the sender passes the refusal to `refuse`. */
   receive(message: PersonsMessage, argument: unknown): Receipt {
     switch (message) {
       case 'backup':
@@ -172,11 +173,10 @@ export class PlanEntity {
   }
 
   /**
-   * As `receive`, but changes nothing: for validators. Validators don't run when a history is replayed, so this must not draw a random
-   * number either: every id that is chosen afterwards would differ.
+   * Checks a message as `receive` does, without changing anything: for validators of updates. A replay doesn't run validators, so a check must
+   * not draw a random number: all ids chosen later would differ.
    */
   check(message: PersonsMessage, argument: unknown): void {
-    // A check draws nothing random: what it refuses is in no history, so a replay would not draw it, and later ids would differ.
     new PlanEntity(this.#current, this.#clock, ZEROS, this.#ways).receive(message, argument);
   }
 
@@ -186,7 +186,7 @@ export class PlanEntity {
     this.#change({ refused: { count: count + 1, last: [recorded, ...last].slice(0, AT_MOST.refusals) } });
   }
 
-  /** Throws `Refused` when another apply came between. */
+  /** Throws `Refused` where another apply has changed the plan since the caller read it. */
   checkApplication({ after, revision }: Application): void {
     const { generation, isRemoved } = this.#current;
     if (isRemoved) throw new Refused(removed(revision.plan.name));
@@ -228,7 +228,7 @@ export class PlanEntity {
       this.#heardAtMs.set(report.workflowId, this.#clock.now().getTime());
       this.#change({ running: [report, ...others].slice(0, AT_MOST.running) });
       if (request !== undefined && request.state !== 'running') this.#update(request, { state: 'running' });
-      // A scheduled run has begun: the next one is another.
+      // A run that no request asked for has begun, so a schedule's next time has changed.
       if (others.length === this.#current.running.length - 1 && request === undefined)
         this.#isSurveyDue = true;
       return;
@@ -242,12 +242,12 @@ export class PlanEntity {
     if (request !== undefined) this.#close(request, report.state, report.headline);
   }
 
-  /** Storage has changed, or may have changed. */
+  /** Notes that storage has changed or may have changed. */
   surveyIsDue(): void {
     this.#isSurveyDue = true;
   }
 
-  /** The most urgent work. Undefined: none until a message comes, or `wakeAfterMs` have passed. */
+  /** The most urgent work. Undefined: there is none until a message arrives or `wakeAfterMs` have passed. */
   nextWork(): Work | undefined {
     if (this.areSchedulesDue) return { do: 'schedules', generation: this.#current.generation };
     if (this.#current.isRemoved) return undefined;
@@ -266,7 +266,7 @@ export class PlanEntity {
     return undefined;
   }
 
-  /** How long nothing is to be done unless a message comes. */
+  /** After how many milliseconds there may be new work although no message came. */
   get wakeAfterMs(): number {
     const waits =
       this.#current.running.length > 0 || this.#current.requests.some(({ state }) => state === 'running');
@@ -291,7 +291,7 @@ export class PlanEntity {
 
   decided({ requestId }: PlanRequest, decision: RecoveryDecision, databases: readonly string[] = []): void {
     const request = this.#current.requests.find((each) => each.requestId === requestId);
-    // Cancelled meanwhile.
+    // The request was cancelled meanwhile.
     if (request === undefined) return;
     if (decision.kind === 'refused') {
       const { code, reason, remedy, before, after } = decision;
@@ -314,13 +314,13 @@ export class PlanEntity {
     this.#update(request, { decision, databases, state: asks ? 'awaiting-approval' : 'ready' });
   }
 
-  /** A request can't be done: closes, records and counts it, and shows it on the page. */
+  /** Closes a request that can't be carried out; records and counts the refusal and shows it on the page. */
   refuseRequest(request: PlanRequest, refusal: Omit<Refusal, 'at' | 'message'>): void {
     this.refuse(request.kind, refusal);
     this.#close(request, 'refused', `${refusal.reason}. ${refusal.remedy}`);
   }
 
-  /** The run of a request exists, and from now on it reports itself. */
+  /** Notes that the run of a request exists. From now on the run reports its own progress. */
   started({ requestId }: PlanRequest): void {
     const request = this.#current.requests.find((each) => each.requestId === requestId);
     if (request === undefined) return;
@@ -333,7 +333,7 @@ export class PlanEntity {
     this.#change({ cancelling: left });
   }
 
-  /** @param generation of when the look began: meanwhile the plan may have been applied to another repository. */
+  /** @param generation the plan's when the survey began. Ignored if the plan was applied since, perhaps to another repository. */
   surveyed(survey: PlanSurvey, generation = this.#current.generation): void {
     if (generation !== this.#current.generation) return;
     this.#isSurveyDue = false;
@@ -356,7 +356,7 @@ export class PlanEntity {
     this.#change({ surveyFailure: { at: this.#now(), reason } });
   }
 
-  /** Takes the runs that have ended by Temporal's account, and that reported no end. */
+  /** Takes runs that reported no end and that, by Temporal's account, have ended. */
   looked(gone: readonly { readonly workflowId: string; readonly ending: string }[]): void {
     this.#lookedAtMs = this.#clock.now().getTime();
     for (const { workflowId, ending } of gone) {
@@ -400,8 +400,8 @@ export class PlanEntity {
       const past = closed.find((each) => each.requestId === requestId);
       return receiptOf(requestId, 'known', past?.told ?? 'it has acted', past?.workflowId);
     }
-    // A request for a backup without an id of its own counts as the one that already waits. So does an archive's for a base, which each database
-    // makes: a backup is of all of them, and one that has not begun will read each later than that database's timeline began.
+    // A request for a backup without an id joins a backup that already waits. So does an archive's request for a base, which it sends for each
+    // database: a backup holds all of the plan's databases, and a waiting one will read each after that database's timeline began.
     const waiting = requests.find((each) => each.kind === 'backup' && each.state === 'new');
     const joins =
       requestId === undefined || (this.#ways.joinsBases === true && requestId.startsWith(BASE_REQUEST));

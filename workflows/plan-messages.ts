@@ -10,13 +10,13 @@ import type {
 import type { PlanSurvey, ScheduleChange } from '../model/survey.ts';
 
 /**
- * The messages of a plan's entity (workflow `plan`, id `plan:<name>`), and all that clients need to know of it. Each of the six that a
- * person sends exists twice. As a signal it is always accepted, and the entity's page shows what became of it. As an update it is refused
- * at once if it can't be acted on. Arguments are JSON that a person types; see docs/operations.md.
+ * The messages of a plan's entity (workflow `plan`, id `plan:<name>`), and all that clients need to know of it. Each of the six messages
+ * that a person sends exists as a signal and as an update. A signal is always accepted, and the entity's page shows what became of it. An
+ * update is refused at once if the entity can't act on it. Arguments are JSON that a person types; see docs/operations.md.
  */
 export const planWorkflowId = (plan: string): string => `plan:${plan}`;
 
-/** Begins the id of a request for a base backup, which an archive of changes makes for each timeline. */
+/** Beginning of the id of a request for a base backup. An archive of changes sends one for each timeline. */
 export const BASE_REQUEST = 'archive-';
 
 export const DESCRIPTIONS = {
@@ -38,9 +38,9 @@ export interface Receipt {
   readonly requestId: string;
   /** `known`: a request with this id is already under way or done, so nothing is done again. */
   readonly outcome: 'accepted' | 'known';
-  /** What became of it, in one sentence. Histories and scripts know the name. */
+  /** What became of it, in one sentence. The name stays, since histories and scripts know it. */
   readonly told: string;
-  /** The run that does it, or will. */
+  /** The run that carries the request out, or will. */
   readonly workflowId?: string;
 }
 
@@ -68,37 +68,41 @@ export interface Revision {
   readonly taskQueue: string;
 }
 
+/** A change of a plan, as `apply` sends it. */
 export interface Application {
   readonly revision: Revision;
-  /** The generation that the change was computed against; refused when another came between. 0: not applied yet. */
+  /** The generation that the change was computed against. Refused where another apply has changed it since. 0: not applied yet. */
   readonly after: number;
   /** True: a schedule that was paused by hand stays paused. */
   readonly keepPauses: boolean;
-  /** True: the repository that is at its place now is accepted, whatever was there before. */
+  /** True: the repository that is now in that place is accepted, whatever was there before. */
   readonly newRepository?: boolean;
 }
 
+/** What `apply` did. */
 export interface Applied {
   readonly generation: number;
   /** What was done to schedules. */
   readonly changes: readonly ScheduleChange[];
 }
 
+/** A run's report on itself to its plan. */
 export interface RunReport {
   readonly kind: 'backup' | 'restore';
-  /** Of the backup or the restore. */
+  /** Id of the backup or the restore. */
   readonly id: string;
   readonly workflowId: string;
   readonly state: 'running' | 'done' | 'failed' | 'cancelled';
-  /** What became of it, in one sentence. Histories and scripts know the name. */
+  /** What became of it, in one sentence. The name stays, since histories and scripts know it. */
   readonly headline: string;
   readonly startedAt: string;
   readonly endedAt?: string;
   readonly overwrites?: boolean;
-  /** Of one that is done. */
+  /** Figures of a run that ended well. */
   readonly result?: { readonly bytes: number; readonly rows: number | null; readonly verdict?: Verdict };
 }
 
+/** Whether a value has the shape of a report. */
 export function isRunReport(value: unknown): value is RunReport {
   if (typeof value !== 'object' || value === null) return false;
   const report = value as Readonly<Record<string, unknown>>;
@@ -128,29 +132,34 @@ export type RestoreOptions = Partial<
   >
 > & {
   readonly excludeTables?: readonly string[];
-  /** Task queue of its run: that of the worker with the sender's environment. */
+  /** Task queue of the run that will do it: that of the worker with the sender's environment. */
   readonly taskQueue?: string;
 };
 
-/** By a backup, alone or with an archive's changes, by the history that one carries, or by the universe's own history. */
+/**
+ * How to reach an instant: by a backup, alone or with the archive's changes, by the history that a backup carries, or by the universe's
+ * own history.
+ */
 type WayBack = Exclude<RecoveryDecision, { readonly kind: 'refused' }>;
 
+/** A request that the entity has accepted and not closed yet. */
 export interface PlanRequest {
   readonly requestId: string;
   readonly kind: 'backup' | 'restore';
   readonly at: string;
   readonly reason?: string;
-  /** Of a restore. */
+  /** What a request for a restore asks for. */
   readonly wish?: RecoveryRequest;
   readonly options?: RestoreOptions;
   readonly state: 'new' | 'awaiting-approval' | 'ready' | 'running';
-  /** Of a restore that was decided. */
+  /** The decision about a restore; absent until it was made. */
   readonly decision?: WayBack;
   readonly databases?: readonly string[];
   /** Chosen when the request is accepted, so that its run can be found again after any crash. */
   readonly run: { readonly id: string; readonly workflowId: string };
 }
 
+/** A request that has ended, and how. */
 export interface ClosedRequest {
   readonly requestId: string;
   readonly kind: PlanRequest['kind'];
@@ -161,9 +170,10 @@ export interface ClosedRequest {
   readonly workflowId: string;
 }
 
+/** A message that was refused, and why. */
 export interface Refusal {
   readonly at: string;
-  /** Name of the message, as far as it is known. */
+  /** Name of the message, if it is known. */
   readonly message: string;
   readonly code: string;
   readonly reason: string;
@@ -173,6 +183,7 @@ export interface Refusal {
   readonly after?: string;
 }
 
+/** The answer to the query for the status of a plan. */
 export interface PlanStatus {
   readonly plan: string;
   readonly set: string;
@@ -193,24 +204,24 @@ export interface PlanStatus {
   /** The state of storage and schedules when they were last looked at. */
   readonly survey: PlanSurvey | null;
   readonly surveyFailure: { readonly at: string; readonly reason: string } | null;
-  /** Id of the plan's repository, as it was when it was first looked at. */
+  /** Id of the plan's repository when it was first read. */
   readonly repositoryId: string | null;
-  /** What is at its place instead, a clause. */
+  /** What is now in the place of that repository, a clause; null where it is still that one. */
   readonly strangeRepository: string | null;
 }
 
 /** All that an entity knows; it travels through continue-as-new. */
 export interface PlanState {
   readonly revision: Revision;
-  /** The task queue of the entity itself; it moves when the plan is applied to another one. */
+  /** The task queue on which the entity runs. It changes when the plan is applied to another one. */
   readonly hostedOn?: string;
   readonly generation: number;
   readonly appliedAt: string;
   readonly paused?: { readonly at: string; readonly reason?: string };
   readonly isRemoved?: boolean;
-  /** The plan has an archive of changes, which is ended when it wants none any more. */
+  /** True: the plan has an archive of changes. It is ended when the plan wants none any more. */
   readonly hasArchive?: boolean;
-  /** What the schedules were last brought in line with; absent: to be done. */
+  /** The generation with which the schedules agree. Absent: they must still be written. */
   readonly schedulesOf?: number;
   readonly requests: readonly PlanRequest[];
   readonly closed: readonly ClosedRequest[];
@@ -224,9 +235,9 @@ export interface PlanState {
   readonly lastFailure?: RunReport;
   readonly survey?: PlanSurvey;
   readonly surveyFailure?: { readonly at: string; readonly reason: string };
-  /** The repository that was found when the plan was applied to its place; another one is an alarm until it is applied anew. */
+  /** Id of the repository that was found when the plan was applied. Any other repository is an alarm until the plan is applied again. */
   readonly repositoryId?: string;
   readonly measurements: readonly RestoreMeasurement[];
-  /** Events after which the entity goes on in a new run. Default 2,000; lower in tests. */
+  /** Number of events after which the entity goes on in a new run. Default 2,000; lower in tests. */
   readonly historyEvents?: number;
 }

@@ -5,13 +5,15 @@ import { decisionLines } from '../planning/decision-text.ts';
 import type { PlanRequest, PlanStatus, Refusal, RunReport } from './plan-messages.ts';
 
 /**
- * The operator's page of a plan: current details of its entity in the Temporal UI, as Markdown. Pure. It is written anew when something
- * changes, and stands still while no worker runs: so its times are absolute, and it says as of when they were compared with the clock.
+ * The operator's page of a plan: the current details of its entity in the Temporal UI, as Markdown. Pure. The page is rewritten when
+ * something changes, and stays as it is while no worker runs. So its times are absolute, and it says when it compared them with the
+ * clock.
  */
 
 const HOLES_SHOWN = 5;
 const INSTANTS_SHOWN = 20;
 
+/** The page, as Markdown. */
 export function renderPlan(status: PlanStatus, now: Date): string {
   const { survey, surveyFailure, strangeRepository } = status;
   const page = [
@@ -92,7 +94,7 @@ export function renderPlan(status: PlanStatus, now: Date): string {
   return page.map((line) => (line.startsWith('{') ? line : withJsonAsCode(line))).join('\n');
 }
 
-/** An instant, and how long before the page was written it was. */
+/** An instant, and how long it was before the page was written. */
 function dated(instant: string, now: Date): string {
   return `${instant} (${formatDuration(Math.max(0, now.getTime() - Date.parse(instant)))} before)`;
 }
@@ -100,7 +102,7 @@ function dated(instant: string, now: Date): string {
 /** A JSON object, with at most one level of objects in it. */
 const JSON_OBJECT = /\{"(?:[^{}`]|\{[^{}`]*\})*\}/g;
 
-/** Outside code the UI curls quotes, and what is pasted from it would be no JSON. */
+/** Puts JSON into backquotes: elsewhere the UI curls the quotes, so that pasted text would be no JSON. */
 function withJsonAsCode(line: string): string {
   return line
     .split('`')
@@ -108,7 +110,7 @@ function withJsonAsCode(line: string): string {
     .join('`');
 }
 
-/** The next time at which a backup starts by itself, for people; undefined where none does. */
+/** The next time at which a schedule starts a backup, in words; undefined where no schedule does. */
 export function nextRun(
   { survey, paused }: Pick<PlanStatus, 'survey' | 'paused'>,
   now: Date,

@@ -1,10 +1,13 @@
 import type { Refusal, RestoreOptions } from './plan-messages.ts';
 
-/** Reads what people type. Anything may come; what can't be acted on is refused with what to write. Pure. */
+/**
+ * Reads what people type, which may be anything. A message that can't be acted on is refused, and the refusal says what
+ * to write. Pure.
+ */
 
 const TEXT_AT_MOST = 200;
 
-/** A message that can't be acted on, thrown to whoever sent it. */
+/** Thrown to the sender of a message that can't be acted on. */
 export class Refused extends Error {
   readonly refusal: Omit<Refusal, 'at' | 'message'>;
 
@@ -14,7 +17,7 @@ export class Refused extends Error {
   }
 }
 
-/** The request that is meant: the one with the id, or the only one there is. */
+/** Finds the request that a message means: the one with the id that it names, or the only one that there is. */
 export function theOne<
   T extends { readonly requestId: string; readonly run: { readonly workflowId: string } },
 >(candidates: readonly T[], requestId: string | undefined, what: string): T {
@@ -36,7 +39,7 @@ export function theOne<
   });
 }
 
-/** Reads an object of a few texts; no argument counts as `{}`. */
+/** Reads an object with a few texts. A missing argument counts as `{}`. */
 export function readSmall(
   argument: unknown,
   members: readonly string[],
@@ -54,7 +57,7 @@ export function readSmall(
   return argument as Readonly<Partial<Record<string, string>>>;
 }
 
-/** The command line sends its own options beside what a person can type. */
+/** Separates the command line's own options from what a person can type. */
 export function splitOptions(argument: unknown): {
   readonly wish: unknown;
   readonly options?: RestoreOptions;
@@ -65,6 +68,7 @@ export function splitOptions(argument: unknown): {
   return { wish, options: options as RestoreOptions };
 }
 
+/** A text cut to 60 characters, for a message. */
 export function shortened(text: string): string {
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }

@@ -8,8 +8,9 @@ import { safetyPipeline } from '../model/safety-backup.ts';
 import type { BackupInput } from './messages.ts';
 import type { PlanRequest } from './plan-messages.ts';
 
-/** The inputs of the runs that a plan's requests ask for. Pure. */
+/** Makes the inputs of the runs that a plan's requests ask for. Pure. */
 
+/** The input of the backup that a request asks for. */
 export function backupInput({ pipeline, notify }: CompiledPlan, { run }: PlanRequest): BackupInput {
   return { pipeline, backup: run.id, ...defined({ notify }) };
 }
@@ -50,12 +51,12 @@ export function restoreInput(
   };
 }
 
-/** Of a `ysql` source alone: the other engines' objects keep their owners. */
+/** Only a `ysql` source takes an owner: the other engines' objects keep theirs. */
 function ownerOf({ pipeline, restore }: CompiledPlan, { owner }: RecoveryRequest): string | undefined {
   return owner ?? (pipeline.source.engine === 'ysql' ? restore?.owner : undefined);
 }
 
-/** Undefined where the restore is made from a backup. */
+/** The input of a restore by the universe's own history. Undefined where the restore is made from a backup. */
 export function inClusterInput(
   plan: CompiledPlan,
   { wish = {}, decision, databases = [], run }: PlanRequest,
@@ -82,7 +83,7 @@ function saves({ restore }: CompiledPlan, { replace, safetyBackup }: RecoveryReq
   return replace === true && (safetyBackup ?? restore?.safetyBackup ?? true);
 }
 
-/** A bare name is the new name of the only database. */
+/** The new names by database. A single name without a database names the only one. */
 function intoOf(
   into: RecoveryRequest['into'],
   databases: readonly string[],

@@ -24,10 +24,10 @@ import { runAttributes } from './run-attributes.ts';
 
 /** Does the work that a plan's entity has chosen, one piece at a time, and reports each outcome to it. */
 
-/** Longest time for one piece of work, so that an entity answers within minutes. A piece that fails is reported and tried again later. */
+/** Longest time for one piece of work, so that an entity answers within minutes. A failed piece is reported and tried again later. */
 const PATIENCE_MS = 2 * 60_000;
 
-/** Lets an `apply` wait until the schedules are written, or learn why they could not be. */
+/** Lets an `apply` wait until the schedules are written, or until it is known why they can't be. */
 export class ScheduleKeeper {
   keepPauses = true;
   #generation = 0;
@@ -51,6 +51,7 @@ export class ScheduleKeeper {
   }
 }
 
+/** Does one piece of work. Reports its outcome to the entity. */
 export async function carryOut(entity: PlanEntity, work: Work, schedules: ScheduleKeeper): Promise<void> {
   const { revision, paused, isRemoved } = entity.state;
   const { name, pipeline } = revision.plan;
@@ -73,7 +74,7 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
       } catch (error) {
         schedules.failed(work.generation, error);
         entity.refuse('apply', refusalIn(error));
-        // Tried again until it works. Meanwhile messages are received, and no other work of the plan is done.
+        // Wait and try again. Meanwhile messages are received, but the plan does no other work.
         await condition(() => entity.state.generation !== work.generation, 60_000);
       }
       return;
@@ -120,7 +121,7 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
       try {
         await getExternalWorkflowHandle(work.workflowId).cancel();
       } catch (error) {
-        // It has ended meanwhile, which is what the cancellation wanted.
+        // The run has ended meanwhile, which is what the cancellation wanted.
         if (isCancellation(error)) throw error;
       }
       return entity.cancelled(work.workflowId);
@@ -151,7 +152,9 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
   }
 }
 
-/** Brings the universe's own snapshot schedules in line. A plan that was removed, or wants none, gives its schedules up. */
+/**
+ * Brings the universe's own snapshot schedules in line. A plan that was removed, or that wants no such history, gives its schedules up.
+ */
 async function inClusterChanges(entity: PlanEntity): Promise<Applied['changes']> {
   const { revision, isRemoved } = entity.state;
   const { name, pipeline, pointTime } = revision.plan;
@@ -169,7 +172,7 @@ async function inClusterChanges(entity: PlanEntity): Promise<Applied['changes']>
   );
 }
 
-/** Starts, changes or ends the archive of changes. A plan that never had one has nothing to end, so nobody is asked. */
+/** Starts, changes or ends the archive of changes. For a plan that never had one, nothing is asked. */
 async function archiveChanges(entity: PlanEntity): Promise<Applied['changes']> {
   const { revision, isRemoved, hasArchive } = entity.state;
   const { name, pipeline, pointTime, notify } = revision.plan;
@@ -202,7 +205,7 @@ const IN_CLUSTER_DONE = {
   released: 'deleted',
 } as const;
 
-/** The universe's own history, if the plan keeps one: the planner looks there too. */
+/** The universe whose own history the planner may use, where the plan has it keep one. */
 function historyOf({ pipeline, pointTime }: CompiledPlan): { readonly history?: UniverseSource } {
   const history = pointTime?.inCluster === undefined ? undefined : tabletSource(pipeline.source);
   return history === undefined ? {} : { history };
@@ -218,7 +221,7 @@ function call(summary: string) {
 
 type RunOptions = ReturnType<typeof runOptions>;
 
-/** Starts a run. One that already has this id was started by an attempt that crashed, and counts as started. */
+/** Starts a run. If a run with this id exists, an attempt that crashed has started it, and it counts as started. */
 async function startRun(
   entity: PlanEntity,
   request: PlanRequest,

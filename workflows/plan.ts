@@ -36,13 +36,13 @@ import { isUndecodable } from './tolerant-converter.ts';
 
 const HISTORY_EVENTS = 2_000;
 
-/** Refusals are reported at most once in this time: the newest one, and how many there were. */
+/** Refusals are reported at most once in this time: the newest one, and their number. */
 const REPORT_REFUSALS_EVERY_MS = 60_000;
 
 /**
  * One plan, for years: takes people's messages, starts backups and restores, keeps the plan's schedules in line, and shows on its
- * page what can be restored. Its runs are abandoned children, so that they go on whatever happens to this workflow; they report by
- * `ran`. The logic is in `PlanEntity`.
+ * page what can be restored. Its runs are abandoned children, so they go on whatever happens to this workflow. They report by the
+ * signal `ran`. The logic is in `PlanEntity`.
  */
 export async function plan(state: PlanState): Promise<void> {
   const knowsArchives = patched('archives are followed');
@@ -101,7 +101,7 @@ export async function plan(state: PlanState): Promise<void> {
     },
     { description: 'Sent by prune, verification and drills: what can be restored has changed' },
   );
-  // Set last: signals that came before this run began are handed out as handlers are set.
+  // This handler is set last, since the SDK delivers buffered signals as handlers are set.
   setDefaultSignalHandler((name) => {
     const known = PERSONS_MESSAGES.map((each) => `\`${each}\``).join(', ');
     entity.refuse(name, {
@@ -174,7 +174,7 @@ export async function plan(state: PlanState): Promise<void> {
     });
     reported = count;
   };
-  // Not while an `apply` waits for its schedules, since this loop writes them.
+  // An `apply` that waits for its schedules must end first, since this loop writes them.
   const goesOn = () => mustGoOn(entity.state) && allHandlersFinished();
   show();
   for (;;) {
@@ -198,12 +198,12 @@ export async function plan(state: PlanState): Promise<void> {
 function mustGoOn(state: PlanState): boolean {
   const { historyEvents = HISTORY_EVENTS, revision, schedulesOf, generation, hostedOn } = state;
   const { continueAsNewSuggested, historyLength } = workflowInfo();
-  // `workflowInfo` gives the worker's task queue, which is another one when a history is replayed, so it isn't used here.
+  // `workflowInfo` gives the task queue of the worker, which differs in a replay, so it isn't used here.
   const moves = hostedOn !== undefined && hostedOn !== revision.taskQueue && schedulesOf === generation;
   return continueAsNewSuggested || historyLength >= historyEvents || moves;
 }
 
-/** The argument, if it is JSON. A person may have pasted anything; the rest is refused. */
+/** Returns the argument if it is JSON. A person may have pasted anything else, which is refused. */
 function legible(argument: unknown): unknown {
   if (!isUndecodable(argument)) return argument;
   throw new Refused({
@@ -213,7 +213,7 @@ function legible(argument: unknown): unknown {
   });
 }
 
-/** For updates: a refusal goes back to the sender. */
+/** Runs the handler of an update. A refusal goes back to the sender. */
 function answered<T>(act: () => T): T {
   try {
     return act();

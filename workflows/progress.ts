@@ -5,6 +5,7 @@ import type { Verb } from '../model/pipeline.ts';
 
 export type StepState = 'waiting' | 'running' | 'done' | 'failed' | 'skipped' | 'cancelled';
 
+/** The progress of one step. */
 export interface StepProgress {
   readonly id: string;
   readonly verb: Verb | RestoreStage | PruneStage | DrillStage;
@@ -13,12 +14,12 @@ export interface StepProgress {
   readonly endedAtMs?: number;
   readonly tasksDone?: number;
   readonly tasksTotal?: number;
-  /** What a task is; chunks when left out. */
+  /** What a task is. Absent: a chunk. */
   readonly unit?: TransferUnit;
   readonly rows?: number;
   /** Bytes of COPY text. */
   readonly bytes?: number;
-  /** The final value of `bytes`: an estimate for a backup, exact for a restore. Absent where it isn't known. */
+  /** The value that `bytes` has at the end: an estimate for a backup, exact for a restore. Absent where it isn't known. */
   readonly totalBytes?: number;
   readonly storedBytes?: number;
   readonly note?: string;
@@ -43,6 +44,7 @@ export type DrillStage = 'choose' | 'rehearse' | 'record' | 'prove';
 
 export type PruneStage = 'mark' | 'delete' | 'sweep';
 
+/** The progress of a run: the result of the query `progress`. */
 export interface Progress {
   readonly title: string;
   readonly state: 'running' | 'done' | 'failed' | 'cancelled';
@@ -52,6 +54,7 @@ export interface Progress {
   readonly steps: readonly StepProgress[];
 }
 
+/** How much of a batch has been moved. */
 export interface TransferProgress {
   /** The number of the batch, which identifies the child. */
   readonly shard: number;
@@ -66,7 +69,10 @@ interface Rate {
   readonly etaMs?: number;
 }
 
-/** The rate of a step so far, and the time that its remaining bytes need at that rate. Where bytes aren't known, its remaining tasks count. */
+/**
+ * The rate of a step so far, and how long its remaining bytes take at that rate. Where their number isn't known, the remaining tasks are used
+ * instead.
+ */
 export function rateOf(step: StepProgress, nowMs: number): Rate {
   if (step.startedAtMs === undefined || !step.bytes) return {};
   const elapsedMs = (step.endedAtMs ?? nowMs) - step.startedAtMs;
@@ -74,7 +80,7 @@ export function rateOf(step: StepProgress, nowMs: number): Rate {
   const bytesPerSecond = (step.bytes * 1000) / elapsedMs;
   if (step.state !== 'running') return { bytesPerSecond };
   const { tasksDone = 0, tasksTotal = 0, totalBytes } = step;
-  // The total may have been an estimate.
+  // All tasks are done. Bytes that seem to remain come from a total that was an estimate.
   if (tasksTotal > 0 && tasksDone >= tasksTotal) return { bytesPerSecond };
   if (totalBytes === undefined) {
     return tasksDone === 0

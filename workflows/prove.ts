@@ -11,18 +11,18 @@ import { inTime, problemsOf, type ScratchOutcome, scratchRequest } from './scrat
 
 const CHOOSING_PATIENCE_MS = 15 * 60_000;
 
-/** Why no stretch was proved. */
+/** Why the drill proved no stretch of the archive. */
 export interface NotProved {
   /** A clause. */
   readonly reason: string;
-  /** True: it could not be found out whether there is anything to prove. */
+  /** True: it could not be found out whether there is a stretch to prove. */
   readonly isUnknown?: true;
 }
 
 /**
- * Proves the stretch of a plan's archive that comes next: restores the backup before it into scratch databases, replays what the backup behind
- * it sees, compares the two table by table, drops them, and puts the verdict beside the segments. What could not be found out is
- * not recorded, and the next drill tries it again.
+ * Proves the next stretch of a plan's archive: restores the backup before the stretch into scratch databases, replays the changes that the
+ * backup after it contains, compares the two table by table, drops the databases, and stores the verdict beside the segments. An inconclusive
+ * verdict isn't stored, and the next drill tries again.
  */
 export async function proveArchive(input: DrillInput): Promise<ProofOutcome | NotProved> {
   const { plan, repository, source, drill: spec } = input;
@@ -72,7 +72,7 @@ async function chooseStretch({ repository, plan }: DrillInput): Promise<ProofWis
   }
 }
 
-/** An error refutes the stretch only where nothing but the archive can have caused it. */
+/** The verdict on the stretch. An error refutes it only where nothing but the archive can have caused that error. */
 function verdictOf({ verdict, failure }: ScratchOutcome): Verdict {
   if (failure === undefined) return verdict;
   return refutes(failure) ? 'FAILED' : 'INCONCLUSIVE';

@@ -13,8 +13,9 @@ import { RunFrame, stepsOf } from './run-frame.ts';
 const STAGES: readonly PruneStage[] = ['mark', 'delete', 'sweep'];
 
 /**
- * Retention of one plan: mark what no rule keeps; delete what was marked a grace time ago and still isn't kept; sweep what
- * interrupted backups left. Each stage decides anew by what the repository holds, and a stage that dies is begun again.
+ * Applies a plan's retention: marks backups that no rule keeps; deletes those that were marked a grace time ago and still
+ * aren't kept; sweeps what interrupted backups left. Each stage decides anew from what the repository holds, and a stage
+ * that dies is begun again.
  */
 export async function prune(input: PruneInput): Promise<PruneOutcome> {
   const frame = new RunFrame({ title: `Retention of ${input.plan}`, steps: stepsOf(STAGES) });
@@ -53,7 +54,7 @@ const NOTHING_DELETED: DeleteSummary = {
   inUse: [],
 };
 
-/** Gives the lease back. If that fails, the prune doesn't: the lease runs out by itself. */
+/** Gives the lease back. A failure to do so doesn't fail the prune, since the lease runs out by itself. */
 async function endPrune(input: PruneInput): Promise<void> {
   try {
     await activitiesFor({
@@ -71,7 +72,7 @@ function call(input: PruneInput, summary: string) {
   return patiently(summary, queueFor(input));
 }
 
-/** By credentials of its own it runs where these are. */
+/** The task queue of the prune. Where it has credentials of its own, it runs on the queue of the worker that has them. */
 function queueFor({ repository }: PruneInput): string | undefined {
   return hasOwnCredentials(repository) ? pruneQueue(workflowInfo().taskQueue) : undefined;
 }

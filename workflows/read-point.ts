@@ -14,19 +14,19 @@ import type { Source } from '../model/pipeline.ts';
 import { ignoreCancellation, isReadPointLost } from './failures.ts';
 import { readPointOpened } from './messages.ts';
 
-/** How long a holder may take to notice by itself that its read point is gone. After that it is replaced. */
+/** How long a holder has to notice that its read point is gone. After that the holder is replaced. */
 const HOLDER_GRACE_MS = 60_000;
 
-/** After this many read points a backup gives up, even if its snapshot has `maximumAttempts: 0`. */
+/** A backup gives up after this many read points, even if its snapshot step has `maximumAttempts: 0`. */
 const MAX_EPOCHS = 100;
 
-/** A universe's snapshots are taken again when the schema changed meanwhile, at most this often. After that the error says so. */
+/** A universe's snapshots are retaken at most this often, where the schema changed meanwhile. After that the error says so. */
 const MAX_UNIVERSE_EPOCHS = 10;
 
 /**
- * The read point of one backup. Where any session can name the instant again, the read point lasts until the server forgets it.
- * On PostgreSQL it lasts as long as the session that the `snapshot` activity holds. After a loss, the activity's retry opens the next
- * read point: a new epoch, in which everything is read again, so that a manifest never mixes two instants.
+ * The read point of one backup. Where any session can name the instant again, it lasts until the server forgets that instant. On
+ * PostgreSQL it lasts as long as the session that the `snapshot` activity holds. After a loss, a retry of that activity opens the
+ * next read point and so begins a new epoch. Everything is then read again, so a manifest never mixes two instants.
  */
 export class ReadPointKeeper {
   readonly #activities: Activities;
@@ -40,7 +40,7 @@ export class ReadPointKeeper {
   #holding: Promise<void> = Promise.resolve();
   #held = false;
 
-  /** @param scheduled the snapshot that is the read point, where the backup takes none of its own */
+  /** @param scheduled the snapshot to use as read point. Absent: the backup takes one of its own */
   constructor(activities: Activities, source: Source, ref: BackupRef, scheduled?: ScheduledSnapshot) {
     this.#activities = activities;
     this.#source = source;
@@ -58,7 +58,7 @@ export class ReadPointKeeper {
   /** Starts `snapshot` and returns as soon as its read point is open. */
   async open(): Promise<ReadPoint> {
     const firstEpoch = this.epoch + 1;
-    // Outside the step's scope: it is held until `close`, also while the run is being cancelled.
+    // The step's scope must not end it: the read point is held until `close`, also while the run is being cancelled.
     this.#holding = CancellationScope.nonCancellable(() => {
       const holder = new CancellationScope();
       this.#holder = holder;
@@ -70,8 +70,8 @@ export class ReadPointKeeper {
   }
 
   /**
-   * Runs `work` at the current read point. Whenever that is lost, runs `work` again from the beginning at the next one. `onLost` gets
-   * the epoch that is given up.
+   * Runs `work` at the current read point. Each time the read point is lost, `work` begins anew at the next one. `onLost` gets the
+   * number of the epoch that was lost.
    */
   async during<T>(work: (readPoint: ReadPoint) => Promise<T>, onLost: (epoch: number) => void): Promise<T> {
     for (;;) {
@@ -86,7 +86,7 @@ export class ReadPointKeeper {
         return await scope.run(() => work(readPoint));
       } catch (error) {
         if (!moved() && !isReadPointLost(error)) throw error;
-        // Another snapshot would not be the one that is to be exported.
+        // A scheduled snapshot can't be replaced: another one would be of another instant.
         if (this.#scheduled !== undefined || readPoint.epoch >= maxEpochs(readPoint)) throw error;
         onLost(readPoint.epoch);
         await this.#renewed(moved);
@@ -97,7 +97,7 @@ export class ReadPointKeeper {
     }
   }
 
-  /** Lets the read point go. Its holder learns of it with its next heartbeat. Always called at the end, perhaps twice. */
+  /** Releases the read point. Its holder learns of this by its next heartbeat. Called at the end of every run, sometimes twice. */
   release(): void {
     this.#closing = true;
     this.#holder.cancel();
@@ -116,7 +116,7 @@ export class ReadPointKeeper {
         await this.#activities.snapshot({ source: this.#source, firstEpoch, ref: this.#ref, ...scheduled }),
       );
     } catch (error) {
-      // A holder that we let go ends by cancellation; any other end is the backup's failure.
+      // A holder that was released or replaced ends by cancellation. Any other end is a failure of the backup.
       if (!(isCancellation(error) && (this.#closing || this.#holder !== holder))) this.#failure = error;
     } finally {
       if (this.#holder === holder) this.#held = false;
@@ -124,7 +124,7 @@ export class ReadPointKeeper {
   }
 
   async #renewed(moved: () => boolean): Promise<void> {
-    // What is wrong with a snapshot of a universe (DDL came between) its holder can't notice.
+    // The holder of a universe's snapshot can't notice that the schema was changed, so waiting for it is useless.
     const notices = this.#held && !isSnapshotOfUniverse(this.#current);
     if (notices && (await condition(moved, HOLDER_GRACE_MS))) return;
     if (moved()) return;
@@ -153,7 +153,10 @@ function maxEpochs(readPoint: ReadPoint): number {
   return isSnapshotOfUniverse(readPoint) ? MAX_UNIVERSE_EPOCHS : MAX_EPOCHS;
 }
 
-/** It stands in the universe, not in a session: so its holder can't notice what is wrong with it (DDL came between). */
+/**
+ * Such a snapshot lives in the universe, not in a session, so its holder can't notice when it becomes useless (by a change of the
+ * schema).
+ */
 function isSnapshotOfUniverse(readPoint: ReadPoint | undefined): boolean {
   return readPoint?.kind === 'universe-snapshot';
 }

@@ -11,7 +11,7 @@ export class Reporter {
   readonly #plan: string;
   readonly #run: Pick<RunReport, 'kind' | 'id' | 'workflowId' | 'startedAt' | 'overwrites'>;
   #isHeard = true;
-  /** In order, and one at a time. */
+  /** Makes sure that reports are sent in order, one at a time. */
   #sending: Promise<void> = Promise.resolve();
 
   constructor(plan: string, run: Pick<RunReport, 'kind' | 'id' | 'overwrites'>) {
@@ -24,7 +24,7 @@ export class Reporter {
     this.#send({ state: 'running', headline });
   }
 
-  /** Returns when the end has been reported. */
+  /** Reports the end, and returns after that. */
   async ended(ending: Ending): Promise<void> {
     this.#send({ ...ending, endedAt: new Date(Date.now()).toISOString() });
     await this.#sending;
@@ -38,7 +38,7 @@ export class Reporter {
           getExternalWorkflowHandle(planWorkflowId(this.#plan)).signal(ran, { ...this.#run, ...report }),
         );
       } catch {
-        // Only that there is no such workflow makes a signal fail.
+        // A signal fails only where there is no such workflow.
         this.#isHeard = false;
       }
     });

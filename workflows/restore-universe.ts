@@ -34,15 +34,14 @@ const BATCHES_AT_ONCE = 4;
 /** Most rounds of asking the universe where replicas are and putting files there. */
 const ROUNDS = 20;
 const AGENT_RETURNS_MS = 60_000;
-/** Stands for what only one restore of a universe may touch at a time. No database can have this name. */
+/** Name of the lock that lets one restore of a universe run at a time. No database can have this name. */
 const BALANCER = 'holdfast:load balancer';
 
 /**
- * Restores a backup of a universe: plan (everything that can be refused is refused here), turn (the lease on the source: one restore of a universe at a
- * time, since it switches the load balancer off), prepare (roles, schemas, snapshots imported), load (files onto every
- * replica), restoration (every replica is checked once more, then `restore_snapshot`), finish (sequences, comparison, exchange of
- * names with what is replaced). A restore that replaces is also alone at its databases, and backs up first what is there. However
- * it ends, the load balancer is put back as it was.
+ * Restores a backup of a universe in stages. plan: refuses everything that can be refused. turn: takes the lease on the source, since a restore
+ * switches off the load balancer of the whole universe. prepare: creates roles and schemas, imports snapshots. load: puts files onto every replica.
+ * restoration: checks every replica once more, then `restore_snapshot`. finish: sequences, comparison, exchange of names with what is replaced. A
+ * restore that replaces is also alone at its databases, and first backs up what is there. However it ends, it leaves the load balancer as it was.
  */
 export async function restoreUniverse(
   request: RestoreRequest,
@@ -56,7 +55,7 @@ class UniverseRestore {
   readonly #request: RestoreRequest;
   readonly #source: UniverseSource;
   readonly #safetyBackup: RestoreRequest['safetyBackup'];
-  /** The safety backup that was made. */
+  /** Id of the safety backup, once it was made. */
   #saved: string | undefined;
   readonly #frame: RunFrame;
   readonly #quietScope = new CancellationScope();
@@ -134,14 +133,14 @@ class UniverseRestore {
     let plan = await patiently('check universe, target and backup').planUniverseRestore({ request });
     const { problems, moved } = await this.#inspectNodes(plan);
     if (moved && patched('agents prove whose they are')) {
-      // A replica may have moved between the map and the look; one that is missing twice isn't there.
+      // A replica may have moved since the universe was asked for its map. One that is missing twice isn't there.
       plan = await patiently('check universe, target and backup again').planUniverseRestore({ request });
       requireReady((await this.#inspectNodes(plan)).problems);
     } else requireReady(problems);
     return plan;
   }
 
-  /** Every node must have its own agent, which may write and has the space. `moved`: tablets are not where the map has them. */
+  /** Checks that every node has its own agent, which may write and has the space. `moved`: some tablets are not where the map has them. */
   async #inspectNodes({
     nodes,
     bytesPerNode,
@@ -170,7 +169,7 @@ class UniverseRestore {
     await patiently('roles, schemas, import').prepareUniverse({ request: this.#request });
   }
 
-  /** Puts files where they belong until two looks at the universe, one before and one after, agree. Returns the last round. */
+  /** Puts files where they belong, round after round, until the map is the same before and after a round. Returns the number of the last round. */
   async #load(plan: UniverseRestorePlan): Promise<number> {
     const request = this.#request;
     let before: FillPlan | undefined;
@@ -195,8 +194,8 @@ class UniverseRestore {
   }
 
   /**
-   * A tablet server that must restore a snapshot whose folder it lacks dies, and dies again at every start (YugabyteDB issues
-   * 4431, 26798). So right before, every pair of tablet and replica is checked, and then the map of replicas once more.
+   * Restores the snapshots. A tablet server that has to restore a snapshot whose folder it lacks crashes, and crashes again at every start (YugabyteDB
+   * issues 4431, 26798). So just before, the map of replicas is read twice more, and then every pair of tablet and node is checked.
    */
   async #restoreSnapshots(lastRound: number): Promise<void> {
     const request = this.#request;
@@ -255,7 +254,7 @@ class UniverseRestore {
     return summary;
   }
 
-  /** Returns when the load balancer is off; an activity keeps it so, and puts it back whatever becomes of this workflow. */
+  /** Returns when the load balancer is off. An activity keeps it off, and puts it back whatever becomes of this workflow. */
   async #becomeQuiet(): Promise<void> {
     const activities = patiently('keep replicas where they are');
     this.#quieting = CancellationScope.nonCancellable(() =>
@@ -269,7 +268,7 @@ class UniverseRestore {
     if (this.#quietFailure !== undefined) throw this.#quietFailure.error;
   }
 
-  /** The compensation: runs whatever happened, and once more by itself should the keeper have died. */
+  /** Puts the load balancer back, however the restore ended. It does so itself as well, since the activity that should may have died. */
   async #endQuiet(): Promise<void> {
     this.#quietScope.cancel();
     await this.#quieting.catch(ignoreCancellation);
@@ -300,7 +299,7 @@ class UniverseRestore {
             : `What it had created was dropped but the keyspaces ${keyspaces.join(', ')}: drop them with ycqlsh.`,
       );
     } catch (error) {
-      // The universe itself may have failed. The run's first error stands, and this one is reported beside it.
+      // The universe itself may have failed. The run reports its first error, and this one beside it.
       left.push(`What it had created could not be dropped: ${describeFailure(error).message}`);
     }
     return left.filter((sentence) => sentence !== '').join(' ');
@@ -320,7 +319,7 @@ class UniverseRestore {
       summary,
       retry: { ...PATIENT_RETRY, maximumAttempts: 3 },
       timeoutMs: DAY_MS,
-      // There is no other node to turn to, and an agent that was just killed is on its way back.
+      // No other node can do this work, and an agent that was just killed comes back.
       agentMs: Math.max(this.#source.patience.agentMs, AGENT_RETURNS_MS),
     });
   }

@@ -32,13 +32,13 @@ const STAGES: readonly RestoreStage[] = [
 const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', ...STAGES.slice(1)];
 
 /**
- * Restores one backup: plan (everything that can be refused is refused here), prepare (databases and pre-data), load
- * (chunks in parallel; VACUUM, keys and indexes of tables that are complete), post-data (what is left of it, wave by wave), finish (sequences, ANALYZE,
- * comparison with the manifest). A restore that overwrites holds its target alone from its stage `turn` on, and backs up first what is there.
- * What an unfinished restore created is dropped again.
+ * Restores one backup in stages. plan: refuses everything that can be refused. prepare: creates databases and pre-data. load: loads chunks in parallel,
+ * and vacuums and indexes tables that are complete. post-data: applies the rest, wave by wave. finish: sequences, ANALYZE, comparison with the
+ * manifest. A restore that overwrites is alone on its target from its stage `turn` on, and first backs up what is there. A restore that doesn't finish
+ * drops what it created.
  */
 export async function restore({ safetyBackup, ...asked }: RestoreRequest): Promise<RestoreSummary> {
-  // Tablets take another way back: files are put in place on every node, and then the universe itself restores.
+  // A universe is restored otherwise: files are put in place on every node, and then the universe itself restores.
   if (movesTablets(asked.source)) return restoreUniverse(asked, asked.source, safetyBackup);
   let request: Omit<RestoreRequest, 'safetyBackup'> = asked;
   const startedAtMs = Date.now();
@@ -106,7 +106,7 @@ export async function restore({ safetyBackup, ...asked }: RestoreRequest): Promi
     failure: ({ message }, isCancelled) => {
       const { isGone = false, stands = false, sentence = '' } = discarded ?? {};
       const leftovers: RestoreLeftovers = { leftBehind: isWriting && !isGone };
-      // The caller of a scratch restore drops what is left; a cancellation carries no details that could name it.
+      // The caller of a scratch restore drops what is left. A cancellation can't tell it to, since it carries no details.
       const mustFail = request.scratch && leftovers.leftBehind;
       return {
         headline:
@@ -138,7 +138,7 @@ function describePlan({ databases, rows, storedBytes, lacks = [] }: RestorePlan)
   return `${names}: ${formatAmount(rows, 'row')}, ${formatBytes(storedBytes)} to fetch${missing}`;
 }
 
-/** A scratch restore doesn't wait for a server that is down, since its verdict would be about the server. */
+/** A scratch restore doesn't wait longer for a server that is down, since its verdict would be about the server. */
 const SCRATCH_PATIENCE_MS = 15 * 60_000;
 
 function look(request: RestoreRequest): Promise<RestorePlan> {
@@ -172,7 +172,7 @@ async function loadAll(request: RestoreRequest, plan: RestorePlan, progress: Run
   }
 }
 
-/** The batches in order: groups that must follow each other, each cut into batches. */
+/** The batches in order. Groups run one after another, and each is cut into batches. */
 function loadBatches({
   tasks,
   loadGroups = [tasks],
@@ -200,7 +200,7 @@ async function applyPostData(request: RestoreRequest, plan: RestorePlan): Promis
   }
 }
 
-/** One database after another; each attempt goes on where the one before came to. */
+/** Replays the archive into one database after another. A retry goes on where the attempt before it stopped. */
 async function replayAll(
   request: RestoreRequest,
   databases: readonly string[],
@@ -263,15 +263,15 @@ function worstOf(verdicts: readonly Verdict[]): Verdict {
   return verdicts.includes('INCONCLUSIVE') ? 'INCONCLUSIVE' : 'OK';
 }
 
-/** What became of what an unfinished restore had created. */
+/** How the clean-up after a failed restore ended. */
 interface Discarded {
   readonly isGone: boolean;
   readonly sentence: string;
-  /** The restore had come to its end before it failed, so what it created stays. */
+  /** True: the restore failed after it was complete, so what it created stays. */
   readonly stands: boolean;
 }
 
-/** @param isWriting false: it was refused before it made anything, so that only its pin on the backup is taken away */
+/** @param isWriting false: the restore was refused before it made anything, so only its pin on the backup is removed */
 async function discardAfterFailure(request: RestoreRequest, isWriting: boolean): Promise<Discarded> {
   try {
     const discarded = await activitiesFor({
@@ -284,7 +284,7 @@ async function discardAfterFailure(request: RestoreRequest, isWriting: boolean):
     const sentence = isWriting ? 'What it had created was dropped.' : 'Nothing had been made.';
     return { isGone: true, sentence, stands: false };
   } catch (error) {
-    // The server itself may have failed. The run's first error stands, and this one is reported beside it.
+    // The server itself may have failed. The run reports its first error, and this one beside it.
     return {
       isGone: false,
       stands: false,

@@ -8,54 +8,54 @@ import { Reporter } from './reporter.ts';
 import { RunProgress } from './run-progress.ts';
 import { type LeaseWish, SourceLease } from './source-lease.ts';
 
-/** What is the same for every run: who sees it, what it waits for, and how it ends. */
+/** What a run asks of its frame: how it is shown, what it waits for, to whom it reports. */
 export interface RunWish {
   readonly title: string;
   readonly steps: readonly Pick<StepProgress, 'id' | 'verb'>[];
-  /** Absent for a run that needs no lease on the source, and for one that has its parent's. */
+  /** Absent for a run that needs no lease on the source, and for one whose parent holds it. */
   readonly lease?: Omit<LeaseWish, 'onWait'> & {
-    /** Completes `waits for …`, where the run has to wait. */
+    /** What the run may have to wait for: completes `waits for …`. */
     readonly waitsFor: string;
   };
-  /** Absent where there is no plan's entity to report to. */
+  /** Absent where the plan has no entity to report to. */
   readonly report?: Pick<RunReport, 'kind' | 'id' | 'overwrites'> & { readonly plan: string };
 }
 
-/** What is shown and reported of a run that came to its end. */
+/** How a run that succeeded is shown and reported. */
 interface RunEnd {
   readonly headline: string;
-  /** Absent where nothing was judged. Only `OK` is shown as done; to its plan a run is failed by `FAILED` alone. */
+  /** Absent where nothing was judged. A run is shown as done only if this is `OK`; it is reported as failed only if this is `FAILED`. */
   readonly verdict?: Verdict;
   readonly figures?: RunReport['result'];
 }
 
-/** What is shown, reported and thrown of a run that failed or was cancelled. */
+/** How a run that failed or was cancelled is shown and reported, and what it throws. */
 interface RunFailure {
   readonly headline: string;
-  /** Absent: the reason's own. */
+  /** Absent: the message of the error that ended the run. */
   readonly message?: string;
   readonly details?: readonly unknown[];
-  /** True: a cancelled run fails, since a cancellation can't carry `details` to its parent. */
+  /** True: a cancelled run ends as failed, since a cancellation can't carry `details` to its parent. */
   readonly mustFail?: boolean;
 }
 
-/** One run from its first step to what is said of its end. */
+/** What a run does, from its first step to its end. */
 interface RunCourse<T> {
   readonly work: () => Promise<T>;
   readonly end: (result: T) => RunEnd;
-  /** After a failure or a cancellation, before it is shown: removes what the run made. Cancellation doesn't reach it. */
+  /** Removes what the run made. Called after a failure or a cancellation, before that is shown; a cancellation doesn't interrupt it. */
   readonly undo?: () => Promise<void>;
-  /** Absent: the reason is all there is to say. */
+  /** Words the failure. Absent: it is worded by its reason alone. */
   readonly failure?: (reason: FailureReason, isCancelled: boolean) => RunFailure;
-  /** After the end was shown and reported. */
+  /** Called after the end was shown and reported. */
   readonly succeeded?: (result: T) => Promise<void>;
-  /** After a failure, but not a cancellation, was shown and reported. */
+  /** Called after a failure, but not a cancellation, was shown and reported. */
   readonly failed?: (reason: FailureReason) => Promise<void>;
 }
 
 /**
- * The frame that every run is in: its progress, its reports to its plan, its lease on the source, its stages, and one end for each way to
- * end. A workflow says what it does and how it words the outcome. The order of what is shown, reported and thrown is decided here.
+ * The frame of every run: its progress, its reports to its plan, its lease on the source, its stages, and its ends. A workflow says what
+ * it does and how it words the outcome. The frame decides in which order the end is shown, reported and thrown.
  */
 export class RunFrame {
   readonly progress: RunProgress;
@@ -72,7 +72,7 @@ export class RunFrame {
     this.progress.onMilestone = (headline) => reporter.running(headline);
   }
 
-  /** Returns when the run may begin at the source. Throws when the source can't be named (a secret is missing, a bad URL). */
+  /** Returns when the run may begin to work on the source. Throws where the source can't be named (a secret is missing, a bad URL). */
   async takeLease(): Promise<void> {
     await this.#lease?.take();
   }
@@ -80,8 +80,8 @@ export class RunFrame {
   /**
    * Runs one step and shows how it ended.
    *
-   * @param note what is shown beside a step that came to its end
-   * @param state how such a step is shown, where its result may be bad
+   * @param note text shown beside a step that succeeded
+   * @param state how such a step is shown: `failed` where its result is bad
    */
   async stage<T>(
     id: string,
@@ -101,8 +101,8 @@ export class RunFrame {
   }
 
   /**
-   * Runs the whole course. The end is shown in the progress and reported to the plan before this returns or throws. The lease
-   * on the source is given back whatever happens.
+   * Runs the whole course. Shows the end in the progress and reports it to the plan before it returns or throws. Gives back the lease on
+   * the source in any case.
    *
    * @throws ApplicationFailure with the innermost reason's code, or the cancellation itself
    */
@@ -144,7 +144,10 @@ export class RunFrame {
     });
   }
 
-  /** A wait is shown beside the step `turn`, or above all steps where there is none. The step keeps this older name: histories hold it. */
+  /**
+   * The lease of a run. A wait for it is shown beside the step `turn` (histories hold that older name), or above all steps where there is
+   * no such step.
+   */
   #leaseOf({ waitsFor, ...wish }: NonNullable<RunWish['lease']>, steps: RunWish['steps']): SourceLease {
     const hasStep = steps.some(({ id }) => id === 'turn');
     const onWait = (gate: string): void => {
@@ -156,7 +159,7 @@ export class RunFrame {
   }
 }
 
-/** Stages as the steps of a run: each is named by what it does. */
+/** Makes a step of each stage. Its id is the stage's name. */
 export function stepsOf<S extends StepProgress['verb']>(stages: readonly S[]): RunWish['steps'] {
   return stages.map((stage) => ({ id: stage, verb: stage }));
 }

@@ -16,8 +16,8 @@ const phaseKey = defineSearchAttributeKey('BackupPhase', 'KEYWORD');
 const resultKey = defineSearchAttributeKey('BackupResult', 'KEYWORD');
 
 /**
- * The progress of one run: the query `progress`, the current details in the Temporal UI and the phase as a search attribute all show
- * this one state. It writes nothing into history but one change of phase for each step.
+ * The progress of one run. The query `progress`, the current details in the Temporal UI and the phase as a search attribute all show
+ * this one state. It adds only one event to the history for each step: its change of phase.
  */
 export class RunProgress {
   readonly #steps: StepProgress[];
@@ -27,7 +27,7 @@ export class RunProgress {
   readonly #startedAtMs = Date.now();
   readonly #transferring = new Map<string, Map<number, TransferProgress>>();
   #transferStep: string | undefined;
-  /** Called when a step begins, and at each tenth of a transfer: what is reported to others. */
+  /** Called when a step begins and at each tenth of a transfer, to report the progress to others. */
   onMilestone: (headline: string) => void = () => undefined;
   #tenths = 0;
 
@@ -63,7 +63,7 @@ export class RunProgress {
     this.onMilestone(`${id} is running`);
   }
 
-  /** Notes why nothing runs for the time being. */
+  /** Shows why nothing runs at the moment. */
   wait(why: string): void {
     this.#headline = `${this.#title}: ${why}`;
     this.#show();
@@ -80,7 +80,7 @@ export class RunProgress {
     this.#show();
   }
 
-  /** From here on the progress of transfers counts towards step `id`, from zero. */
+  /** From now on, transfers report their progress to step `id`. Its counts begin at zero. */
   beginTransfer(
     id: string,
     totals: { readonly tasks: number; readonly bytes?: number; readonly unit?: TransferUnit },
@@ -100,7 +100,7 @@ export class RunProgress {
     this.#show();
   }
 
-  /** @param update undefined where a child of an earlier version ended: it had reported its end by a signal. */
+  /** @param update undefined where a child of an earlier version ended, which had reported its end by a signal */
   transferred(update: TransferProgress | undefined): void {
     if (this.#transferStep === undefined || update === undefined) return;
     const batches = this.#transferring.get(this.#transferStep);

@@ -11,8 +11,9 @@ import { backupWorkflowId, type WorkflowsByName } from './messages.ts';
 import type { RunProgress } from './run-progress.ts';
 
 /**
- * Makes the safety backup before something is overwritten; its id, undefined where none was made. If the only database that it is of is gone,
- * there is nothing to save, and the restore goes on. Where one of several is gone, the others would be overwritten unsaved: refused.
+ * Makes the safety backup before a restore overwrites something. Returns its id; undefined where none was made. If the backup's only database
+ * is gone, there is nothing to save, and the restore goes on. If one of several is gone, the restore is refused: the others would be
+ * overwritten unsaved.
  */
 export async function saveWhatIsThere(
   safety: RestoreRequest['safetyBackup'],

@@ -2,10 +2,10 @@ import { CancellationScope, condition, isCancellation, sleep } from '@temporalio
 import { ignoreCancellation } from './failures.ts';
 
 /**
- * Runs `work` for 0..count-1 with at most `parallelism` at once. The first failure cancels what still runs, waits for it to
- * end, and is thrown. Deterministic: whichever loop comes free takes the first index that is ready.
+ * Runs `work` for 0..count-1 with at most `parallelism` at once. The first failure cancels the work that still runs, and is thrown
+ * when that has ended. Deterministic: each free loop takes the first index that is ready.
  *
- * @param isReady whether an index may begin; asked again when another has ended
+ * @param isReady whether an index may begin; asked again each time another has ended
  */
 export async function inParallel(
   count: number,
@@ -33,14 +33,14 @@ export async function inParallel(
     await Promise.all(Array.from({ length: Math.max(1, Math.min(parallelism, count)) }, loop));
   });
   if (failures.length > 0) {
-    // The first error is the cause. Work that it cancelled reports its cancellation later.
+    // The first error is the cause. Work that it cancelled fails later, with a cancellation.
     throw failures.find((failure) => !isCancellation(failure)) ?? failures[0];
   }
 }
 
 /**
- * Runs `work` until a deadline, whose timer the UI shows as `summary`. At the deadline `work` is cancelled; when it has ended, `late`
- * is thrown.
+ * Runs `work` until a deadline; the UI shows its timer as `summary`. The deadline cancels `work`. If `work` then ends by that
+ * cancellation, `late` is thrown; any other end of it stands.
  */
 export async function withDeadline<T>(
   deadline: { readonly afterMs: number; readonly summary: string; readonly late: () => Error },

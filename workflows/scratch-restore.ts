@@ -55,7 +55,7 @@ export async function verifyBySchema(ref: BackupRef, wishes: ScratchWishes): Pro
   };
 }
 
-/** @param prefix of the scratch databases' names, so that people recognise them */
+/** @param prefix how the names of the scratch databases begin, so that people recognise them */
 export function scratchRequest(
   ref: BackupRef,
   prefix: ScratchPurpose,
@@ -79,14 +79,14 @@ export type ScratchOutcome = Pick<
   RestoreSummary,
   'verdict' | 'tables' | 'bytes' | 'problems' | 'compared' | 'notes' | 'drill' | 'leftOut' | 'leftOutMore'
 > & {
-  /** The error that ended it; absent where it came to a comparison. */
+  /** The error that ended the restore. Absent where the restore got as far as its comparison. */
   readonly failure?: { readonly code: string; readonly message: string };
 };
 
-/** Most notes in a report, since the ledger keeps reports for good. */
+/** Most notes in a report. The ledger keeps reports for good. */
 const MAX_NOTES = 20;
 
-/** Restores into scratch databases, which the restore drops. `leftBehind`: it could not drop them, so another one must. */
+/** Restores into scratch databases. The restore drops them; `leftBehind` means that it could not, so somebody else must. */
 async function restoreScratch(
   request: RestoreRequest,
 ): Promise<{ readonly outcome: ScratchOutcome; readonly leftBehind: boolean }> {
@@ -111,7 +111,7 @@ async function restoreScratch(
   }
 }
 
-/** A restore of an engine whose copies can't be asked skips the assertions, so nothing is known of them. */
+/** Some engines' copies can't be asked, and a restore then skips the assertions. Their outcome is unknown. */
 function unasked(
   outcome: ScratchOutcome,
   assertions: readonly Assertion[],
@@ -128,6 +128,7 @@ function unasked(
   };
 }
 
+/** The report for the ledger on a scratch restore. @param startedAt ISO 8601 in UTC */
 export function reportOf(ref: BackupRef, outcome: ScratchOutcome, startedAt: string): VerifyReport {
   return {
     plan: ref.plan,
@@ -145,10 +146,10 @@ export function reportOf(ref: BackupRef, outcome: ScratchOutcome, startedAt: str
   };
 }
 
-/** The most that a report lists. */
+/** Most problems in a report. */
 const PROBLEMS_AT_MOST = 100;
 
-/** The problems, including what the server refused, where that was tolerated. */
+/** The problems of a restore, together with what the server refused and a tolerant restore left out. */
 export function problemsOf({
   problems,
   leftOut = [],
@@ -160,7 +161,7 @@ export function problemsOf({
   return [...all.slice(0, PROBLEMS_AT_MOST), ...(more === 0 ? [] : [`${more} more were left out`])];
 }
 
-/** Gives up a scratch restore after its time limit, and drops what it created. */
+/** Runs a scratch restore, and gives it up after its time limit. A restore that is given up drops what it created. */
 export async function inTime(
   timeoutMs: number,
   request: RestoreRequest,
@@ -184,7 +185,7 @@ export async function inTime(
         problems: [message],
         failure: { code, message },
       },
-      // The restore drops what it created when it is cancelled, and fails where it can't.
+      // A cancelled restore drops what it created. One that can't is not cancelled but fails.
       leftBehind: false,
     };
   }
@@ -192,7 +193,7 @@ export async function inTime(
 
 const DAMAGE = ['STORE_DAMAGED', 'STORE_NOT_FOUND', 'MANIFEST_DAMAGED'];
 
-/** A restore that fails on damaged data proves damage. One that fails for another reason (no target, no space) proves nothing. */
+/** Failing on damaged data proves damage. Any other failure (no target, no space) proves nothing. */
 function outcomeOfFailure(error: unknown): ScratchOutcome {
   const { code, message } = describeFailure(error);
   const verdict = DAMAGE.includes(code) ? 'FAILED' : 'INCONCLUSIVE';

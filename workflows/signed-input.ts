@@ -17,9 +17,9 @@ const REFUSAL =
   'This was not sent by a command or a worker of this installation, whose signature it lacks. Use the installation’s own commands (docs/security.md).';
 
 /**
- * Refuses what this installation didn't sign, where it has a key: starts, results of activities and children, updates, and signals, except
- * those that people send to a plan. It looks at payloads before the SDK reads them, and does so synchronously, so that the order of what a
- * workflow does is the same with it and without: recorded histories replay. Runs that began before the installation had its key go on.
+ * Refuses what this installation didn't sign, where the installation has a key: starts, results of activities and children, updates, and
+ * signals except those that people send to a plan. It checks payloads before the SDK reads them, and synchronously, so it doesn't change
+ * the order of what a workflow does: recorded histories replay. Runs that began before the installation had its key go on.
  */
 export const interceptors: WorkflowInterceptorsFactory = () => {
   let startIsForged = false;
@@ -45,7 +45,7 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
       if (forgedUpdates.has(input.updateId)) throw ApplicationFailure.nonRetryable(REFUSAL, UNSIGNED_INPUT);
       next(input);
     },
-    // The validator is not asked about an update that the history says was accepted, and a worker of a stranger's could have said so.
+    // The SDK skips the validator of an update that, by the history, was accepted. A stranger's worker could have written that.
     handleUpdate: (input, next) =>
       forgedUpdates.has(input.updateId)
         ? Promise.reject(ApplicationFailure.nonRetryable(REFUSAL, UNSIGNED_INPUT))
@@ -63,7 +63,7 @@ function isAnyForged(payloads: readonly MarkedPayload[] | null | undefined): boo
   return payloads?.some(isForged) ?? false;
 }
 
-/** What people type is never signed. It goes to a plan alone, which does with it what its applied file allows. */
+/** Signals that people type are never signed. Only plans take them, and a plan does with them only what its applied file allows. */
 function isForgedSignal({ signalWorkflow }: Job): boolean {
   if (signalWorkflow == null || !isAnyForged(signalWorkflow.input)) return false;
   if (workflowInfo().workflowType === 'plan' && signalWorkflow.signalName !== ran.name) return false;
@@ -76,7 +76,7 @@ interface Result {
   failed?: { readonly failure?: object | null } | null;
 }
 
-/** Makes a failure of a forged result. */
+/** Replaces a forged result with a failure. */
 function refuseResult(result: Result | null | undefined): void {
   if (result == null || !isForged(result.completed?.result)) return;
   result.completed = null;

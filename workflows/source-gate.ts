@@ -14,16 +14,19 @@ import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { enterSource, type LockState, leaveSource, lockState, sourceEntered } from './messages.ts';
 import { SourceLock } from './source-lock.ts';
 
-/** How long holders are assumed to be alive before they are checked: while a run waits (doubling), and while none does. */
+/**
+ * How long until the lock checks whether holders are alive: while a run waits (doubling from first to slowest), and while none
+ * does.
+ */
 const FIRST_LOOK_MS = 5_000;
 const SLOWEST_LOOK_MS = 60_000;
 const IDLE_LOOK_MS = 10 * 60_000;
 
 /**
- * The lock of one source. Backups share it; an overwriting restore has it alone. Runs ask by `enterSource`, are answered by
- * `sourceEntered`, and give the source back by `leaveSource`. A terminated run gives nothing back, so holders are checked while a
- * run waits. The lock ends when no run is left; the next request starts it again. The type of the workflow, its signals
- * and its query keep the older names (`gate`, `enter`, `leave`), since histories hold them.
+ * The lock of one source. Backups share it; an overwriting restore has it alone. A run asks by `enterSource`, is answered by
+ * `sourceEntered`, and gives the source back by `leaveSource`. A terminated run can't give it back, so the lock checks its
+ * holders, more often while a run waits. The lock ends when no run is left; the next request starts it again. Its workflow type, signals and
+ * query keep their older names (`gate`, `enter`, `leave`), since histories hold them.
  */
 export async function sourceGate(state: LockState): Promise<void> {
   const lock = new SourceLock(state);
@@ -62,7 +65,7 @@ export async function sourceGate(state: LockState): Promise<void> {
     const isWaitedFor = lock.state.waiting.length > 0;
     const heard = await condition(() => news, isWaitedFor ? lookAfterMs : IDLE_LOOK_MS);
     lookAfterMs = heard ? FIRST_LOOK_MS : Math.min(2 * lookAfterMs, SLOWEST_LOOK_MS);
-    // A new run that must wait: check at once whether those before it are still alive.
+    // If a run has to wait, check at once whether those before it are still alive.
     if (!heard || lock.state.waiting.length > 0) await dismissTheDead(lock);
   }
 }
@@ -85,7 +88,7 @@ async function notify(lock: SourceLock, run: string): Promise<void> {
   try {
     await getExternalWorkflowHandle(run).signal(sourceEntered);
   } catch {
-    // The run ended while it waited. A signal to a run fails for no other reason.
+    // A signal to a run fails only if the run has ended: here, while it waited.
     lock.release(run);
   }
 }

@@ -12,12 +12,13 @@ import { DAY_MS } from '../model/time.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { leaveSource, sourceEntered } from './messages.ts';
 
-/** A wait that is shorter is not shown. */
+/** Shorter waits are not shown. */
 const SHORT_WAIT_MS = 2_000;
 
-/** How long a run waits before it asks again. The workflow of the lock, and with it the list of requests, may have been terminated by hand. */
+/** After waiting this long a run asks again. Somebody may have terminated the lock's workflow, which loses the list of requests. */
 const ASK_AGAIN_AFTER_MS = 10 * 60_000;
 
+/** The lease that a run wants. */
 export interface LeaseWish {
   /** The source; its `connection` names the server that is worked on. */
   readonly source: Source;
@@ -68,7 +69,7 @@ export class SourceLease {
     while (!(await condition(() => this.#isIn, ASK_AGAIN_AFTER_MS))) await ask.claimSource(request);
   }
 
-  /** Gives the source back. Also called by a run that is cancelled, and by one that never got the source. */
+  /** Gives the source back. A cancelled run calls this too, and so does one that never got the source. */
   async end(): Promise<void> {
     const lock = this.#lock;
     if (lock === undefined) return;
@@ -77,7 +78,7 @@ export class SourceLease {
       try {
         await getExternalWorkflowHandle(lock).signal(leaveSource, workflowInfo().workflowId);
       } catch {
-        // This fails only if the lock is gone (terminated by hand). Then no run waits for it.
+        // This signal fails only if the lock is gone (terminated by hand). Then no run waits for it.
       }
     });
   }

@@ -1,7 +1,7 @@
 import { exclude, type LockRequest } from '../model/source-lock.ts';
 import type { LockState } from './messages.ts';
 
-/** Which runs hold a source and which wait for it. First come, first served: a request never passes an earlier one that excludes it. Pure. */
+/** Which runs hold a source and which wait for it. First come, first served: no request passes an earlier one that excludes it. Pure. */
 export class SourceLock {
   #holders: readonly LockRequest[];
   #waiting: readonly LockRequest[];
@@ -21,7 +21,7 @@ export class SourceLock {
     return this.#holders.length === 0 && this.#waiting.length === 0;
   }
 
-  /** A run may ask again, because it missed the answer or was reset. It keeps its place and is answered again. */
+  /** Takes a request. A run may ask again because it missed the answer or was reset; it keeps its place and is answered again. */
   request(request: LockRequest): void {
     if (this.#holders.some(({ holder }) => holder === request.holder)) this.#notified.delete(request.holder);
     else if (!this.#waiting.some(({ holder }) => holder === request.holder))

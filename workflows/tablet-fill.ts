@@ -54,7 +54,7 @@ export async function tabletFill(input: TabletFillInput): Promise<number> {
       summary: `${what} ${tablets.length} tablets on ${node}`,
       retry: PATIENT_RETRY,
       timeoutMs: DAY_MS,
-      // No other node can do it, so its agent is waited for: long enough for a person to start it again.
+      // No other node can do this work, so the call waits for the agent long enough for a person to start it again.
       agentMs: Math.max(source.patience.agentMs, DAY_MS / 24),
     });
     if (what === 'check') {

@@ -23,20 +23,20 @@ interface TabletTransferInput {
 }
 
 interface TabletTransferOutcome {
-  /** Tablets that the universe no longer has: they were split or replaced, and their snapshot is gone with them. */
+  /** Tablets that the universe no longer has. It split or replaced them, and so their snapshot is gone. */
   readonly gone: readonly string[];
   readonly lostCount: number;
-  /** The first of them, each with the reason. */
+  /** The first of the lost tablets, each with the reason. */
   readonly lost: readonly string[];
 }
 
 const TABLETS_PER_TASK = 16;
-/** Unless one tablet alone is more. */
+/** Most bytes of a task, unless a single tablet has more. */
 const BYTES_PER_TASK = 512 * 1024 * 1024;
 const TASKS_AT_ONCE = 200;
-/** The names of results contain it. */
+/** How many task numbers each batch has. Names of results contain the number. */
 const TASKS_PER_BATCH = 10_000;
-/** How often the universe is asked where tablets are that no replica of the list had. */
+/** How often the universe is asked where a tablet is now, when no listed replica has it. */
 const RELOCATIONS = 5;
 const RELOCATION_PAUSE_MS = 10_000;
 const LOST_NAMED = 20;
@@ -52,7 +52,7 @@ export async function tabletTransfer(input: TabletTransferInput): Promise<Tablet
 
 interface Candidate {
   readonly target: TabletTarget;
-  /** Nodes not asked yet, the best first. */
+  /** Nodes that were not asked yet, the best first. */
   readonly nodes: readonly string[];
   readonly reason?: string;
 }
@@ -65,9 +65,9 @@ interface Task {
 class TabletTransfer {
   readonly #input: TabletTransferInput;
   readonly #sum = { shard: 0, tasksDone: 0, rows: 0, bytes: 0, storedBytes: 0 };
-  /** Agents that took no work: asked last. */
+  /** Nodes whose agents took no work. They are asked last. */
   readonly #silent = new Set<string>();
-  /** UUID of the tablet server at each address, as far as the list names it. */
+  /** UUID of the tablet server at each address, where the list has it. */
   readonly #servers = new Map<string, string>();
   readonly #gone: string[] = [];
   #tasks = 0;
@@ -92,11 +92,11 @@ class TabletTransfer {
     for (let relocation = 0; ; relocation += 1) {
       open = await this.#fromReplicas(open);
       if (open.length === 0 || relocation === RELOCATIONS) break;
-      // Wait: meanwhile leaders are elected and replicas copied.
+      // Wait, since leaders are elected and replicas copied meanwhile.
       if (relocation > 0)
         await sleep(RELOCATION_PAUSE_MS, { summary: 'tablets without a replica that has them' });
       open = await this.#relocated(open);
-      // Their snapshot is lost, and the others are of no use without them.
+      // These tablets' snapshot is lost, and the other tablets are useless without it.
       if (this.#gone.length > 0) break;
     }
     await this.#report();
@@ -109,7 +109,7 @@ class TabletTransfer {
     };
   }
 
-  /** Asks replica after replica; returns the tablets that none of them had. */
+  /** Asks one replica after another. Returns the tablets that no replica had. */
   async #fromReplicas(candidates: readonly Candidate[]): Promise<readonly Candidate[]> {
     const none: Candidate[] = candidates.filter(({ nodes }) => nodes.length === 0);
     let open = candidates.filter(({ nodes }) => nodes.length > 0);
@@ -157,7 +157,7 @@ class TabletTransfer {
     return tasks;
   }
 
-  /** Returns the tablets that the node did not have, or could not save. */
+  /** Has a node save its tablets. Returns those that it did not have or could not save. */
   async #save({ node, candidates }: Task): Promise<readonly Candidate[]> {
     const { ref, epoch, shard, source, retry, timeoutMs, bytesPerSecond } = this.#input;
     const task = shard * TASKS_PER_BATCH + this.#tasks;
@@ -195,7 +195,7 @@ class TabletTransfer {
     });
   }
 
-  /** What is wrong with one node is no reason to give up; what is wrong with the repository is. */
+  /** Returns why the next node is asked. A fault of one node lets the backup go on; a fault of the repository is thrown. */
   #reasonToPassOn(node: string, error: unknown): string {
     if (isCancellation(error)) throw error;
     const { code, message } = describeFailure(error);
@@ -207,7 +207,9 @@ class TabletTransfer {
     return `${node}: ${message}`;
   }
 
-  /** The same tablets with the replicas that they have now; those that were asked already too, for files may have come. */
+  /**
+   * The same tablets with their present replicas. Nodes that were asked before are asked again, since files may have arrived there.
+   */
   async #relocated(candidates: readonly Candidate[]): Promise<readonly Candidate[]> {
     const { ref, source } = this.#input;
     const found = await this.#call('look where the tablets are now').locateTablets({

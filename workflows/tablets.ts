@@ -10,13 +10,13 @@ import { tasksPerReport } from './messages.ts';
 import { inParallel } from './scopes.ts';
 import { tabletTransfer } from './tablet-transfer.ts';
 
-/** Batches under way at once, so that nodes work on the next batch while the last tablets of one are still missing. */
+/** Batches at once, so that nodes begin the next batch while the last tablets of one are still missing. */
 const BATCHES_AT_ONCE = 8;
 const NAMED = 10;
 
 /**
- * Saves every tablet of a work list, with a child for each 1,000. Tablets that no replica had are reported by name after all others are
- * saved, so that the next backup need not send those again.
+ * Saves every tablet of a work list, with one child for each 1,000. Tablets that no replica had are reported by name after all others
+ * were saved, so that the next backup need not send those again.
  */
 export async function saveAllTablets(input: {
   readonly ref: BackupRef;
@@ -56,7 +56,7 @@ export async function saveAllTablets(input: {
   });
   const [first] = gone;
   if (first !== undefined) {
-    // The next snapshot holds the tablets that took their place. Most of its files have already been sent.
+    // The next snapshot holds the tablets that replaced these. Most of its files are already in the repository.
     throw ApplicationFailure.create({
       type: READ_POINT_LOST,
       message: `${formatCount(gone.length)} tablets were split or replaced after the snapshot, the first being ${first}. Another snapshot is taken.`,

@@ -1,25 +1,29 @@
 import { defaultPayloadConverter, type Payload, type PayloadConverter } from '@temporalio/common';
 import { unsignedPayloadSince } from '../model/payload-signature.ts';
 
-/** Stands for a payload that is not what its metadata says it is; see `payloadConverter`. */
+/** Replaces a payload that doesn't have the form that its metadata states; see `payloadConverter`. */
 interface Undecodable {
   readonly undecodable: string;
 }
 
+/** Whether a value stands for a payload that could not be decoded. */
 export function isUndecodable(value: unknown): value is Undecodable {
   return typeof value === 'object' && value !== null && 'undecodable' in value;
 }
 
 const unsigned = new WeakMap<object, number>();
 
-/** Since when this installation signs, in milliseconds since 1970, if the value was read of a payload that should be signed and isn't. */
+/**
+ * If the payload of this value should have been signed and wasn't: since when this installation signs, in milliseconds since 1970. Else
+ * undefined.
+ */
 export function unsignedSince(value: unknown): number | undefined {
   return typeof value === 'object' && value !== null ? unsigned.get(value) : undefined;
 }
 
 /**
- * How workflows read their payloads. A person types signals by hand, and the server accepts any text as JSON. The SDK's own converter
- * would throw on it, which fails the workflow task again and again and blocks the workflow for good. Here such a payload becomes a
+ * Reads the payloads of workflows. A person types signals by hand, and the server accepts any text as JSON. The SDK's own converter would
+ * throw on bad text, which fails the workflow task again and again and so blocks the workflow for good. This one makes such a payload a
  * value that its handler refuses.
  */
 export const payloadConverter: PayloadConverter = {

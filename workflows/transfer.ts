@@ -7,10 +7,10 @@ import type { TransferProgress } from './progress.ts';
 import type { RunProgress } from './run-progress.ts';
 import { inParallel } from './scopes.ts';
 
-/** The interval of transfers whose input has none. These also report their end. */
+/** The interval for inputs without one, which an earlier version made. Their children also report their end. */
 const EARLIER_REPORT_INTERVAL_MS = 1_000;
 
-/** Up to this many tasks are moved in the run's own history. */
+/** A batch with at most this many tasks is moved in the run's own history. */
 const TASKS_WITHOUT_CHILD = 50;
 
 /**
@@ -35,11 +35,11 @@ export async function transfer(input: TransferInput): Promise<TransferProgress> 
 }
 
 /**
- * Uploads or loads one batch of a work list: at most 500 tasks, `parallelism` at once. The items themselves are in the repository.
- * While it loads it applies the post-data of tables that are complete, in the same slots. How often a task is retried is the plan's
- * decision; the defaults of each verb are in `compiler/verbs.ts`, those of a restore in `workflows/restore.ts`.
+ * Uploads or loads one batch of a work list: at most 500 tasks, `parallelism` at once. The tasks themselves are in the repository. A load
+ * also applies the post-data of tables that are complete, in the same slots. The plan decides how often a task is retried; the defaults of
+ * each verb are in `compiler/verbs.ts`, those of a restore in `workflows/restore.ts`.
  *
- * @returns how far it came: all tasks, with what they moved.
+ * @returns the progress at the end: all tasks, with what they moved
  */
 async function moveTasks(
   input: TransferInput,
@@ -81,7 +81,7 @@ async function moveTasks(
     if (isLast ? ready.count > 0 : due) await report();
   };
 
-  // Units that are ready come before the next chunk, since more depends on them.
+  // Units that are ready come before the next chunk, since other units wait for them.
   const { count } = ready;
   await inParallel(
     count + input.tasks,
@@ -95,11 +95,11 @@ async function moveTasks(
 
 /** The table units that become ready in this batch, and what each waits for. */
 class ReadyUnits {
-  /** Own units by their place among all. */
+  /** The units of this batch, each with its index among all units. */
   readonly #own: readonly (readonly [place: number, unit: TableUnit])[];
   readonly #input: TransferInput;
   readonly #endedTasks = new Set<number>();
-  /** So many tasks of the batch have ended, without a gap. */
+  /** Number of tasks that have ended, counted from the first up to the first gap. */
   #tasksEnded = 0;
   readonly #open: Set<number>;
   #openTasks: number;
@@ -144,13 +144,14 @@ class ReadyUnits {
     this.#open.delete(place);
   }
 
-  /** Slots that will have nothing to do lend their share of the server to an index. */
+  /** Parallel workers of the server for an index: it gets the share of slots that will have nothing to do. */
   #helpers(): number {
     const left = this.#openTasks + this.#open.size;
     return Math.max(0, Math.floor(this.#input.options.parallelism / left) - 1);
   }
 }
 
+/** The line that the UI's history shows for a unit of post-data. */
 export function postDataSummary(wave: number, unit: number): string {
   return `post-data ${wave + 1}.${unit + 1}`;
 }

@@ -9,8 +9,8 @@ import { verifyByRestore, verifyBySchema } from './scratch-restore.ts';
 const SCRATCH_PARALLELISM = 2;
 
 /**
- * Checks one backup at a level and puts the verdict into the repository's ledger; where the input asks for it, the plan's archive of changes
- * too, whose verdict is in the result. Fails only when no verdict can be recorded.
+ * Verifies one backup at a level and records the verdict in the repository's ledger. If the input asks for it, also verifies the plan's
+ * archive of changes, whose verdict is only in the result. Fails only when no verdict can be recorded.
  */
 export async function verify(input: VerifyInput): Promise<VerifyReport | SchemaReport> {
   const { ref, level } = input;
@@ -40,7 +40,7 @@ export async function verify(input: VerifyInput): Promise<VerifyReport | SchemaR
         patiently('verify the archive of changes').verifyArchive({
           repository: ref.repository,
           plan: ref.plan,
-          // A restore reads every segment of its way, as `content` does.
+          // Level `restore` would read every segment that the restore replays, as `content` does.
           level: level === 'restore' ? 'content' : level,
         }),
       );

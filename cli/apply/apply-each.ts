@@ -7,17 +7,17 @@ export type Outcome = { readonly plan: string } & (
   | { readonly outcome: 'not tried' }
 );
 
-/** Failures of the server, which every further plan would meet again. */
+/** Failures of the server. Every later plan would fail in the same way. */
 const OF_THE_SERVER: readonly string[] = ['TEMPORAL_UNREACHABLE', 'TEMPORAL_DENIED'];
 
-/** True if the failure is Temporal's own, so that it says nothing of the plan. */
+/** True if Temporal itself failed, so that the failure says nothing about the plan. */
 export function isOfTheServer({ code }: ErrorDocument): boolean {
   return OF_THE_SERVER.includes(code);
 }
 
 /**
- * Makes changes one after the other. A plan that fails doesn't stop those after it, unless it is the server that fails. Never throws what
- * `make` throws: it is in the outcome.
+ * Makes changes one after another. A plan that fails doesn't stop the later ones, unless the server itself fails. Never throws what
+ * `make` throws: the outcome contains it.
  */
 export async function applyEach<T extends { readonly plan: string }>(
   changes: readonly T[],

@@ -14,32 +14,35 @@ import { type RetentionPreview, retentionPreview } from './retention-preview.ts'
 /** What `apply` would do to one plan. Field names are those of `apply --json`. */
 export interface PlanChange {
   readonly plan: string;
-  /** `failed`: what would change is not known, so nothing of the plan is changed; `error` says why. */
+  /** `failed`: it isn't known what would change, so nothing of the plan is changed. `error` says why. */
   readonly action: 'add' | 'change' | 'remove' | 'keep' | 'none' | 'failed';
   readonly error?: ErrorDocument;
   /** One sentence, where the action needs one. */
   readonly note?: string;
   readonly fields: readonly FieldChange[];
-  /** Ids of steps whose pipeline differs. */
+  /** Ids of the steps that differ. */
   readonly steps: readonly string[];
   readonly schedules: readonly ScheduleDiff[];
-  /** What the new retention would delete now; absent where it doesn't change. */
+  /** What the new retention would delete now. Absent where the retention doesn't change. */
   readonly retention?: RetentionPreview;
-  /** What becomes of the archive of changes in the source; absent where it stays as it is. */
+  /** What happens to the archive of changes in the source. Absent where it stays as it is. */
   readonly archive?: 'begin' | 'end';
 }
 
+/** What `apply` would do to one schedule. */
 export interface ScheduleDiff {
   readonly schedule: string;
   readonly action: 'add' | 'change' | 'remove' | 'none';
-  /** True: the plan is the same, so somebody changed the schedule by hand. */
+  /** True: the plan is the same, so somebody has changed the schedule by hand. */
   readonly drifted: boolean;
   readonly fields: readonly FieldChange[];
   readonly paused: boolean;
-  /** Paused in the UI and not by the plan's `pause`; it stays so unless `--no-keep-pauses` is said. */
+  /**
+   * Present where somebody paused it in the UI, not by the plan's `pause`. It stays paused unless the command has `--no-keep-pauses`.
+   */
   readonly pausedByHand?: true;
   readonly timezone?: string;
-  /** The next five times, ISO 8601 in UTC. */
+  /** The next five times at which it fires, ISO 8601 in UTC. */
   readonly next: readonly string[];
 }
 
@@ -52,18 +55,18 @@ interface Wishes {
   readonly newRepository: boolean;
 }
 
-/** A change, and what is needed to make it. */
+/** A change, with what is needed to make it. */
 export interface Planned extends PlanChange {
   readonly wanted?: CompiledPlan;
   /** Generation of the entity that the change was computed against. */
   readonly after: number;
-  /** Where it is to run; absent for a plan that is removed or stays. */
+  /** Task queue on which the plan will run. Absent for a plan that is removed or kept. */
   readonly taskQueue?: string;
 }
 
 /**
  * Compares plan files with what Temporal holds. Changes nothing. A plan that can't be compared (`ANOTHER_REPOSITORY`, an entity without
- * a worker) has the action `failed`. Throws only errors that concern all plans, such as a server that does not answer.
+ * a worker) gets the action `failed`. Throws only errors that concern all plans, such as a server that doesn't answer.
  */
 export async function plannedChanges(
   client: Client,
@@ -84,7 +87,7 @@ export async function plannedChanges(
   return changes;
 }
 
-/** What would change where nothing was ever applied: everything is new. */
+/** The changes where nothing was ever applied: everything is new. */
 export function allNew(plans: readonly CompiledPlan[]): readonly Planned[] {
   return plans.map((plan) => ({
     plan: plan.name,
@@ -238,7 +241,7 @@ function fieldOf(field: string, from: unknown, to: unknown): readonly FieldChang
   return from === to ? [] : [{ field, from, to }];
 }
 
-/** Of a schedule's arguments only their difference is shown, since the plan's own fields show what differs. */
+/** Shows only the difference of a schedule's arguments, under the plan's own field names. */
 function shortened(change: FieldChange): FieldChange {
   if (!change.field.startsWith('args')) return change;
   return { ...change, field: change.field.replace(/^args\.0\./, '') };

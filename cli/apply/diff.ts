@@ -1,7 +1,8 @@
 import type { CompiledPlan } from '../../model/pipeline.ts';
 
-/** The differences between two states of a plan, field by field. Pure; field names are those of `apply --json`. */
+/** The differences between two states of a plan, field by field. Pure. Field names are those of `apply --json`. */
 
+/** One field that differs between two states of a plan. */
 export interface FieldChange {
   /** Path in the compiled plan, or the schedule: `retention.keepDaily`, `steps.upload.parallelism`. */
   readonly field: string;
@@ -11,10 +12,10 @@ export interface FieldChange {
   readonly to: unknown;
 }
 
-/** Parts of a compiled plan that are left out: they name its origin, or follow from the rest. */
+/** Parts of a compiled plan that aren't compared: they name its origin, or follow from the rest. */
 const DERIVED = new Set(['file', 'pipeline.hash', 'pipeline.plan', 'pipeline.formatVersion']);
 
-/** Steps are compared by id, so that a step that was moved or added doesn't make all later ones differ. */
+/** The differences of two plans. Compares steps by id, so that a moved or added step doesn't make all later ones differ. */
 export function planChanges(
   from: CompiledPlan | undefined,
   to: CompiledPlan | undefined,

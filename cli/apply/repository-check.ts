@@ -6,8 +6,9 @@ import { say } from '../output.ts';
 import type { PlanEntityView } from '../plan-entities.ts';
 
 /**
- * Throws `ANOTHER_REPOSITORY` if another repository, or none, is now at the place of an applied plan's repository: a mount is missing,
- * or a bucket was made anew. If the repository can't be read from here, a note says so, and the entity checks it.
+ * Throws `ANOTHER_REPOSITORY` (permanent) if the repository of an applied plan has vanished from its place or another one is there: a
+ * mount is missing, or a bucket was made anew. If the repository can't be read from here, this prints a warning, and the entity checks
+ * it.
  */
 export async function checkRepository(plan: CompiledPlan, entity: PlanEntityView): Promise<void> {
   const { repository } = plan.pipeline;

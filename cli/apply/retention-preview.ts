@@ -10,7 +10,7 @@ export type RetentionPreview =
       readonly deletes: readonly { readonly backup: string; readonly instant: string }[];
       readonly keeps: number;
     }
-  /** Set if the repository can't be read from here, which doesn't keep the plan from being applied. */
+  /** Why the repository can't be read from here. The plan can be applied all the same. */
   | { readonly unknown: string };
 
 /** The backups that a plan's retention would delete now. */

@@ -6,20 +6,21 @@ import type { FieldChange } from './diff.ts';
 const SIGNS = { add: '+', change: '~', remove: '-', keep: ' ', none: ' ', failed: '!' } as const;
 const MAX_DELETIONS_SHOWN = 10;
 
-/** What happens in the source, said before it is done. */
+/** What will happen in the source. It is printed before it is done. */
 const ARCHIVE = {
   begin:
     'archive of changes: makes a publication and a replication slot in each database of the source, of the tables that have a replica identity',
   end: 'archive of changes: drops its publications and replication slots; what is archived stays in the repository',
 } as const;
 
+/** The lines that describe the change of one plan. */
 export function changeLines(change: PlanChange): readonly string[] {
   const { plan, action, note, fields, steps, schedules, retention, archive, error } = change;
   if (error !== undefined) return [`${SIGNS.failed} plan ${plan}: ${error.message}`];
   if (action === 'none') return schedules.filter(({ pausedByHand }) => pausedByHand).map(pauseLine);
   return [
     `${SIGNS[action]} plan ${plan}${note === undefined ? '' : `: ${note}`}`,
-    // A new plan is described by its file.
+    // The file itself describes a new plan.
     ...(action === 'change' ? fields.map(fieldLine) : []),
     ...(steps.length > 0 && action === 'change' ? [`    steps changed: ${steps.join(', ')}`] : []),
     ...schedules.flatMap(scheduleLines),
@@ -28,6 +29,7 @@ export function changeLines(change: PlanChange): readonly string[] {
   ];
 }
 
+/** How many plans would be added, changed and removed, one sentence. */
 export function summaryLine(changes: readonly PlanChange[]): string {
   const count = (action: PlanChange['action']) => changes.filter((change) => change.action === action).length;
   return `${count('add')} to add, ${count('change')} to change, ${count('remove')} to remove.`;
@@ -39,7 +41,7 @@ function fieldLine({ field, from, to }: FieldChange): string {
   return `    ~ ${field}: ${JSON.stringify(from)} → ${JSON.stringify(to)}`;
 }
 
-/** The plan doesn't change, and yet something differs from its file. */
+/** The line for a schedule that stays paused by hand, of a plan that doesn't change otherwise. */
 function pauseLine({ schedule }: ScheduleDiff): string {
   return `  schedule ${schedule} is ${PAUSED_BY_HAND}`;
 }
@@ -77,7 +79,7 @@ function retentionLines(retention: NonNullable<PlanChange['retention']>): readon
   ];
 }
 
-/** A time by the zone's wall clock: `Wed 2026-11-25 02:00`. */
+/** A time on the zone's wall clock: `Wed 2026-11-25 02:00`. */
 function localTime(time: string, timezone: string): string {
   const parts = new Intl.DateTimeFormat('en-CA', {
     timeZone: timezone,

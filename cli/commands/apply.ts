@@ -25,7 +25,7 @@ interface Options extends CommonOptions {
   readonly yes?: boolean;
 }
 
-/** The actions that change something. A plan that failed or stays as it is changes nothing. */
+/** The actions that change something. `failed`, `keep` and `none` don't. */
 const ACTING: readonly Planned['action'][] = ['add', 'change', 'remove'];
 
 export function register(program: Command): void {
@@ -116,7 +116,7 @@ async function makeAll(
   return applyEach(changes, (change) => make(session, change, options));
 }
 
-/** Every plan's end, and 1 if one failed. */
+/** Reports how each plan's change ended. Returns 1 if one failed. */
 function report(
   planned: readonly Planned[],
   outcomes: readonly Outcome[],

@@ -51,7 +51,10 @@ async function run(argument: string, options: Options) {
   );
 }
 
-/** A run that a schedule started chose its backup's id itself and reported it to the plan's entity. Until then its workflow id is shown. */
+/**
+ * The id of the backup. A run that a schedule started chose the id itself and reports it to the plan's entity; until then its workflow id
+ * is shown.
+ */
 async function idOf({ client }: Session, { name }: CompiledPlan, workflowId: string): Promise<string> {
   const { backupWorkflowId } = await import('../../workflows/messages.ts');
   const prefix = backupWorkflowId(name, '');
@@ -61,7 +64,7 @@ async function idOf({ client }: Session, { name }: CompiledPlan, workflowId: str
   return entity?.status.running.find((run) => run.workflowId === workflowId)?.id ?? workflowId;
 }
 
-/** Starts the backup: by the plan's entity, which makes one at a time, if the plan is applied; otherwise directly. */
+/** Starts the backup. If the plan is applied, its entity starts it, which makes one at a time; otherwise this does. */
 async function begin(
   session: Session,
   plan: CompiledPlan,
@@ -76,7 +79,7 @@ async function begin(
 
 function report(outcome: BackupOutcome, argument: string, options: Options): ExitCode {
   const { summary, verifications, durationMs, epochs } = outcome;
-  // The verdict counts, and not only that the workflow ended well.
+  // The exit code depends on the verdict too, not only on how the workflow ended.
   const verdict = verifications.length === 0 ? 'INCONCLUSIVE' : 'OK';
   if (options.json) {
     emit({ ...summary, verdict, verified: verifications.map(({ level }) => level), epochs, durationMs });

@@ -4,7 +4,7 @@ import { type CommonOptions, EXIT, runCommand } from '../output.ts';
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
-/** @param commands all that there are, which are loaded when a script is asked for */
+/** @param commands all commands; they are loaded when a script is requested */
 export function register(program: Command, commands: readonly CommandEntry[]): void {
   program
     .command('completion')

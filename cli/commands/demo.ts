@@ -45,7 +45,7 @@ async function databaseFor(engine: string) {
   throw new UsageError(`--engine ${engine} is not known`, 'Write --engine ysql or --engine ycql.');
 }
 
-/** Everything stays up until Ctrl-C, so that a visitor can look at it. */
+/** Keeps everything running until Ctrl-C, so that a visitor can look at it. */
 async function explore(folder: string): Promise<void> {
   print('');
   print(`Look at the runs in the Temporal UI: ${process.env.HOLDFAST_UI_URL ?? ''}`);

@@ -50,7 +50,7 @@ function show({ queue, worker, checks }: QueueAnswer): void {
   for (const one of onceEach(checks)) for (const line of linesOf(one)) print(line);
 }
 
-/** A failure that several checks met, such as a server that does not answer, is reported by the first of them. Pure. */
+/** If several checks met the same failure, such as a server that doesn't answer, only the first one reports it in full. Pure. */
 export function onceEach(checks: readonly Check[]): readonly Check[] {
   return checks.map((one, index) => {
     const { name, ok, detail } = one;
@@ -59,7 +59,7 @@ export function onceEach(checks: readonly Check[]): readonly Check[] {
   });
 }
 
-/** One line for what was found, and one for what to do; a name that holds the end of a line makes no further one. Pure. */
+/** One line for the finding, and one for the remedy. A line break in a name is escaped, so it makes no further line. Pure. */
 export function linesOf({ name, ok, detail, remedy }: Check): readonly string[] {
   const found = `${ok ? '✔' : '✘'} ${name}: ${detail}`;
   return (remedy === undefined ? [found] : [found, `    → ${remedy}`]).map(escaped);
@@ -70,7 +70,7 @@ function escaped(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, (character) => JSON.stringify(character).slice(1, -1));
 }
 
-/** Checks that this command made itself, not a worker. */
+/** Stands for checks that this command made itself, not a worker. */
 const FOUND_HERE = { queue: '' };
 
 async function lookFromHere(plan: CompiledPlan): Promise<readonly QueueAnswer[]> {
@@ -102,7 +102,7 @@ async function lookFromHere(plan: CompiledPlan): Promise<readonly QueueAnswer[]>
 async function askThere(plan: CompiledPlan): Promise<readonly QueueAnswer[]> {
   const { openSession } = await import('../session.ts');
   const { catchInterrupts } = await import('../interrupts.ts');
-  // Interrupts are caught from now on, so that an embedded server that is about to start is also stopped.
+  // Catch interrupts from now on, so that an interrupt also stops an embedded server that is about to start.
   const interrupts = catchInterrupts();
   let session: Session | undefined;
   const server = await check('Temporal', async () => {
@@ -126,7 +126,7 @@ async function askThere(plan: CompiledPlan): Promise<readonly QueueAnswer[]> {
   }
 }
 
-/** The workers' answers, or the reason why there are none. */
+/** The workers' answers, or why there are none. */
 async function answersOf(
   session: Session,
   interrupts: Interrupts,
@@ -161,7 +161,7 @@ async function answersOf(
 
 const polls = (taskQueue: string): string => `a worker polls ${taskQueue}`;
 
-/** Whether each task queue that the plan's runs use has a worker. */
+/** Whether workers poll the plan's task queue, the one of read points, and the one of prunes with credentials of their own. */
 async function checkWorkers(
   client: Client,
   taskQueue: string,

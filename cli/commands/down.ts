@@ -15,7 +15,7 @@ export function register(program: Command): void {
     .action((options: CommonOptions) => runCommand(options, () => stopBackground(options)));
 }
 
-/** Ends the server and its workers, and says whether there were any. */
+/** Ends the server and its workers, and prints whether any were running. */
 export async function stopBackground({ json }: CommonOptions): Promise<undefined> {
   const { stopEmbedded } = await import('../embedded.ts');
   const stopped = await stopEmbedded();

@@ -82,7 +82,7 @@ function csvLine(columns: readonly string[], row: ExtractedRow): string {
   return columns.map((name) => csvCell(row[name] ?? null)).join(',');
 }
 
-/** One CSV field: null is nothing at all, empty text is `""`, and a collection is JSON in quotes. */
+/** One CSV field: null is an empty field, empty text is `""`, and a collection is quoted JSON. */
 function csvCell(value: unknown): string {
   if (value === null) return '';
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);

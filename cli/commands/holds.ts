@@ -2,7 +2,9 @@ import { hostname, userInfo } from 'node:os';
 import type { Command } from 'commander';
 import { type CommonOptions, EXIT, type ExitCode, emit, print, runCommand, UsageError } from '../output.ts';
 
-/** `hold` and `release`: a backup stays, whatever the retention, until somebody releases it. Both work on the repository alone. */
+/**
+ * `hold` and `release`: a held backup stays, whatever the retention, until somebody releases it. Both need only the repository.
+ */
 
 interface Options extends CommonOptions {
   readonly reason: string;
@@ -22,7 +24,7 @@ const COMMANDS = {
   },
 } as const;
 
-/** What registers one of these commands. */
+/** Returns the function that registers one of these commands. */
 export function registering(name: keyof typeof COMMANDS): (program: Command) => void {
   return (program) => {
     const { description, why, example } = COMMANDS[name];

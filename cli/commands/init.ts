@@ -69,13 +69,13 @@ async function run(name: string | undefined, options: Options) {
   return EXIT.done;
 }
 
-/** Checks the flags before anything is asked. Each value is reported once, even if the plan file contains it several times. */
+/** Checks the flags before any question is asked. Reports each value once, even if the plan file contains it several times. */
 async function requireFitting(draft: PlanDraft): Promise<void> {
   const { readCron } = await import('../../compiler/cron.ts');
   const { readAbsolutePath, readBucket, readEnvironmentName, readName } = await import(
     '../../compiler/names.ts'
   );
-  /** The values that can be checked one by one, with their names on the command line. */
+  /** The values that can be checked on their own, with their names on the command line. */
   const readers: readonly (readonly [keyof PlanDraft, string, (text: string) => Reading<string>])[] = [
     ['name', 'The name of the plan', readName],
     ['connectionEnv', '--connection-env', readEnvironmentName],
@@ -103,7 +103,7 @@ function fromFlags(draft: PlanDraft): PlanAnswers {
   return { ...draft, name, connectionEnv };
 }
 
-/** The default variable of a plan's URL: `ORDERS_NIGHTLY_DATABASE_URL` for `orders-nightly`. */
+/** The default variable for a plan's URL: `ORDERS_NIGHTLY_DATABASE_URL` for `orders-nightly`. */
 function environmentNameFor(name: string): string {
   return `${name.toUpperCase().replace(/[^A-Z0-9]+/g, '_')}_DATABASE_URL`.replace(/^(?=[0-9])/, '_');
 }

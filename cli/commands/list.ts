@@ -44,7 +44,7 @@ async function listOne(argument: string, options: Options): Promise<undefined> {
   return undefined;
 }
 
-/** A plan whose repository can't be read doesn't hide the others. */
+/** Lists the backups of all plans. If one plan's repository can't be read, the others are still listed. */
 async function listAll(options: Options): Promise<ExitCode> {
   const { resolvePlans } = await import('../plan-files.ts');
   const { listPlan } = await import('../backups.ts');

@@ -3,7 +3,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import type { CommandEntry } from '../command-entry.ts';
 import { type CommonOptions, EXIT, runCommand } from '../output.ts';
 
-/** @param commands all that there are, which are loaded when the page is asked for */
+/** @param commands all commands; they are loaded when the page is requested */
 export function register(program: Command, commands: readonly CommandEntry[]): void {
   program
     .command('man')

@@ -46,7 +46,7 @@ const COMMANDS: readonly Message[] = [
   },
 ];
 
-/** What registers one of these commands. */
+/** Returns the function that registers one of these commands. */
 export function registering(name: Message['name']): (program: Command) => void {
   return (program) => {
     const message = COMMANDS.find((each) => each.name === name);
@@ -98,7 +98,10 @@ async function send(
   }
 }
 
-/** By the plan's entity, which also holds what has not begun; by the run itself where there is no entity, or where that knows of no such run. */
+/**
+ * Cancels by the plan's entity, which also knows requests that have not begun. Cancels the run itself where there is no entity or it knows no
+ * such run.
+ */
 async function cancel(client: Client, plan: string, requestId: string | undefined): Promise<Receipt> {
   const { isApplied, sendToEntity } = await import('../plan-entities.ts');
   const { cancelRun, whichRun } = await import('../cancel-run.ts');

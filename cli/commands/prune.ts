@@ -57,7 +57,7 @@ async function run(argument: string, options: Options): Promise<ExitCode> {
   );
 }
 
-/** The task queue of the prune: with credentials of its own, that of the worker that has them, which is waited for. */
+/** Tells the user where the prune will run, if it has credentials of its own and no worker with these polls yet. */
 async function tellWhereItRuns({ client, taskQueue }: Session): Promise<void> {
   const { isPolled } = await import('../../activities/pollers.ts');
   const { pruneQueue } = await import('../../model/task-queue.ts');
@@ -68,7 +68,7 @@ async function tellWhereItRuns({ client, taskQueue }: Session): Promise<void> {
   );
 }
 
-/** Read straight from the repository: no server needed. */
+/** Shows what a prune would do. Reads the repository directly and needs no server. */
 async function dryRun(plan: CompiledPlan, options: Options): Promise<ExitCode> {
   const { fatesOf, judge } = await import('../../activities/prune.ts');
   const { pruneInputOf } = await import('../../planning/prune.ts');
@@ -77,7 +77,7 @@ async function dryRun(plan: CompiledPlan, options: Options): Promise<ExitCode> {
   const { withStore } = await import('../backups.ts');
   return withStore(plan.pipeline.repository, async (store) => {
     const now = new Date();
-    // Only Temporal knows whether a reader's run still goes on. Here every pin counts.
+    // Only Temporal knows whether a reader still runs, so here every pin counts until it expires.
     const isLive = async (pin: { readonly expiresAt: string }) => Date.parse(pin.expiresAt) > now.getTime();
     const backups = fatesOf(await judge(store, pruneInputOf(plan), { now, isLive }));
     const orphans = await Array.fromAsync(findOrphans(store, plan.name, options.grace * HOUR_MS));

@@ -132,7 +132,7 @@ async function run(argument: string, options: Options) {
   const { followRun } = await import('../follow-run.ts');
 
   const plan = trusting(await resolvePlan(argument), options);
-  // Only CQL needs this option: its rows carry write times, and the cells of a copy may be newer than those of the source.
+  // Only CQL needs this option: its cells have write times, and newer cells in the target would win over restored ones.
   if (options.asNew && plan.pipeline.source.engine !== 'ycql') {
     throw new UsageError(
       `--as-new is for YCQL, and the source of ${plan.name} is of engine ${plan.pipeline.source.engine}`,
@@ -184,7 +184,7 @@ async function run(argument: string, options: Options) {
   );
 }
 
-/** The plan as the restore is to see it. */
+/** The plan as this restore must see it: without signatures if `--trust-unsigned` is given. */
 function trusting(plan: CompiledPlan, { trustUnsigned }: Options): CompiledPlan {
   if (!trustUnsigned) return plan;
   if (plan.pipeline.repository.signing === undefined) {
@@ -199,7 +199,7 @@ function trusting(plan: CompiledPlan, { trustUnsigned }: Options): CompiledPlan 
   return withoutSigning(plan);
 }
 
-/** Restores by the universe's own history; no backup is read. */
+/** Restores by the universe's own history. Reads no backup. */
 async function goBack(
   plan: CompiledPlan,
   { way, instant }: { readonly way: 'rewind' | 'clone'; readonly instant: string },
@@ -257,7 +257,7 @@ function reportInCluster(summary: InClusterSummary, options: Options): ExitCode 
   return EXIT.done;
 }
 
-/** What `--owner` says, else the plan. */
+/** The owner that `--owner` names, or else the plan. */
 function ownerOf({ pipeline, restore }: CompiledPlan, { owner }: Options): string | undefined {
   return owner ?? (pipeline.source.engine === 'ysql' ? restore?.owner : undefined);
 }
@@ -278,12 +278,12 @@ function requestOf({
     verified: verified === true,
     replace: replace === true,
     ...(breakOthers === true ? { breakOthers } : {}),
-    // The plan only needs to know that there is a selection, since some recovery methods can't restore single tables.
+    // The planner only needs to know that there is a selection, since some recovery methods can't restore single tables.
     ...(tables.length + excludeTables.length === 0 ? {} : { tables: [...tables, ...excludeTables] }),
   };
 }
 
-/** Prints the decision. A refusal ends with exit code 1 or 2, as the restore itself would. */
+/** Prints the decision. A refusal has the exit code 1 or 2 that the restore itself would have. */
 async function explain(plan: CompiledPlan, request: RecoveryRequest, options: Options): Promise<ExitCode> {
   const { decideRecovery } = await import('../recovery.ts');
   const { decisionLines } = await import('../../planning/decision-text.ts');
@@ -301,7 +301,7 @@ async function explain(plan: CompiledPlan, request: RecoveryRequest, options: Op
   return decision.code === 'BAD_REQUEST' || decision.code === 'BAD_INSTANT' ? EXIT.usage : EXIT.failed;
 }
 
-/** Throws what is wrong with `--into`, which the restore itself would refuse. */
+/** Throws if `--into` is wrong, as the restore itself would. */
 async function checkTargets(plan: CompiledPlan, decision: RecoveryDecision, options: Options): Promise<void> {
   if (options.into.length === 0 || decision.kind !== 'restore') return;
   if (!('backup' in decision)) return void targetNames(options, namesInHistory(plan));
@@ -314,7 +314,7 @@ function namesInHistory(plan: CompiledPlan): readonly string[] {
   return source === undefined ? [] : [...source.databases, ...source.keyspaces];
 }
 
-/** What the target lacks, for a restore by a backup. */
+/** What the target lacks. Only for a restore from a backup. */
 async function foreseen(plan: CompiledPlan, decision: RecoveryDecision, options: Options) {
   if (decision.kind !== 'restore' || !('backup' in decision)) return undefined;
   const { foreseeTarget } = await import('../foresight.ts');
@@ -325,11 +325,14 @@ async function foreseen(plan: CompiledPlan, decision: RecoveryDecision, options:
   });
 }
 
-/** Starts the restore: by the plan's entity if the plan is applied, where an overwriting restore waits for approval. */
+/**
+ * Starts the restore. If the plan is applied, its entity starts it, and there an overwriting restore waits for approval;
+ * otherwise this does.
+ */
 async function begin(session: Session, plan: CompiledPlan, wishes: RestoreWishes, options: Options) {
   const { startRestore } = await import('../runs.ts');
   const { isGoverned } = await import('../entity-runs.ts');
-  // The plan itself never leaves signatures out: that is said by a person, for one run.
+  // An applied plan always requires its signatures. Only a person may leave them out, for one run, so the entity isn't asked.
   if (options.trustUnsigned || !(await isGoverned(session, plan))) return startRestore(session, plan, wishes);
   const { backup, at, into, replace, safety, tables, breakOthers, replay, ...given } = wishes;
   const wish = {
@@ -403,7 +406,7 @@ function milliseconds(duration: string): number {
   throw new UsageError(`--check-indexes-for: ${read.problem.message}`, 'Write e.g. 30m.');
 }
 
-/** Names that no database or keyspace can have, whatever the backup holds. */
+/** Refuses names that no database or keyspace can have, whatever the backup contains. */
 function checkNames({ pipeline }: CompiledPlan, { into }: Options): void {
   const check = pipeline.source.engine === 'ycql' ? keyspaceNameProblem : databaseNameProblem;
   for (const entry of into) {
@@ -412,7 +415,7 @@ function checkNames({ pipeline }: CompiledPlan, { into }: Options): void {
   }
 }
 
-/** `NAME` for a backup of one database, `source=NAME` for each of several. */
+/** The new names by database: `NAME` for a backup of one database, `source=NAME` for each of several. */
 function targetNames(options: Options, databases: readonly string[]): Record<string, string> {
   const names: Record<string, string> = {};
   const [only] = databases;

@@ -95,10 +95,10 @@ async function simulate(plan: CompiledPlan, options: Options): Promise<readonly 
   });
 }
 
-/** A simulation that takes longer than this says how far it is, and again after as long. */
+/** How often a simulation reports its progress. One that ends sooner reports none. */
 const REPORTED_EVERY_MS = 2_000;
 
-/** Reports on stderr how far a long simulation is. No remaining time is given, because later days hold more backups and take longer. */
+/** Reports on stderr how far a long simulation is. It shows no remaining time, since later days have more backups and take longer. */
 function progressOf(days: number): (played: number) => void {
   let reportedMs = Date.now();
   return (played) => {
@@ -110,7 +110,7 @@ function progressOf(days: number): (played: number) => void {
 
 type Times = Pick<DesiredSchedule, 'cron' | 'timezone'>;
 
-/** All runs up to `end`, a bounded number at a time. */
+/** All runs up to `end`, computed in bounded batches. */
 function timesUntil(times: Times, from: Date, end: Date, next: typeof nextRuns): readonly Date[] {
   const found: Date[] = [];
   for (let after = from; ; ) {
@@ -157,7 +157,7 @@ async function draw(plan: CompiledPlan, simulated: readonly SimulatedDay[], file
   say(`drawn into ${file}`);
 }
 
-/** A row for the first day, each week of the first month, each month, and the last day. */
+/** A table with rows for the first day, each week of the first month, each month, and the last day. */
 async function table(simulated: readonly SimulatedDay[]): Promise<void> {
   const { formatBytes } = await import('../../model/amounts.ts');
   print('day          backups  marked  deleted      stored  reaches back to');

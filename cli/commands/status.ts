@@ -75,7 +75,7 @@ async function tellOne({ client }: Session, argument: string, { json }: CommonOp
   else for (const line of unappliedPageOf(status, new Date())) print(line);
 }
 
-/** For a plan that has no file either, the error is that it is not applied. */
+/** The file of a plan that is not applied. If there is no such file either, the error says that the plan is not applied. */
 async function fileOf(argument: string, name: string) {
   const { notApplied } = await import('../plan-entities.ts');
   const { InvalidPlanError, resolvePlan } = await import('../plan-files.ts');

@@ -38,10 +38,10 @@ async function run(argument: string, backup: string | undefined, options: Option
   const { startVerify } = await import('../runs.ts');
   const { followRun } = await import('../follow-run.ts');
   const plan = await resolvePlan(argument);
-  // Its manifest isn't read here, since that may be what is damaged.
+  // This doesn't read the backup's manifest, which may be what is damaged.
   if (backup !== undefined) await requireBackup(plan, backup);
   const id = backup ?? (await newestBackup(plan));
-  // A backup named on the command line is verified by itself, without the archive.
+  // If the command names a backup, only that is verified, without the archive.
   const archive = backup === undefined && plan.pointTime?.archive !== undefined && options.level !== 'schema';
   return followRun<VerifyReport | SchemaReport>(
     options,
@@ -59,7 +59,7 @@ async function run(argument: string, backup: string | undefined, options: Option
   );
 }
 
-/** @param withArchive true: the plan's archive was to be looked at too */
+/** @param withArchive true: the plan's archive was to be verified too */
 function report(result: VerifyReport | SchemaReport, options: Options, withArchive: boolean): ExitCode {
   const archive = result.level === 'schema' ? undefined : result.archive;
   if (options.json) emit(result);

@@ -22,7 +22,7 @@ async function run(argument: string, { json = false }: CommonOptions): Promise<E
   try {
     const found = await findRun(session.client, argument, () => planNameOf(argument), 'under way');
     const { workflowId } = found;
-    // Caught before the run's name is printed, since whoever reads it may interrupt at once.
+    // Caught before the run's name is printed, since a reader of it may interrupt at once.
     const interrupts = catchInterrupts();
     const url = runUrl(session, workflowId);
     say(url === undefined ? workflowId : `${workflowId}: ${url}`);

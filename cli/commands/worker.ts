@@ -65,7 +65,7 @@ export function register(program: Command): void {
           onReady: () => {
             if (options.json) emit({ pid: process.pid });
             else say(`worker ${process.pid} is ready`);
-            // A command that started this worker waits for this message.
+            // The command that started this worker waits for this message.
             process.send?.('ready');
           },
         });

@@ -14,7 +14,7 @@ import type { TableDigest } from './shop.ts';
 const TABLES = ['customers', 'orders'];
 const CUSTOMERS = 20_000;
 const ORDERS = 180_000;
-/** A third of the orders' notes expire after a month. */
+/** A third of the orders' notes expire after this time. */
 const MONTH_SECONDS = 30 * 86_400;
 
 /** The shop in Cassandra, for engine `ycql`. */
@@ -79,7 +79,7 @@ async function fill(session: CqlSession): Promise<void> {
 
 const MODULUS = 1n << 64n;
 
-/** Sum of a hash of each row, with the bytes and the time of writing of every cell. */
+/** The sum of a hash for each row, over the bytes and the write time of every cell. */
 async function digest(session: CqlSession, keyspace: string, name: string): Promise<TableDigest> {
   const { signal } = new AbortController();
   const table = await readTable(session, keyspace, name, signal);

@@ -1,6 +1,6 @@
 import type { TableDigest } from './shop.ts';
 
-/** The database of the demo: the engine that it shows, and the real part that it runs on. */
+/** The database of the demo: which engine it shows, and which real server it runs on. */
 export interface DemoDatabase {
   /** Completes "Starting …". */
   readonly part: string;

@@ -1,6 +1,6 @@
 import pg from 'pg';
 
-/** The demo's database: a small shop, about 150 MB of it as text, with what a restore must bring back besides rows. */
+/** The demo's database: a small shop, about 150 MB as text, with things besides rows that a restore must bring back. */
 const SCHEMA = `
 CREATE TYPE order_state AS ENUM ('new', 'paid', 'shipped', 'returned');
 CREATE TABLE customers (
@@ -53,13 +53,15 @@ export async function fillShop(url: (database?: string) => string): Promise<void
   });
 }
 
+/** A table of the demo, for the comparison after a restore. */
 export interface TableDigest {
   readonly table: string;
   readonly rows: string;
-  /** Sum of a 64-bit hash of every row: the same rows in any order give the same digest. */
+  /** Sum of a 64-bit hash of every row. The same rows give the same digest in any order. */
   readonly digest: string;
 }
 
+/** Digests of the tables of a shop in PostgreSQL. */
 export async function digestTables(url: string): Promise<readonly TableDigest[]> {
   return withClient(url, async (client) => {
     const digests: TableDigest[] = [];

@@ -20,10 +20,13 @@ import { runUrl } from '../session.ts';
 import { type DemoDatabase, ORIGINAL, RESTORED } from './database.ts';
 
 const BUCKET = 'holdfast-demo';
-/** Short compared with the backup, so that the worker can be killed half-way on any machine. */
+/**
+ * How often the demo looks whether to kill the worker: short compared with the backup, so that this happens half-way on any
+ * machine.
+ */
 const KILL_POLL_MS = 100;
 
-/** One task at a time: with two, a fast machine is done before the worker is killed. */
+/** One task at a time: with two, a fast machine would finish before the worker is killed. */
 const PLAN = `# The demo's plan: back up \`shop\` into an S3 bucket.
 apiVersion: holdfast/v1
 kind: Repository
@@ -51,6 +54,7 @@ SOURCE
     - verify: { level: content }
 `;
 
+/** How the demo went. */
 export interface DemoOutcome {
   readonly backup: string;
   readonly rows: number | null;
@@ -64,8 +68,8 @@ export interface DemoOutcome {
 }
 
 /**
- * The whole story on real parts, in a scratch folder: a database, a plan, a backup whose worker is killed half-way, a
- * restore, a comparison. `explore` is called at the end, while everything still runs; then all of it is stopped.
+ * Plays the whole story with real parts, in a scratch folder: a database, a plan, a backup whose worker is killed half-way, a
+ * restore, a comparison. Calls `explore` at the end, while everything still runs, and then stops everything.
  */
 export async function tellStory(
   startDatabase: () => Promise<DemoDatabase>,
@@ -119,7 +123,7 @@ export async function tellStory(
   const plan = await resolvePlan(planFile);
 
   chapter(4, 'Backing up; half-way the worker is killed with kill -9');
-  // The read point is held by a process of its own, as in production, so that the death of a worker costs one chunk only.
+  // A process of its own holds the read point, as in production, so that the death of the worker costs only one chunk.
   const holder = await startWorker('read-points', folder.path);
   cleanUp.defer(() => holder.stop());
   const worker = await startWorker('lanes', folder.path);
@@ -139,7 +143,7 @@ export async function tellStory(
     onProgress: async (progress) => {
       const { state, tasksTotal = 0 } = progress.steps.find(({ verb }) => verb === 'upload') ?? {};
       if (killedAt > 0 || state !== 'running') return;
-      // Counted in the bucket, since the run reports only every two seconds, and may have ended by then.
+      // Count in the bucket, since the run reports only every two seconds and may have ended by then.
       const stored = await countFiles(dataFolder);
       if (stored * 3 < tasksTotal) return;
       killedAt = stored;

@@ -8,7 +8,7 @@ import { DEFAULT_TASK_QUEUE, readPointQueue } from '../../model/task-queue.ts';
 export interface ExplainedStep {
   readonly step: string;
   readonly verb: Step['verb'];
-  /** Activities in the order in which they first start. */
+  /** The names of its activities, in the order in which they first start. */
   readonly activities: readonly string[];
   readonly queue: string;
   readonly when: Step['when'];
@@ -20,6 +20,7 @@ export interface ExplainedStep {
   readonly parallelism: number;
 }
 
+/** A plan in Temporal's terms. Field names are those of `explain --json`. */
 export interface ExplainedPlan {
   readonly plan: string;
   readonly file: string;
@@ -33,7 +34,7 @@ export interface ExplainedPlan {
   readonly steps: readonly ExplainedStep[];
 }
 
-/** What running a plan means in Temporal's terms. */
+/** What a plan's run does in Temporal's terms. */
 export function explain({
   name,
   file,

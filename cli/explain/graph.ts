@@ -5,7 +5,7 @@ import { artifactName, type ExplainedPlan, type ExplainedStep } from './explaine
 interface Edge {
   readonly from: string;
   readonly to: string;
-  /** The artifact that flows along the edge; empty where one step only waits for the other. */
+  /** The artifact that one step gives the other. Empty where it only waits for the other. */
   readonly label: string;
 }
 

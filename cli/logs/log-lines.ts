@@ -1,6 +1,6 @@
 import type { RunEvent } from './run-events.ts';
 
-/** So many of the same kind in a row stand on one line. */
+/** From this many on, equal events in a row share one line. */
 const TOGETHER = 4;
 
 const MARKS: Readonly<Record<RunEvent['kind'], string>> = {
@@ -15,7 +15,7 @@ const MARKS: Readonly<Record<RunEvent['kind'], string>> = {
   ended: '●',
 };
 
-/** Events for people: the date once, then a line for each, what happened in a part of the run indented. Pure. */
+/** Events for people: each date once, then one line for each event. Events in a part of the run are indented. Pure. */
 export function logLines(root: string, events: readonly RunEvent[]): readonly string[] {
   const lines: string[] = [];
   let date = '';
@@ -37,7 +37,7 @@ export function logLines(root: string, events: readonly RunEvent[]): readonly st
   return lines;
 }
 
-/** How many activities of one name and of one part of the run ended well in a row, each at its first attempt. */
+/** How many activities in a row have the same name and part of the run and succeeded at their first attempt. */
 function countAlike(events: readonly RunEvent[], from: number): number {
   const first = events[from];
   const isAlike = (event: RunEvent) =>

@@ -9,26 +9,26 @@ type HistoryEvent = NonNullable<History['events']>[number];
 export interface RunEvent {
   /** ISO 8601, UTC, milliseconds. */
   readonly at: string;
-  /** Workflow id of the run, or of the part of it, in which it happened. */
+  /** Workflow id of the run, or of the part of it, that the event happened in. */
   readonly workflowId: string;
   readonly kind: 'began' | 'stage' | 'done' | 'retry' | 'failed' | 'cancelled' | 'message' | 'part' | 'ended';
   /** One sentence or clause. */
   readonly text: string;
-  /** The activity, where one is spoken of. */
+  /** Name of the activity, if the event is about one. */
   readonly activity?: string;
-  /** Which attempt of it, where it was tried more than once. */
+  /** Number of the attempt, if the activity was tried more than once. */
   readonly attempt?: number;
-  /** Code of the error, where there is one. */
+  /** Code of the error, if there is one. */
   readonly code?: string;
 }
 
-/** The events of a history, and the parts of the run that have histories of their own. */
+/** The events of a history, and the parts of the run that have their own histories. */
 interface DescribedHistory {
   readonly events: readonly RunEvent[];
   readonly parts: readonly { readonly workflowId: string; readonly runId: string }[];
 }
 
-/** A run's history in words, in its order. Pure. */
+/** Describes a run's history, in its order. Pure. */
 export function describeHistory(workflowId: string, history: History): DescribedHistory {
   const reader = new HistoryReader(workflowId);
   for (const event of history.events ?? []) reader.take(event);
@@ -46,7 +46,7 @@ class HistoryReader implements DescribedHistory {
   readonly events: RunEvent[] = [];
   readonly parts: { readonly workflowId: string; readonly runId: string }[] = [];
   readonly #workflowId: string;
-  /** Activities by the number of the event that scheduled them. */
+  /** Activities, by the number of the event that scheduled each. */
   readonly #activities = new Map<string, Begun>();
   #beganMs = 0;
   #phase = '';
@@ -113,7 +113,7 @@ class HistoryReader implements DescribedHistory {
     const begun = this.#activities.get(String(started?.scheduledEventId));
     if (started && begun !== undefined) {
       begun.attempt = started.attempt ?? 1;
-      // Temporal keeps the error of the last attempt only.
+      // Temporal keeps only the last attempt's error.
       if (started.lastFailure) {
         const { message, code } = innermost(started.lastFailure);
         const before = begun.attempt - 1;
@@ -198,7 +198,7 @@ interface Failure {
   readonly applicationFailureInfo?: { readonly type?: string | null } | null;
 }
 
-/** The failure that began it, which is what a run reports too. */
+/** The innermost failure, which caused the others. A run reports the same one. */
 export function innermost(failure: Failure | null | undefined): {
   readonly message: string;
   readonly code?: string;
@@ -213,12 +213,12 @@ function because(reason: string | null | undefined): string {
   return reason ? ` (${reason})` : '';
 }
 
-/** Temporal's numbers of 64 bits are objects that write themselves in digits. */
+/** The time of an event. Temporal's 64-bit numbers are objects that convert to digits. */
 function millisecondsOf({ eventTime }: HistoryEvent): number {
   return Number(String(eventTime?.seconds ?? 0)) * 1_000 + Math.floor((eventTime?.nanos ?? 0) / 1_000_000);
 }
 
-/** A text that a payload holds as JSON; undefined for anything else. */
+/** The text in a payload, if its JSON is a text. Undefined for anything else. */
 function textOf(payload: { readonly data?: Uint8Array | null } | null | undefined): string | undefined {
   if (!payload?.data) return undefined;
   try {
@@ -226,6 +226,6 @@ function textOf(payload: { readonly data?: Uint8Array | null } | null | undefine
     const [only] = Array.isArray(value) ? value : [value];
     return typeof only === 'string' && only !== '' ? only : undefined;
   } catch {
-    return undefined; // A value of another kind, which no line speaks of.
+    return undefined; // The payload holds another kind of value, which no line shows.
   }
 }

@@ -7,7 +7,7 @@ const WIDTH = 1_040;
 const LEFT = 20;
 const RIGHT = WIDTH - 20;
 
-/** The look of a backup in every picture and table. */
+/** How a backup looks in every picture and table. */
 export type Condition = 'good' | 'unverified' | 'damaged';
 
 export function conditionOf({ verified, lastGood }: CatalogueEntry): Condition {
@@ -23,13 +23,13 @@ interface Scale {
 
 function scaleOf(entries: readonly CatalogueEntry[], nowMs: number): Scale {
   const oldest = entries.reduce((least, { instant }) => Math.min(least, Date.parse(instant)), nowMs);
-  // A single backup of a moment ago needs some room as well.
+  // A single recent backup needs some width too.
   const from = Math.min(oldest, nowMs - HOUR_MS);
   const span = nowMs - from;
   return { from, to: nowMs, x: (ms) => LEFT + ((Math.min(ms, nowMs) - from) / span) * (RIGHT - LEFT) };
 }
 
-/** The recovery window from its oldest instant until now: a mark for each instant, below it the drills. */
+/** The recovery window from its oldest instant until now, with a mark for each instant and the drills below. */
 export function timeline(
   entries: readonly CatalogueEntry[],
   fates: ReadonlyMap<string, BackupFate>,
@@ -63,7 +63,7 @@ export function timeline(
     ${axis(scale, 88)}</svg>`;
 }
 
-/** Bars over time; each is as wide as there is room for. */
+/** Bars over time. Each bar is as wide as its space allows. */
 export function bars(
   entries: readonly CatalogueEntry[],
   nowMs: number,

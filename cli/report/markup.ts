@@ -8,7 +8,7 @@ export function escaped(text: string): string {
     .replaceAll("'", '&#39;');
 }
 
-/** Finished markup. Text that is put into markup is escaped; markup is not escaped twice. */
+/** Finished markup. A text that becomes a part of it is escaped; markup is not escaped again. */
 export class Markup {
   readonly text: string;
 

@@ -15,7 +15,7 @@ import { STYLE } from './style.ts';
 /** Most rows of a table; the others are counted. */
 const MAX_ROWS = 200;
 
-/** The whole report as one file that needs nothing else: no script, no request, pictures as SVG. Pure. */
+/** The whole report as one file that needs nothing else: no script, no request; its pictures are SVG. Pure. */
 export function reportPage(plans: readonly (PlanReport | UnreadPlan)[], now: Date): string {
   const at = shortTime(now.toISOString());
   const page = markup`<!doctype html>

@@ -10,13 +10,13 @@ import { readCatalogue } from '../../repository/catalogue.ts';
 import { readReports } from '../../repository/ledger.ts';
 import { withStore } from '../backups.ts';
 
-/** Most verifications shown for one backup, from the newest back. */
+/** Most verifications that are shown for one backup, from the newest on. */
 const MAX_REPORTS = 20;
 
 /** Most backups whose verifications are shown. */
 const MAX_BACKUPS = 400;
 
-/** Everything that a report shows of one plan. */
+/** All that a report shows of one plan. */
 export interface PlanReport {
   readonly plan: CompiledPlan;
   readonly catalogue: Catalogue;
@@ -28,20 +28,20 @@ export interface PlanReport {
   readonly archive: readonly ArchiveStanding[];
 }
 
-/** A plan whose repository can't be read; the report shows it with the reason. */
+/** A plan whose repository can't be read, with the reason, which the report shows. */
 export interface UnreadPlan {
   readonly plan: CompiledPlan;
   readonly problem: string;
   readonly remedy: string;
 }
 
-/** Reads a plan's repository. An error of the store becomes part of the report, so that the other plans are still shown. */
+/** Reads a plan's repository. An error of the store becomes part of the report, so that other plans are still shown. */
 export async function reportOnPlan(plan: CompiledPlan, now: Date): Promise<PlanReport | UnreadPlan> {
   const { repository } = plan.pipeline;
   try {
     return await withStore(repository, async (store) => {
       const catalogue = await readCatalogue(store, repository, plan.name);
-      // Only Temporal knows whether a reader's run still goes on. Here every pin counts.
+      // Only Temporal knows whether a reader still runs, so here every pin counts until it expires.
       const isLive = async (pin: { readonly expiresAt: string }) => Date.parse(pin.expiresAt) > now.getTime();
       const fates = fatesOf(await judge(store, pruneInputOf(plan), { now, isLive }));
       const history: VerifyReport[] = [];

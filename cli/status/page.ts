@@ -29,6 +29,7 @@ export function lineOf(status: PlanStatus, now: Date): string {
   ].join('  ');
 }
 
+/** The page of an applied plan, from its entity's status. */
 export function pageOf(status: PlanStatus, now: Date): readonly string[] {
   const { plan, file, survey, surveyFailure, paused, running, requests, closed, refused } = status;
   const [refusal] = refused.last;
@@ -55,7 +56,7 @@ export function pageOf(status: PlanStatus, now: Date): readonly string[] {
   ];
 }
 
-/** The page of a plan that was not applied: what its repository holds. */
+/** The page of a plan that isn't applied: what its repository contains. */
 export function unappliedPageOf(
   { plan, file, survey, running }: UnappliedStatus,
   now: Date,
@@ -85,7 +86,7 @@ function surveyLines(survey: PlanSurvey | null, now: Date): readonly string[] {
   ];
 }
 
-/** Whether a forger could have a restore or a drill run what he wrote, and what looks as if somebody tried. */
+/** Whether a forger could make a restore or a drill run what he wrote, and signs that somebody has tried. */
 function signatureLines({ signed, suspect = [] }: PlanSurvey): readonly string[] {
   return [
     signed === undefined
@@ -121,7 +122,7 @@ function windowLines(survey: PlanSurvey | null, now: Date): readonly string[] {
 
 const RANGES_SHOWN = 5;
 
-/** The newest ranges of which every instant can be reached, and what lies between them and can't. */
+/** The newest ranges of which every instant can be reached, and the holes between them. */
 function rangeLines({ ranges, holes = [] }: RecoveryWindow): readonly string[] {
   return [
     ...ranges.slice(-RANGES_SHOWN).map(({ from, to, way }) => `every instant from ${from} to ${to} (${way})`),

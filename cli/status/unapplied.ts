@@ -7,7 +7,10 @@ import { backupWorkflowId, restoreWorkflowId } from '../../workflows/messages.ts
 import { withStore } from '../backups.ts';
 import { inClusterHistory } from '../recovery.ts';
 
-/** A plan that only commands run (by cron, by CI). Its state is read from its repository and from Temporal. */
+/**
+ * A plan that isn't applied, so that only commands run it (by cron, by CI). Its state comes from its repository and from
+ * Temporal.
+ */
 export interface UnappliedStatus {
   readonly plan: string;
   readonly file: string;
@@ -21,7 +24,7 @@ export interface UnappliedStatus {
   readonly survey: PlanSurvey;
 }
 
-/** Throws the errors of reading the repository. */
+/** Reads that state. Throws the errors of reading the repository. */
 export async function unappliedStatus(client: Client, plan: CompiledPlan): Promise<UnappliedStatus> {
   const { name, file, pipeline } = plan;
   const { archiveSources } = await import('../../engines/ysql/archive/sources.ts');
@@ -48,7 +51,7 @@ export async function unappliedStatus(client: Client, plan: CompiledPlan): Promi
   };
 }
 
-/** Finds runs by their ids, which needs no search attributes. */
+/** Finds runs by their ids, since that needs no search attributes. */
 async function runsUnderWay(
   client: Client,
   kind: 'backup' | 'restore',

@@ -10,8 +10,8 @@ import { source } from './source.ts';
 import { BARE_VERBS, STEPS_AT_MOST, step } from './steps.ts';
 
 /*
- * The one definition of the plan language: types, errors, the JSON Schema for editors and the reference in
- * docs/plan-language.md come from here. Every key has a description and an example; the examples also appear in remedies.
+ * The only definition of the plan language: types, errors, the JSON Schema for editors and the reference in docs/plan-language.md
+ * all come from it. Every key has a description and an example; remedies show the examples too.
  */
 
 const planDocument = z
@@ -88,7 +88,7 @@ const planDocument = z
   })
   .meta({ title: 'BackupPlan', description: 'What is backed up, where to, when and how.' });
 
-/** True also for a source without an engine, which is reported as an error of its own. */
+/** Also true for a source without an engine: that gets an error of its own. */
 function mayBe(engine: 'universe' | 'ysql', from: unknown): boolean {
   return typeof from !== 'object' || from === null || engine in from || Object.keys(from).length === 0;
 }

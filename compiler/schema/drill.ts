@@ -132,14 +132,14 @@ export const drill = z
     examples: [{ schedule: { cron: '0 5 * * sun' }, backup: 'random' }],
   });
 
-/** The other engines restore all or nothing. */
+/** `tolerate` is for `ysql` only, since the other engines restore all or nothing. */
 export const TOLERATES_OF_YSQL: Problem = {
   code: 'MISPLACED_KEY',
   message: 'Objects can be left out of restores of a `ysql` source alone',
   remedy: 'Leave out `tolerate`.',
 };
 
-/** Copies of the other engines can't be asked, so every drill with assertions would be inconclusive. */
+/** Assertions are for `ysql` only: copies of other engines can't be asked, so all such drills would be inconclusive. */
 export const ONLY_OF_YSQL: Problem = {
   code: 'MISPLACED_KEY',
   message: 'Assertions can be asked of a `ysql` source alone',

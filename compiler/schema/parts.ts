@@ -9,9 +9,9 @@ import {
   readName,
 } from '../names.ts';
 
-/* What the schemas of all documents are made of. */
+/* Building blocks of all documents' schemas. */
 
-/** Text that a function turns into a value, or refuses with what is wrong and what to write. */
+/** A text that `read` turns into a value, or refuses with what is wrong and what to write. */
 export function reading<T>(read: (text: string) => Reading<T>, meta: z.GlobalMeta) {
   return z
     .string()
@@ -25,7 +25,7 @@ export function reading<T>(read: (text: string) => Reading<T>, meta: z.GlobalMet
     .meta(meta);
 }
 
-/** What a check of a whole mapping finds; `params` are what `validate.ts` makes a problem of. */
+/** A fault that a check of a whole mapping finds. `schema-issues.ts` makes a problem of its `params`. */
 export interface Fault {
   readonly params:
     | { readonly problem: Problem }
@@ -33,7 +33,7 @@ export interface Fault {
   readonly path?: (string | number)[];
 }
 
-/** A check that also runs where the mapping has other faults, so that one run shows all faults. */
+/** A check that runs even if the mapping has other faults, so that one run shows all of them. */
 export function alsoCheck(
   check: (mapping: Readonly<Record<string, unknown>>) => Fault | readonly Fault[] | undefined,
 ) {
@@ -48,13 +48,13 @@ export function alsoCheck(
   );
 }
 
-/** A member of what may be a mapping; undefined where it is none, or has no such member. */
+/** A member of a value that may be a mapping. Undefined where it isn't one, or lacks the member. */
 export function memberOf(value: unknown, key: string): unknown {
   if (typeof value !== 'object' || value === null) return undefined;
   return Object.entries(value).find(([name]) => name === key)?.[1];
 }
 
-/** A mapping of which exactly one key is to be chosen. */
+/** A mapping with a choice of keys, of which exactly one must be present. */
 export function oneOf<Shape extends z.ZodRawShape>(shape: Shape, choices: readonly (keyof Shape & string)[]) {
   return z
     .strictObject(shape)

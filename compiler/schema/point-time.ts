@@ -182,14 +182,14 @@ export const pointTime = z
     ],
   });
 
-/** Only PostgreSQL's changes are archived. */
+/** The error of a plan that archives changes of something other than PostgreSQL. */
 export const ONLY_OF_POSTGRESQL: Problem = {
   code: 'MISPLACED_KEY',
   message: '`pointTime.archive` is for `source.ysql` alone',
   remedy: 'Leave it out; a universe has `pointTime.inCluster`.',
 };
 
-/** Only a universe keeps history of its own. */
+/** The error of a plan that asks for a universe's history and has no universe. */
 export function onlyOfAUniverse(key: 'inCluster' | 'offCluster'): Problem {
   return {
     code: 'MISPLACED_KEY',
@@ -198,7 +198,9 @@ export function onlyOfAUniverse(key: 'inCluster' | 'offCluster'): Problem {
   };
 }
 
-/** Each database has a schedule of its own, whose snapshots are of other instants than those of the next one. */
+/**
+ * The error of several databases with history off the cluster: each has its own schedule, whose snapshots are of other instants.
+ */
 export const ONE_DATABASE_OFF_CLUSTER: Problem = {
   code: 'OUT_OF_RANGE',
   message: '`pointTime.offCluster` is for a plan of one database or keyspace',

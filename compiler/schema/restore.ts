@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { roleName } from './parts.ts';
 
-/** What a restore that overwrites must pass before it begins. */
+/** What is required before a restore may overwrite something. */
 export const restorePolicy = z
   .strictObject({
     approval: z

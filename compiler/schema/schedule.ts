@@ -15,7 +15,7 @@ const cron = (description: string, example: string) =>
 const timezone = (description: string) =>
   reading(readTimezone, { description, minLength: 1, examples: ['Europe/Berlin'] });
 
-/** @param what what starts by itself, in the plural and in the singular */
+/** @param what the thing that starts by itself, in the plural and in the singular */
 export const scheduleOf = (what: { readonly many: string; readonly one: string }) =>
   z
     .strictObject({
@@ -39,7 +39,7 @@ const keep = (description: string, example: number) =>
     .optional()
     .meta({ description, examples: [example] });
 
-/** Keys of a retention that by themselves keep no backup. */
+/** Keys of a retention that alone keep no backup. */
 const KEEP_NOTHING: readonly string[] = ['minCount', 'minAge', 'grace', 'timezone', 'cron'];
 
 export const retention = z
@@ -71,7 +71,7 @@ export const retention = z
   .check(
     alsoCheck((rules) => {
       const given = Object.keys(rules).filter((key) => rules[key] !== undefined);
-      // An unknown key is an error of its own. It may have been meant as a rule.
+      // The author may have meant an unknown key as a rule. It gets an error of its own.
       if (given.some((key) => !KEEP_NOTHING.includes(key))) return undefined;
       const message = 'A retention without rules does not say what is kept';
       const remedy = 'Write a rule, such as `keepDaily: 7`; or leave `retention` out to keep everything.';

@@ -63,7 +63,7 @@ function settings({ defaults, maxParallelism }: VerbSignature) {
 
 const verifyLevels = ['exists', 'checksums', 'content', 'restore'] as const satisfies readonly VerifyLevel[];
 
-/** The options of each verb. Those of a verb without required options may be left out. */
+/** The options of each verb. Where none is required, a step may be the verb alone. */
 const verbOptions = {
   flush: z.strictObject({
     wait: duration('Longest wait for changes of the schema under way to end.', '5m').prefault('5m'),
@@ -128,7 +128,7 @@ const verbOptions = {
 /** Verbs that need no options, so that their bare name is a step. */
 export const BARE_VERBS = ['flush', 'snapshot', 'export', 'upload', 'verify'] as const;
 
-/** `- flush:` and `- flush: {}` say the same. */
+/** `- flush:` means the same as `- flush: {}`. */
 const orNothing = <T extends z.ZodType>(options: T) =>
   z.union([z.null().transform(() => options.parse({})), options]);
 
@@ -181,7 +181,7 @@ const stepMapping = oneOf(
   VERB_NAMES,
 );
 
-/** More steps than any plan needs; bounds the work of checking them. */
+/** Most steps in a plan, more than any plan needs. Bounds the work of checking them. */
 export const STEPS_AT_MOST = 100;
 
 export const step = z

@@ -3,7 +3,7 @@ import type { Reading } from '../diagnostic.ts';
 import { shadowed } from '../patterns.ts';
 import { alsoCheck, type Fault, reading } from './parts.ts';
 
-/** What is included and excluded, as globs over `names`. */
+/** What is included and what is excluded, as globs over `names`. */
 export const patterns = (read: (text: string) => Reading<string>, names: string, example: string) => {
   const list = (description: string) =>
     z
@@ -26,7 +26,7 @@ export const patterns = (read: (text: string) => Reading<string>, names: string,
     );
 };
 
-/** Each item of a list in its place, as far as it is text. */
+/** Every item of a list in its place. Undefined for an item that is not text. */
 export function textsOf(list: unknown): readonly (string | undefined)[] {
   return Array.isArray(list) ? list.map((item) => (typeof item === 'string' ? item : undefined)) : [];
 }

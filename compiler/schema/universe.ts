@@ -8,7 +8,7 @@ import { textsOf } from './table-patterns.ts';
 const address = (description: string, example: string) =>
   reading(readHostAndPort, { description, pattern: HOST_AND_PORT_PATTERN, examples: [example] });
 
-/** Names are arguments of `yb-admin`, which takes a leading `-` for a flag. */
+/** Names become arguments of `yb-admin`, which takes a leading `-` for a flag. */
 const databaseNames = (description: string, example: string) =>
   z
     .array(reading(readUniverseName, { description: 'A name, as it is.', minLength: 1, examples: [example] }))
@@ -122,7 +122,7 @@ const NOTHING_TO_SAVE: Problem = {
   remedy: 'Write `databases: [orders]`, `keyspaces: [metrics]`, or both.',
 };
 
-/** A manifest tells databases and keyspaces apart by name alone. */
+/** Names that occur twice. A manifest distinguishes databases and keyspaces by name alone. */
 function duplicatesIn(names: Readonly<Record<string, unknown>>): readonly Fault[] {
   const seen = new Set<string>();
   return Object.entries(names).flatMap(([key, list]) =>

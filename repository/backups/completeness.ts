@@ -20,7 +20,7 @@ export async function checkAllThere(
   await checkListed(store, ref, backupFolder(ref), expected, options);
 }
 
-/** The same for shared objects. @param expected size by key; emptied as objects are found. */
+/** The same check for shared objects. @param expected size by key; emptied as objects are found. */
 export async function checkAllShared(
   store: Store,
   ref: BackupId,

@@ -7,8 +7,8 @@ import { textOf } from './zstd-frames.ts';
 const NEWLINE = 0x0a;
 
 /**
- * How the rows in stored bytes differ from what the manifest states; undefined when they don't. COPY writes one line for each
- * row, and a newline within a value as `\n`; its binary format and pages of CQL state lengths and counts. Decompresses as a stream, so memory is bounded.
+ * How the rows in stored bytes differ from what the manifest states. Undefined when they don't. COPY's text has one line for each row, and writes a
+ * newline within a value as `\n`. Its binary format and pages of CQL state lengths and counts. Decompresses as a stream, so memory is bounded.
  */
 export async function differenceInContent(
   stored: Uint8Array,
@@ -42,7 +42,7 @@ function counterOf(format: DataFormat | undefined): RowCounter {
 interface RowCounter {
   readonly rows: number;
   add(block: Buffer): void;
-  /** Throws where the stream ended in the middle of something. */
+  /** Ends the count. Throws where the stream broke off within a row or page. */
   end(): void;
 }
 
@@ -54,7 +54,7 @@ class CopyRows implements RowCounter {
   }
 
   end(): void {
-    // A line without an end counts as missing by itself.
+    // A last line that is cut off isn't counted, so its row is missing from the count.
   }
 }
 

@@ -1,18 +1,18 @@
 /*
- * The binary format of COPY (PostgreSQL documentation, COPY, "Binary Format"): a header, then each row as the number of its fields and each field as its
- * length (-1 for NULL) and its bytes, all numbers big-endian; then a trailer in place of a row.
+ * The binary format of COPY (PostgreSQL documentation, COPY, "Binary Format"): a header; then each row as the number of its fields, and each field as
+ * its length (-1 for NULL) and its bytes; then a trailer. All numbers are big-endian.
  */
 
-/** Signature, flags (none) and the length of the extension (none). */
+/** Signature, flags (none) and the length of the header's extension (none). */
 export const BINARY_HEADER = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
-/** A number of fields that no row has. */
+/** The trailer: a number of fields that no row can have. */
 export const BINARY_TRAILER = Buffer.from([0xff, 0xff]);
 
-/** Takes the rows that a reader finds. A row that goes over several blocks comes as parts and a last piece. */
+/** Receives the rows that a reader finds. A row that spans several blocks comes as parts and a last piece. */
 export interface RowPieces {
-  /** Bytes of a row that goes on in the next block. */
+  /** Bytes of a row that continues in the next block. */
   part(bytes: Buffer): void;
-  /** The last bytes of a row, or all of them. */
+  /** The last bytes of a row, or the whole row. */
   end(bytes: Buffer): void;
 }
 
@@ -21,29 +21,29 @@ const LENGTH_BYTES = 4;
 const NULL_LENGTH = 0xff_ff_ff_ff;
 const TRAILER_COUNT = 0xff_ff;
 
-/** Finds the rows in COPY's binary format, block by block; a row may be cut by the end of a block anywhere. */
+/** Finds the rows in COPY's binary format, block by block. A block may end anywhere within a row. */
 export class BinaryRows {
   rows = 0;
   readonly #pieces: RowPieces | undefined;
   readonly #withFrame: boolean;
-  /** Bytes of the header still to come. */
+  /** Bytes of the header that are still to come. */
   #headerLeft: number;
-  /** A number under way: what is known of it, and how many bytes are to come. */
+  /** The number that is being read: its value so far, and how many of its bytes are still to come. */
   #number = 0;
   #numberLeft = COUNT_BYTES;
-  /** Bytes of the current value still to come, and fields after it. Undefined fields: the number under way is their count. */
+  /** Bytes of the current value that are still to come, and fields after it. `#fieldsLeft` is undefined while the number of fields is being read. */
   #valueLeft = 0;
   #fieldsLeft: number | undefined;
   #ended = false;
 
-  /** @param withFrame false for rows that stand without header and trailer */
+  /** @param withFrame false: the rows have no header and no trailer */
   constructor(pieces?: RowPieces, { withFrame = true }: { readonly withFrame?: boolean } = {}) {
     this.#pieces = pieces;
     this.#withFrame = withFrame;
     this.#headerLeft = withFrame ? BINARY_HEADER.length : 0;
   }
 
-  /** Throws where the bytes are not in the format. */
+  /** Takes the next block. Throws where the bytes are not in the format. */
   add(block: Buffer): void {
     let at = this.#skipHeader(block);
     let rowFrom = at;
@@ -61,7 +61,7 @@ export class BinaryRows {
         }
         if (this.#numberLeft > 0) break;
         if (!this.#takeNumber()) {
-          // The trailer is no row.
+          // The trailer is not a row.
           rowFrom = at;
           continue;
         }
@@ -77,7 +77,7 @@ export class BinaryRows {
     if (rowFrom < block.length) this.#pieces?.part(block.subarray(rowFrom));
   }
 
-  /** Throws where the bytes ended within a row or before the trailer. */
+  /** Ends the reading. Throws where the bytes broke off within a row or before the trailer. */
   end(): void {
     const isBetweenRows =
       this.#headerLeft === 0 && this.#fieldsLeft === undefined && this.#numberLeft === COUNT_BYTES;
@@ -95,7 +95,7 @@ export class BinaryRows {
     return piece.length;
   }
 
-  /** False for the trailer. */
+  /** Takes a number that is complete. Returns false for the trailer. */
   #takeNumber(): boolean {
     if (this.#fieldsLeft === undefined) {
       if (this.#number === TRAILER_COUNT) {

@@ -10,33 +10,35 @@
  */
 
 const MAGIC = Buffer.from('HFCQLPG\x01', 'latin1');
-/** Magic and the header's length. */
+/** The magic bytes and the header's length. */
 const PREFIX_BYTES = MAGIC.length + 4;
 const PAGE_HEAD_BYTES = 16;
 
-/** One selected column, or what was selected of one. */
+/** One selected column, or a function of a column (`writetime`, `ttl`). */
 export interface CqlPageColumn {
   readonly name: string;
-  /** CQL's name of the type, as `system_schema.columns` has it. For a write time or TTL, the type that the server answered with. */
+  /** CQL's name of the type, as in `system_schema.columns`. For a write time or TTL, the type that the server answered with. */
   readonly type: string;
   readonly kind: 'partition_key' | 'clustering' | 'static' | 'regular' | 'writetime' | 'ttl';
 }
 
+/** The header of a file of pages: whose rows it has, and their columns. */
 export interface CqlPageHeader {
   readonly keyspace: string;
   readonly table: string;
   readonly columns: readonly CqlPageColumn[];
-  /** True: the first partition began in the part before, whose rows have its static columns too. Only for tables with static columns. */
+  /** True: the first partition began in the previous part, whose rows repeat its static columns. Only for tables with static columns. */
   readonly continued?: boolean;
 }
 
 interface CqlPage {
   readonly rows: number;
-  /** When the page was asked for, milliseconds since 1970: TTLs count from then. */
+  /** When the page was requested, milliseconds since 1970. TTLs count from then. */
   readonly readAtMs: number;
   readonly body: Buffer;
 }
 
+/** The bytes before the first page of a file. */
 export function encodePageFileHeader(header: CqlPageHeader): Buffer {
   const json = Buffer.from(JSON.stringify(header));
   const length = Buffer.alloc(4);
@@ -44,6 +46,7 @@ export function encodePageFileHeader(header: CqlPageHeader): Buffer {
   return Buffer.concat([MAGIC, length, json]);
 }
 
+/** The bytes before the rows of a page. */
 export function encodePageHead({ rows, readAtMs, body }: CqlPage): Buffer {
   const head = Buffer.alloc(PAGE_HEAD_BYTES);
   head.writeUInt32BE(rows, 0);
@@ -58,7 +61,7 @@ interface OpenPageFile {
 }
 
 /**
- * Reads the header of decompressed blocks. Pages are read on demand, one in memory at a time. Throws `RangeError` where the bytes
+ * Reads the header of decompressed blocks. Reads pages on demand, with one in memory at a time. Throws `RangeError` where the bytes
  * aren't pages.
  */
 export async function openPageFile(blocks: AsyncIterable<Buffer>): Promise<OpenPageFile> {
@@ -89,7 +92,7 @@ async function* pagesOf(reader: BlockReader): AsyncGenerator<CqlPage> {
   }
 }
 
-/** Cuts a run of blocks into pieces of asked length. */
+/** Cuts a stream of blocks into pieces of the requested lengths. */
 class BlockReader {
   readonly #blocks: AsyncIterator<Buffer>;
   #rest: Buffer = Buffer.alloc(0);
@@ -99,8 +102,8 @@ class BlockReader {
   }
 
   /**
-   * Undefined at the end; throws where less than `length` bytes are left. A piece that spans blocks has memory of its own, of its very
-   * size: pieces may be large, and whoever has used one can free it.
+   * The next `length` bytes. Undefined at the end; throws where fewer than `length` bytes are left. A piece that spans blocks has memory
+   * of its own, of exactly its size: pieces may be large, and whoever has used one can free it.
    */
   async take(length: number): Promise<Buffer | undefined> {
     if (this.#rest.length >= length) {
@@ -124,7 +127,7 @@ class BlockReader {
   }
 }
 
-/** Counts the rows of a file of pages, block by block; only the heads of pages stay in memory. */
+/** Counts the rows in a file of pages, block by block. Keeps only the heads of pages in memory. */
 export class PageRows {
   rows = 0;
   #head: Buffer = Buffer.alloc(0);

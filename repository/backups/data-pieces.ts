@@ -6,18 +6,19 @@ import type { Store } from '../store.ts';
 import { isDamage } from '../store-errors.ts';
 
 /*
- * The one door to the bytes of data objects: whether one is an object by itself or a piece of a pack is known here, and to whoever lists, copies or
- * deletes what is stored.
+ * The only way to read the bytes of data objects. Whether a data object is an object of its own or a piece of a pack is known only here, and where
+ * stored objects are listed, copied or deleted.
  */
 
+/** How data objects are read. */
 export interface ReadDataOptions {
-  /** Gives what to read into, as many bytes as asked for; absent, new memory. */
+  /** Gives the memory to read into, of the requested number of bytes. Absent: new memory. */
   readonly memory?: (bytes: number) => Uint8Array;
   readonly signal?: AbortSignal;
 }
 
 /**
- * The stored bytes of a data object, size and SHA-256 verified. Throws what the store throws; where a piece of a pack is damaged, the error names
+ * The stored bytes of a data object, with size and SHA-256 verified. Throws what the store throws. If a piece of a pack is damaged, the error names
  * the piece and its table.
  *
  * @param folder of the backup, within the repository
@@ -41,8 +42,8 @@ export async function readData(
 }
 
 /**
- * Data objects in their order, in runs that one request reads: pieces that stand one behind the other in one pack. Any other object is a run by
- * itself. Pure.
+ * Data objects in their order, grouped into runs that one request can read: consecutive pieces of one pack. Any other object is a run of its own.
+ * Pure.
  */
 export function runsOf(objects: readonly DataObject[]): readonly (readonly [DataObject, ...DataObject[]])[] {
   const runs: [DataObject, ...DataObject[]][] = [];
@@ -58,8 +59,8 @@ export function runsOf(objects: readonly DataObject[]): readonly (readonly [Data
 }
 
 /**
- * Reads a run of `runsOf` by one request into `memory`, which has room for all of its objects, one behind the other. Each object is verified as by
- * `readData`: what came with a damaged one is read for nothing.
+ * Reads a run of `runsOf` by one request into `memory`, which has room for exactly its objects, one after another. Verifies each object as
+ * `readData` does. A damaged object's neighbours are not read again.
  */
 export async function readRun(
   store: Store,
@@ -69,7 +70,7 @@ export async function readRun(
   { signal }: { readonly signal?: AbortSignal } = {},
 ): Promise<void> {
   const cancellable = defined({ signal });
-  // What is damaged may be larger than its place.
+  // A damaged object may be longer than its place in `memory`.
   const into = (place: Uint8Array) => (bytes: number) =>
     bytes === place.length ? place : Buffer.allocUnsafe(bytes);
   const [first, ...others] = run;
@@ -84,12 +85,12 @@ export async function readRun(
     const place = memory.subarray(at, at + object.sizeBytes);
     at += object.sizeBytes;
     const isSound = read?.length === memory.length && sha256Hex(place) === object.sha256;
-    // Alone, it is read once more, and refused by its name if it differs again.
+    // Read it once more by itself. If it differs again, this throws and names it.
     if (!isSound) await readData(store, folder, object, { memory: into(place), ...cancellable });
   }
 }
 
-/** Undefined where a part of it can't be read for damage: then each object is asked for by itself, so that the damaged one is named. */
+/** The bytes of a run. Undefined where part of them is damaged: the caller then reads each object by itself, so that the damaged one is named. */
 async function wholeRun(
   store: Store,
   key: string,

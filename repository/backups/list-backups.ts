@@ -10,12 +10,12 @@ const MANIFESTS_AT_ONCE = 8;
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** A backup's folder that can't be restored from. */
+/** A folder of a backup that can't be restored. */
 export interface UnusableBackup {
   readonly backup: string;
   /**
-   * `unfinished`: no manifest (yet); `discarded`: given up; `damaged`: the manifest can't be read. Where the plan says that the repository is signed:
-   * `unsigned`, `foreign` (signed by a key that the plan doesn't trust), `forged` (not what was signed).
+   * `unfinished`: no manifest (yet); `discarded`: the backup was given up or deleted; `damaged`: the manifest can't be read. If the plan says that
+   * the repository is signed: `unsigned`, `foreign` (signed by a key that the plan doesn't trust), `forged` (not what was signed).
    */
   readonly state: 'unfinished' | 'discarded' | 'damaged' | DistrustedState;
   /** One sentence; names the manifest where it is damaged. */
@@ -30,13 +30,14 @@ const DISTRUSTED: ReadonlyMap<string, DistrustedState> = new Map([
   [FORGED, 'forged'],
 ]);
 
-/** True where a backup has a manifest that can't be read, or that no trusted key signed: somebody has to look at it. */
+/** True for a manifest that can't be read, or that no trusted key signed. Somebody should look at it. */
 export function isSuspect({ state }: UnusableBackup): boolean {
   return state !== 'unfinished' && state !== 'discarded';
 }
 
+/** The backups of a plan, and what else is in their places. */
 export interface BackupListing {
-  /** Newest read point first. Ordered by time, never by name, since names may sort otherwise. */
+  /** Newest read point first. Ordered by time, never by name: names may sort differently. */
   readonly backups: readonly Manifest[];
   /** SHA-256 of the stored manifests, by backup. */
   readonly sha256: ReadonlyMap<string, string>;
@@ -49,8 +50,8 @@ export function listPlans(store: Store, options: Cancellable = {}): AsyncIterabl
 }
 
 /**
- * All backups of a plan, and every other folder that lies where a backup would. M1: a backup exists if and only if its manifest
- * exists. Throws only errors of the store (unreachable, denied).
+ * Lists all backups of a plan, and every other folder in a place for a backup. M1: a backup exists if and only if its manifest exists. Throws only
+ * errors of the store (unreachable, denied).
  */
 export async function listBackups(
   store: Store,

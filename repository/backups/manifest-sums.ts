@@ -10,10 +10,9 @@ import { PackCheck } from './packs.ts';
 import { DataTally } from './tally.ts';
 
 /**
- * The ways in which a manifest contradicts itself, in words; empty where it doesn't. Each object or tablet must be named once and belong
- * to a table of the manifest, and the sums by table and in all must be those that it states. So an object that was left out, doubled, or
- * exchanged with another table's is found, though every named object is there and sound. A list that isn't a sound list of files is
- * reported too.
+ * How a manifest contradicts itself, in words. Empty: it doesn't. Each object or tablet must be named once and belong to a table of the
+ * manifest, and the sums by table and in total must be the stated ones. This finds an object that was left out, doubled, or exchanged
+ * with another table's, even though every named object is there and sound. It also reports a list that isn't a valid list of files.
  */
 export async function manifestProblems(
   store: Store,
@@ -56,7 +55,7 @@ async function problemsOfData(
   ];
 }
 
-/** The lists themselves aren't among the objects that the totals count. */
+/** The lists are left out, since the totals don't count them. */
 function otherThanLists(manifest: Manifest) {
   const lists = 'lists' in manifest.data ? new Set(manifest.data.lists.map(({ key }) => key)) : new Set();
   return otherObjects(manifest).filter(({ key }) => !lists.has(key));

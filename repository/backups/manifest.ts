@@ -15,13 +15,13 @@ import type { Store } from '../store.ts';
 import { damaged, ifThere, isDamage } from '../store-errors.ts';
 import { PackGatherer } from './packs.ts';
 
-/** The newest that is read. */
+/** The newest format version that this Holdfast reads. */
 export const MANIFEST_FORMAT_VERSION = 2;
 
-/** Of a tombstone, and of a manifest that any version reads. */
+/** The version of a tombstone, and of a manifest that every Holdfast can read. */
 export const PLAIN_FORMAT_VERSION = 1;
 
-/** What a manifest says of its format: only where there are packs is it more than older programs read. Pure. */
+/** The format version of a manifest. Only packs need more than older programs can read. Pure. */
 export function formatVersionOf({ packs }: Pick<Manifest, 'packs'>): Manifest['formatVersion'] {
   return packs === undefined ? PLAIN_FORMAT_VERSION : MANIFEST_FORMAT_VERSION;
 }
@@ -29,39 +29,41 @@ export function formatVersionOf({ packs }: Pick<Manifest, 'packs'>): Manifest['f
 type Cancellable = { readonly signal?: AbortSignal };
 
 /**
- * Takes the manifest's place when a backup is given up before it has one, or is deleted. After that no writer can finish the
- * backup, and no reader takes it for one.
+ * Replaces the manifest when a backup is given up before it has one, or is deleted. From then on no writer can finish the backup, and no reader takes
+ * it for one.
  */
 const tombstoneSchema = z.object({
   formatVersion: z.int(),
   discarded: z.object({
     at: z.iso.datetime(),
     reason: z.string(),
-    /** True where a finished backup was deleted. */
+    /** True: a finished backup was deleted. */
     finished: z.boolean().exactOptional(),
   }),
 });
 
+/** A manifest as it is stored. */
 export interface StoredManifest {
   readonly manifest: Manifest;
-  /** Hex, of the stored manifest's bytes. */
+  /** SHA-256 of the stored manifest's bytes, in hex. */
   readonly sha256: string;
   /** Absent where the plan doesn't say that the repository is signed. */
   readonly signature?: SignatureState;
 }
 
+/** How a manifest is read. */
 export interface ReadManifestOptions extends Cancellable {
   /**
-   * `any`: a manifest that no trusted key signed is returned all the same, and `signature` says so. For what only looks at backups. Default: it is
-   * refused, since a manifest decides which SQL is run.
+   * `any`: also returns a manifest that no trusted key signed, and `signature` says so. For callers that only look at backups. Default: such a
+   * manifest is refused, since a manifest decides which SQL is run.
    */
   readonly signedBy?: 'trusted' | 'any';
 }
 
 /**
- * The manifest of a backup, its seal, its shape and its name checked, and its signature where the plan says that the repository is signed. Throws,
- * permanent: `BACKUP_NOT_FOUND`, `BACKUP_DISCARDED`, `STORE_DAMAGED` naming the manifest, `FORMAT_TOO_NEW`, `SIGNATURE_MISSING`, `SIGNATURE_FOREIGN`,
- * `SIGNATURE_FORGED`.
+ * The manifest of a backup. Checks its seal, its shape, its name, and its signature where the plan says that the repository is signed. Throws
+ * (permanent) `BACKUP_NOT_FOUND`, `BACKUP_DISCARDED`, `STORE_DAMAGED` naming the manifest, `FORMAT_TOO_NEW`, `SIGNATURE_MISSING`,
+ * `SIGNATURE_FOREIGN`, `SIGNATURE_FORGED`.
  */
 export async function readManifest(
   store: Store,
@@ -86,7 +88,7 @@ export async function readStoredManifest(
   );
 }
 
-/** As `readStoredManifest`, undefined where there is none. */
+/** As `readStoredManifest`, but undefined where there is no manifest. */
 export async function findManifest(
   store: Store,
   ref: BackupId,
@@ -144,9 +146,9 @@ function parseManifest(bytes: Uint8Array, ref: BackupId, store: Store): Manifest
   return manifest;
 }
 
-/** How lists are read. */
+/** Options for reading lists. */
 interface ReadObjectsOptions extends Cancellable {
-  /** Called for a list that is missing or damaged; its objects are then left out. Without it the error is thrown. */
+  /** Called for a list that is missing or damaged, whose objects are then left out. Absent: the error is thrown. */
   readonly onDamagedList?: (error: unknown) => void;
 }
 
@@ -187,19 +189,19 @@ export async function* readDataObjects(
   }
 }
 
-/** An object that a manifest names, and what is known of it. */
+/** An object that a manifest names, with what the manifest says of it. */
 export interface NamedObject {
   /** Its key is relative to the backup's folder. */
   readonly entry: ObjectEntry;
-  /** Present for table data that is an object by itself: rows and uncompressed bytes are known. */
+  /** Present for table data in an object of its own: its rows and uncompressed bytes are known. */
   readonly data?: DataObject;
-  /** Present for packs: what lies in it. */
+  /** Present for a pack: the pieces in it. */
   readonly pieces?: readonly DataObject[];
 }
 
 /**
- * Every stored object of a backup but the manifest itself, each once: lists, common and schema objects, then the data in the manifest's order, a
- * pack where its last piece stands.
+ * Every stored object of a backup except the manifest, each once: lists, common and schema objects, then the data in the manifest's order. A pack
+ * comes in the place of its last piece.
  */
 export async function* readNamedObjects(
   store: Store,
@@ -215,7 +217,7 @@ export async function* readNamedObjects(
       if (pack !== undefined) yield pack;
     }
   }
-  // They are named as well where a list is damaged, or says too little of them.
+  // These packs come last: a damaged list hid some of their pieces, or the lists name too few.
   yield* packs.rest;
 }
 

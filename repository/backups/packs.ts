@@ -3,27 +3,27 @@ import type { Manifest } from '../../model/manifest.ts';
 import { manifestKey } from '../layout.ts';
 import { damaged } from '../store-errors.ts';
 
-/** A pack as a manifest describes it, and what the manifest says lies in it. */
+/** A pack that a manifest names, with the pieces that the manifest puts into it. */
 export interface NamedPack {
   readonly entry: ObjectEntry;
-  /** In the manifest's order. Fewer than lie in it where a list of objects can't be read. */
+  /** In the manifest's order. Some are missing where a list of objects can't be read. */
   readonly pieces: readonly DataObject[];
 }
 
-/** Gathers the pieces of packs as a manifest's data objects pass by. Holds the pieces of packs that are not complete yet: those of one task. */
+/** Collects the pieces of each pack while a manifest's data objects are read. Holds only the pieces of incomplete packs: those of one task. */
 export class PackGatherer {
   readonly #description: string;
   readonly #manifest: Manifest;
   readonly #open: Map<string, { readonly entry: ObjectEntry; readonly pieces: DataObject[]; bytes: number }>;
 
-  /** @param description of the store, for messages */
+  /** @param description names the store in messages */
   constructor(manifest: Manifest, description: string) {
     this.#description = description;
     this.#manifest = manifest;
     this.#open = new Map((manifest.packs ?? []).map((entry) => [entry.key, { entry, pieces: [], bytes: 0 }]));
   }
 
-  /** Takes a piece. Returns its pack where this was the last piece of it. Throws `STORE_DAMAGED` where the manifest has no such pack, or no room in it. */
+  /** Takes a piece. Returns its pack once all of its pieces have come. Throws `STORE_DAMAGED` where the manifest has no such pack, or no room in it. */
   add(piece: DataObject): NamedPack | undefined {
     const pack = this.#open.get(piece.key);
     if (pack === undefined) {
@@ -37,15 +37,15 @@ export class PackGatherer {
     return pack;
   }
 
-  /** Packs of which not all pieces passed by. */
+  /** Packs of which some pieces never came. */
   get rest(): Iterable<NamedPack> {
     return this.#open.values();
   }
 }
 
 /**
- * Compares pieces, as they pass in the manifest's order, with the packs that they are said to lie in: each begins where the one before it ends, and
- * together they are all of their pack. So no byte of a pack belongs to nobody or to two tables.
+ * Checks, while pieces are read in the manifest's order, that they fit their packs: each piece begins where the previous one ends, and together they fill
+ * the pack. So every byte of a pack belongs to exactly one table.
  */
 export class PackCheck {
   readonly #sizes: ReadonlyMap<string, number>;
@@ -67,7 +67,7 @@ export class PackCheck {
     this.#ends.set(piece.key, (piece.at ?? 0) + piece.sizeBytes);
   }
 
-  /** What is wrong, in sentences, after the last piece. */
+  /** What is wrong, in sentences. Call it after the last piece. */
   problems(): readonly string[] {
     const incomplete = [...this.#sizes].filter(
       ([key, sizeBytes]) => (this.#ends.get(key) ?? 0) !== sizeBytes,

@@ -14,7 +14,7 @@ function noCounts(): Counts {
   return { rows: 0, bytes: 0, objects: 0, expiring: 0, unread: [] };
 }
 
-/** Counts data objects as they pass, by table and together. */
+/** Counts data objects one by one, by table and in total. */
 export class DataTally {
   readonly #tables = new Map<string, Counts>();
   #rows = 0;
@@ -41,12 +41,12 @@ export class DataTally {
     else this.#packs.add(object.key);
   }
 
-  /** Data objects, pieces of packs among them. */
+  /** Number of data objects, pieces of packs included. */
   get dataObjects(): number {
     return this.#dataObjects;
   }
 
-  /** The databases with the counts of their tables filled in. Throws `MANIFEST_UNKNOWN_TABLE` for data of a table that is in none of them. */
+  /** The databases, with the counts of their tables. Throws `MANIFEST_UNKNOWN_TABLE` for data of a table that no database has. */
   countedDatabases(databases: readonly ManifestDatabase[]): readonly ManifestDatabase[] {
     const unclaimed = new Map(this.#tables);
     const counted = databases.map((database) => ({
@@ -77,7 +77,7 @@ export class DataTally {
     return counted;
   }
 
-  /** What is stored: a pack counts as one object. @param others schema and common objects, which count as stored too. */
+  /** Totals of what is stored. A pack counts as one object. @param others schema and common objects, which count too */
   totals(databases: readonly ManifestDatabase[], others: readonly ObjectEntry[]): Manifest['totals'] {
     return {
       rows: this.#rows,

@@ -30,41 +30,41 @@ const PROBLEMS_REPORTED = 100;
 const NOTES_REPORTED = 20;
 
 const CHECKED_AT_ONCE: Readonly<Record<StoreLevel, number>> = { exists: 4, checksums: 16, content: 4 };
-/** At level `checksums`, of objects that have to be downloaded after all, each of which is held in memory. */
+/** Most objects that level `checksums` downloads at once, since each is held in memory. It downloads only where the store knows no SHA-256. */
 const DOWNLOADED_AT_ONCE = 2;
 
-/** How far a verification has come. If it found no problem, it can go on from here on another machine. */
+/** How far a verification has come. If it has found no problem, another machine can continue from here. */
 export type VerifyProgress = {
   readonly startedAt: string;
-  /** Objects checked without a gap, in the manifest's order. */
+  /** Number of objects that are checked without a gap, in the manifest's order. */
   readonly checkedObjects: number;
   readonly checkedBytes: number;
   readonly problems: number;
 };
 
 interface VerifyOptions {
-  /** Objects checked at once, each held in memory at level `content`. Default 4, and 16 at level `checksums`, which asks and holds nothing. */
+  /** Objects checked at once; level `content` holds each in memory. Default 4, and 16 at level `checksums`, which only asks the store. */
   readonly concurrency?: number;
-  /** How far an interrupted verification had come. If it had found problems, they are looked for again. */
+  /** How far an interrupted verification had come. Ignored if it had found problems: they must be found again. */
   readonly resume?: VerifyProgress | undefined;
   readonly progress?: (progress: VerifyProgress) => void;
   readonly signal?: AbortSignal;
-  /** True: a transient failure of the store is thrown, and the caller tries again. Default: the failure becomes the verdict. */
+  /** True: a transient failure of the store is thrown, so that the caller can try again. Default: it becomes the verdict. */
   readonly throwsTransient?: boolean;
 }
 
 /**
- * Checks every object of a backup, and goes on after a problem, so that the report names all of them.
+ * Checks every object of a backup. It goes on after a problem, so that the report names all of them.
  *
  * - `exists`: each object is listed with its size.
- * - `checksums`: the store's own record of each SHA-256 equals the manifest's, without a download. Where the store keeps
- *   none (an S3 object sent in parts), the object is downloaded and hashed.
- * - `content`: each object is downloaded and hashed, table data decompressed and its rows counted, and the manifest's parts added up.
+ * - `checksums`: the store's own record of each SHA-256 equals the manifest's, without a download. Where the store has no record (an S3 object sent in
+ *   parts), the object is downloaded and hashed.
+ * - `content`: each object is downloaded and hashed, table data is decompressed and its rows are counted, and the manifest's sums are checked.
  *
- * Where the plan says that the repository is signed, the manifest must be, and the register of backups must have it.
+ * Where the plan says that the repository is signed, the manifest must be signed, and the register of backups must contain it.
  *
- * Verdict `FAILED` when an object is missing or damaged, the manifest is forged, or the register doesn't have it; `INCONCLUSIVE` when the store could not be
- * asked, or nobody whom the plan trusts signed the manifest; else `OK`.
+ * The verdict is `FAILED` if an object is missing or damaged, the manifest is forged, or the register lacks it; `INCONCLUSIVE` if the store could not be
+ * asked, or no trusted key signed the manifest; else `OK`.
  * Throws only the reason of an abort, mistakes of the program, and what `throwsTransient` says.
  */
 export async function verifyBackup(
@@ -74,7 +74,7 @@ export async function verifyBackup(
   options: VerifyOptions = {},
 ): Promise<VerifyReport> {
   const problems: string[] = [];
-  /** Why an `OK` would say too much. */
+  /** Reasons why the verdict can't be `OK` although nothing is wrong. */
   const doubts: string[] = [];
   const notes: string[] = [];
   const resume = options.resume?.problems === 0 ? options.resume : undefined;
@@ -110,7 +110,7 @@ export async function verifyBackup(
       };
       options.progress?.(progress);
     }
-    // A missing or damaged object decides the verdict.
+    // The sums are checked only if nothing else is wrong: a missing or damaged object decides the verdict already.
     if (level === 'content' && problems.length === 0) {
       problems.push(...(await manifestProblems(store, manifest, cancellable)));
     }
@@ -123,7 +123,7 @@ export async function verifyBackup(
     if (!(error instanceof HoldfastError)) throw error;
     const verdict = problems.length > 0 || isLost(error) ? 'FAILED' : 'INCONCLUSIVE';
     if (verdict === 'INCONCLUSIVE' && error.transient && options.throwsTransient === true) throw error;
-    // The code says why nothing is known, such as an identity that is not on this worker.
+    // The code names the cause, e.g. an identity that this worker doesn't have.
     problems.push(verdict === 'INCONCLUSIVE' ? `${error.message} (${error.code})` : error.message);
     return report(verdict);
   }
@@ -131,7 +131,7 @@ export async function verifyBackup(
   return report(doubts.length > 0 ? 'INCONCLUSIVE' : 'OK');
 }
 
-/** What its signature and the register of backups say of a backup; nothing where the plan doesn't say that the repository is signed. */
+/** What is wrong with a backup's signature, and by the register of backups. Nothing where the plan doesn't say that the repository is signed. */
 async function signatureProblems(
   store: Store,
   ref: BackupId,
@@ -165,20 +165,20 @@ interface Checked {
   readonly problems: readonly string[];
 }
 
-/** An object to be checked, under its key in the repository. */
+/** An object to check. Its key is relative to the repository. */
 interface Checkable {
   readonly entry: ObjectEntry;
-  /** Present for table data: rows and uncompressed bytes are known. */
+  /** Present for table data: its rows and uncompressed bytes are known. */
   readonly data?: DataObject;
-  /** Present for packs: the table data in it. */
+  /** Present for a pack: the table data in it. */
   readonly pieces?: readonly DataObject[];
-  /** Present for shared objects: the files, or parts of files, that lie in it. */
+  /** Present for a shared object: the files, or parts of files, in it. */
   readonly ranges?: NamedSharedObject['ranges'];
 }
 
 type Check = (object: Checkable) => Promise<Checked>;
 
-/** The outcome for each object, in the manifest's order, without the first `skip`. Throws where the store can't be asked. */
+/** The result for each object, in the manifest's order, from the object with index `skip` on. Throws where the store can't be asked. */
 async function* checkObjects(
   store: Store,
   manifest: Manifest,
@@ -195,7 +195,7 @@ async function* checkObjects(
   });
 }
 
-/** Data that could not be read at the backup is a problem, however sound the objects are. */
+/** The problems of data that the backup could not read. They exist even if all objects are sound. */
 function unreadOf({ data, pieces = [] }: Checkable): readonly string[] {
   return [...(data === undefined ? [] : [data]), ...pieces].flatMap(({ table, unread = [] }) =>
     unread.map((what) => `${table.schema}.${table.table}: ${what}`),
@@ -208,7 +208,7 @@ async function* objectsOf(
   cancellable: { readonly signal?: AbortSignal },
 ): AsyncGenerator<Checkable> {
   const folder = backupFolder(manifest);
-  // The list is an object too, and is reported as damaged itself.
+  // A damaged list is reported as an object of its own, so nothing is done here.
   const reading = { ...cancellable, onDamagedList: () => undefined };
   for await (const { entry, ...rest } of readNamedObjects(store, manifest, reading)) {
     yield { ...rest, entry: { ...entry, key: folder + entry.key } };
@@ -280,7 +280,7 @@ async function checkDownload(
   }
 }
 
-/** A pack and what is in it. Where the pack is damaged, each of its pieces is read by itself, so that the tables are named that have lost something. */
+/** Checks a pack and its pieces. If the pack is damaged, each piece is read by itself, to name the tables that have lost something. */
 async function checkPack(
   store: Store,
   { entry, pieces }: Required<Pick<Checkable, 'entry' | 'pieces'>>,
@@ -293,7 +293,7 @@ async function checkPack(
   } catch (error) {
     if (!isDamage(error)) throw error;
     problems.push(messageOf(error));
-    // What is missing altogether has no pieces to be asked for.
+    // If the whole pack is missing, there are no pieces to read.
     if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) return { bytes: 0, problems };
   }
   for (const piece of pieces) {
@@ -303,7 +303,7 @@ async function checkPack(
   return problems.length === 0 ? sound(entry) : { bytes: 0, problems };
 }
 
-/** @param whole the pack's contents, where they are sound */
+/** @param whole the pack's contents. Undefined: the pack is damaged, so the piece is read by itself */
 async function differenceInPiece(
   store: Store,
   key: string,
@@ -344,7 +344,7 @@ function problem(text: string): Checked {
   return { bytes: 0, problems: [text] };
 }
 
-/** True where the manifest is missing, damaged or a tombstone. Then the backup is at fault, and not the store. */
+/** True if the manifest is missing, damaged or a tombstone: the fault is the backup's, not the store's. */
 function isLost(error: HoldfastError): boolean {
   return isDamage(error) || error.code === 'BACKUP_NOT_FOUND' || error.code === 'BACKUP_DISCARDED';
 }

@@ -19,21 +19,21 @@ import { notFound } from '../store-errors.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** The parts of the manifest that an export already knows. */
+/** The parts of the manifest that are known at the export. */
 export interface ExportDescription {
   readonly server: Manifest['server'];
   readonly databases: readonly ManifestDatabase[];
   readonly commonObjects: readonly ObjectEntry[];
 }
 
-/** All that is to be transferred in one epoch. Written once, by the first export that ends. */
+/** Everything that one epoch has to transfer. Written once, by the first export that ends. */
 export interface WorkList extends ExportDescription {
   readonly epoch: number;
   readonly tasks: number;
   readonly estimatedBytes: number;
   /**
-   * The batches of tasks: each holds up to `TASKS_PER_BATCH` tasks, in the order in which they are taken. The name is that of the stored format,
-   * here, in the keys, and in histories; a shard of YugabyteDB is a tablet, which these are not.
+   * The batches of tasks. Each holds up to `TASKS_PER_BATCH` tasks, in the order in which they are moved. Stored files, keys and histories have
+   * this name; they don't mean a shard of YugabyteDB, which is a tablet.
    */
   readonly shards: readonly ObjectEntry[];
 }
@@ -64,8 +64,8 @@ const workListSchema: z.ZodType<WorkList> = z.object({
 });
 
 /**
- * Writes the tasks of an epoch, batch by batch, then the work list that names the batches. If an earlier attempt already wrote a
- * work list for the epoch, that one is returned: two attempts may cut tables differently, and results belong to one of them.
+ * Writes the tasks of an epoch, batch by batch, then the work list that names the batches. If an earlier attempt has already written a work list
+ * for the epoch, returns that one: two attempts may cut tables differently, and results belong to one of them.
  *
  * @param tasks with the indexes 0 to `tasks.length - 1`, in any order
  */
@@ -105,7 +105,7 @@ export async function readWorkList(
   return getSigned(store, backupFolder(ref) + workListName(epoch), workListSchema, options);
 }
 
-/** As `readWorkList`, undefined where no export of this epoch has ended. */
+/** As `readWorkList`, but undefined where no export of this epoch has ended. */
 export async function findWorkList(
   store: Store,
   ref: BackupId,
@@ -136,7 +136,7 @@ export async function readBatch(
   return openSealedJson(bytes, batchSchema, `${key} in ${store.description}`).tasks;
 }
 
-/** Records what a task has uploaded, once. If an earlier attempt has recorded its own, that one counts and is returned. */
+/** Records, once, what a task has uploaded. If an earlier attempt has recorded its own result, that one counts and is returned. */
 export async function writeTaskResult(
   store: Store,
   ref: BackupId,
@@ -160,7 +160,7 @@ export async function findTaskResult(
   return getSignedIfThere(store, backupFolder(ref) + taskResultName(epoch, task), resultSchema, options);
 }
 
-/** The results of all tasks of an epoch, in the order of the tasks, `concurrency` read ahead. Throws on one that is missing. */
+/** The results of all tasks of an epoch, in the order of the tasks. Reads `concurrency` of them ahead. Throws where one is missing. */
 export async function* readTaskResults(
   store: Store,
   ref: BackupId,

@@ -25,7 +25,7 @@ import {
 import { PackCheck } from './packs.ts';
 import { DataTally } from './tally.ts';
 
-/** How many data objects the manifest itself may name, and how many each list names if there are more. */
+/** The manifest names at most `inlineObjects` data objects itself. If there are more, it names lists of up to `objectsPerList`. */
 interface ListLimits {
   readonly inlineObjects: number;
   readonly objectsPerList: number;
@@ -35,8 +35,8 @@ interface ListLimits {
 const DEFAULT_LIMITS: ListLimits = { inlineObjects: 1_000, objectsPerList: 10_000 };
 
 /**
- * What a writer knows of its backup. The counts of `databases[].tables` may be zero: rows, bytes and objects are counted
- * from the data objects, as are the totals.
+ * What the writer of a backup knows of it. The counts in `databases[].tables` may be zero: rows, bytes and objects, as well as the
+ * totals, are computed from the data objects.
  */
 export type ManifestDraft = Omit<Manifest, 'formatVersion' | 'totals' | 'data'>;
 
@@ -47,14 +47,13 @@ interface WriteManifestOptions {
 }
 
 /**
- * Finishes a backup: writes the object lists, checks by a listing that every object named is there with
- * its size, and then, last and once, the manifest. Where the backup has a manifest already (a retry after a lost answer)
- * that one is returned and nothing is changed.
+ * Finishes a backup: writes the object lists, checks by a listing that every object named is there with its size, and then writes the
+ * manifest, last and once. If the backup already has a manifest (a retry after a lost answer), returns that one and changes nothing.
  *
  * Holds one list in memory, and key and size of each object (about 150 bytes an object).
  *
  * @param data in the order in which a restore should load it.
- * Throws, permanent: `BACKUP_INCOMPLETE` naming a missing object, `BACKUP_DISCARDED`, `MANIFEST_UNKNOWN_TABLE`, `MANIFEST_BAD_PACKS`.
+ * Throws (permanent) `BACKUP_INCOMPLETE` naming a missing object, `BACKUP_DISCARDED`, `MANIFEST_UNKNOWN_TABLE`, `MANIFEST_BAD_PACKS`.
  */
 export async function writeManifest(
   store: Store,
@@ -83,14 +82,14 @@ export async function writeManifest(
   return await putManifest(store, manifest, [], options);
 }
 
-/** What the writer of a tablet backup knows of it. Counts that come from the tablets are computed here. */
+/** What the writer of a tablet backup knows of it. The counts are computed from the tablets. */
 export type TabletManifestDraft = Omit<Manifest, 'formatVersion' | 'totals' | 'data' | 'packs' | 'tablets'>;
 
 /**
- * Finishes a backup whose data are tablets, as `writeManifest` does one whose data are rows. Holds one list in memory, and
- * key and size of each shared object.
+ * Finishes a backup of tablets, as `writeManifest` finishes one of rows. Holds one list in memory, and key and size of each shared
+ * object.
  *
- * O3, M2: objects that a sweep has condemned meanwhile are spared, and then a listing shows that every shared object is there.
+ * O3, M2: spares objects that a sweep has condemned meanwhile, and then checks by a listing that every shared object is there.
  * Also throws `OBJECTS_SWEPT` (transient).
  */
 export async function writeTabletManifest(
@@ -136,7 +135,7 @@ export async function writeTabletManifest(
   return await putManifest(store, manifest, shared.keys(), options);
 }
 
-/** The manifest of an earlier attempt, which may have died before the register had seen it. */
+/** The manifest that an earlier attempt wrote. That attempt may have died before it noted the manifest in the register. */
 async function findFinished(
   store: Store,
   ref: BackupId,
@@ -147,7 +146,10 @@ async function findFinished(
   return found;
 }
 
-/** M3: the manifest is written last, once, by a conditional put. Before, what it relies on is locked for as long as itself. */
+/**
+ * M3: writes the manifest last, once, by a conditional put. First locks what the manifest relies on, for as long as the manifest
+ * itself.
+ */
 async function putManifest(
   store: Store,
   counted: Manifest,
@@ -164,11 +166,11 @@ async function putManifest(
   };
   const body = await sealFor(store, manifestKey(manifest), manifest);
   const sha256 = sha256Hex(body);
-  // Before the manifest: what is there and isn't in the register was brought back by somebody.
+  // The register comes first: a manifest that is not in it counts as brought back by somebody.
   await enterRegister(store, manifest, sha256, cancellable);
   const outcome = await store.put(manifestKey(manifest), body, { sha256, ifAbsent: true, ...cancellable });
   await confirmRegister(store, manifest, cancellable);
-  // Another attempt was faster, or this one's answer was lost. The manifest that is there is the backup.
+  // Another attempt was faster, or this one's answer was lost. Either way, the stored manifest is the backup.
   return outcome === 'created' ? { manifest, sha256 } : readStoredManifest(store, manifest, cancellable);
 }
 
@@ -179,7 +181,7 @@ interface ListedData {
   readonly sizes: Map<string, number>;
 }
 
-/** A few objects go into the manifest itself. More go into lists of bounded length, as they come. */
+/** Puts a few objects into the manifest itself, and more than a few into lists of bounded length, as they come. */
 async function writeLists(
   store: Store,
   draft: BackupId & Pick<ManifestDraft, 'packs'>,
@@ -203,7 +205,7 @@ async function writeLists(
     else packs.add(object);
     pending.push(object);
     options.heartbeat?.();
-    // With more than fit inline, everything goes into lists.
+    // Once there are too many for the manifest, all objects go into lists.
     if (tally.dataObjects > inlineObjects && pending.length >= objectsPerList) await writeList();
   }
   const [problem] = packs.problems();

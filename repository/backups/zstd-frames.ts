@@ -2,33 +2,39 @@ import { constants, createZstdDecompress, zstdCompressSync, zstdDecompressSync }
 import { permanent } from '../../model/errors.ts';
 
 /*
- * Data objects are zstd frames one after another, as RFC 8878 allows and `zstd -d` reads. Each block of rows becomes a frame by
- * one call, in a worker thread. Objects of version 0.1.0's engine ycql are one frame that a stream made.
+ * Data objects are zstd frames one after another, as RFC 8878 allows and `zstd -d` reads. In a worker thread, one call makes a
+ * frame of each block of rows. An object of engine ycql in version 0.1.0 is a single frame, made by a stream.
  */
 
 const FRAME_MAGIC = 0xfd2fb528;
 const SKIPPABLE_MAGIC_MASK = 0xfffffff0;
 const SKIPPABLE_MAGIC = 0x184d2a50;
-/** A frame whose header gives no more text than this is decompressed in one call. */
+/** A frame whose header states at most this much text is decompressed in one call. */
 const ONE_CALL_BYTES = 16 * 1024 * 1024;
 const TEXT_PIECE_BYTES = 1024 * 1024;
 
 /**
- * Level 1 looks back half a MiB by default. Looking back over a whole block of rows takes 6 % less time, and less space. Higher
+ * Level 1 looks back half a MiB by default. To look back over a whole block of rows takes 6 % less time, and less space. Higher
  * levels look back further by themselves.
  */
 const WHOLE_BLOCK = { [constants.ZSTD_c_windowLog]: 20 };
 
-/** One frame of the whole block, for a thread that has nothing else to do. Blocks its thread for about 3 ms a MiB. */
+/**
+ * Compresses a whole block into one frame. It blocks its thread for about 3 ms a MiB, so call it in a thread that has nothing
+ * else to do.
+ */
 export function compressFrame(block: Uint8Array, level: number): Buffer {
   return zstdCompressSync(block, {
-    // Room for the largest result: the library then works in one pass without copying the block first, which is an eighth faster.
+    // Room for the largest possible result. The library then needs one pass and no copy of the block, which is an eighth faster.
     chunkSize: compressBound(block.length),
     params: { [constants.ZSTD_c_compressionLevel]: level, ...(level === 1 ? WHOLE_BLOCK : {}) },
   });
 }
 
-/** The most that `bytes` of text can become (`ZSTD_COMPRESSBOUND` of zstd.h), at least the smallest buffer that Node takes. */
+/**
+ * The largest size that `bytes` of text can compress to (`ZSTD_COMPRESSBOUND` of zstd.h), or the smallest buffer that Node
+ * accepts.
+ */
 function compressBound(bytes: number): number {
   const small = 128 * 1024;
   return Math.max(64, bytes + (bytes >> 8) + (bytes < small ? (small - bytes) >> 11 : 0));
@@ -36,14 +42,14 @@ function compressBound(bytes: number): number {
 
 /**
  * The text of an object in pieces of about 1 MiB.
- * Throws `DATA_NOT_ZSTD` (permanent) when it is no run of whole frames.
+ * Throws `DATA_NOT_ZSTD` (permanent) where the object is not a sequence of whole frames.
  */
 export async function* textOf(object: Uint8Array): AsyncGenerator<Buffer> {
   const buffer = Buffer.from(object.buffer, object.byteOffset, object.byteLength);
   for (const frame of splitFrames(buffer)) {
     const textBytes = contentSize(frame);
     if (textBytes !== undefined && textBytes <= ONE_CALL_BYTES) {
-      // One byte more than needed: a full buffer would make the library ask for another.
+      // One byte more than the text, since the library asks for another buffer when one is full.
       if (textBytes > 0) yield zstdDecompressSync(frame, { chunkSize: Math.max(64, textBytes + 1) });
     } else {
       // A stream wrote the frame, so its header doesn't give its size.
@@ -54,7 +60,10 @@ export async function* textOf(object: Uint8Array): AsyncGenerator<Buffer> {
   }
 }
 
-/** Cuts an object into its frames without decompressing. Throws `DATA_NOT_ZSTD` (permanent) when it is no run of whole frames. */
+/**
+ * Cuts an object into its frames without decompressing. Throws `DATA_NOT_ZSTD` (permanent) where it is not a sequence of whole
+ * frames.
+ */
 function* splitFrames(object: Buffer): Generator<Buffer> {
   let at = 0;
   while (at < object.length) {
@@ -65,7 +74,7 @@ function* splitFrames(object: Buffer): Generator<Buffer> {
   }
 }
 
-/** Offset behind the frame that starts at `start` (RFC 8878, section 3.1). */
+/** The offset after the frame that starts at `start` (RFC 8878, section 3.1). */
 function frameEnd(object: Buffer, start: number): number {
   const need = (end: number) => (end <= object.length ? end : notZstd(start));
   need(start + 8);
@@ -99,7 +108,7 @@ function frameHeader(object: Buffer, start: number) {
   };
 }
 
-/** Bytes of text that a frame says it holds; undefined where it doesn't say (RFC 8878, section 3.1.1.1.4). */
+/** Bytes of text in a frame by its header. Undefined where the header doesn't say (RFC 8878, section 3.1.1.1.4). */
 function contentSize(frame: Buffer): number | undefined {
   const { contentSizeAt: at, contentSizeBytes } = frameHeader(frame, 0);
   if (contentSizeBytes === 0) return undefined;

@@ -9,7 +9,7 @@ import { TEMPORARY_FOLDER } from '../key.ts';
 import { errnoOf, isAbsent } from './errors.ts';
 import { type Modes, mkdirIfAbsent } from './modes.ts';
 
-/** Writes and syncs `body` under a name of its own in the temporary folder. */
+/** Writes and syncs `body` under a unique name in the temporary folder. */
 export async function writeTemporary(
   root: string,
   body: Uint8Array,
@@ -27,13 +27,13 @@ export async function writeTemporary(
     await handle.sync();
     return temporary;
   } catch (error) {
-    // On a full disk, the part that fitted must not keep its space.
+    // If the disk is full, the part that fitted must not stay.
     await unlinkIfThere(temporary);
     throw error;
   }
 }
 
-/** Gives the temporary file its name unless the name is taken. Of two at once, one wins. */
+/** Gives the temporary file its name, unless the name is taken. Of two writers at once, one wins. */
 export async function linkIfAbsent(
   root: string,
   temporary: string,
@@ -51,7 +51,7 @@ export async function linkIfAbsent(
   return 'created';
 }
 
-/** Gives the temporary file its name, replacing what had it. */
+/** Gives the temporary file its name, and replaces a file of that name. */
 export async function renameOver(
   root: string,
   temporary: string,
@@ -63,7 +63,7 @@ export async function renameOver(
   return 'created';
 }
 
-/** Runs `operation`, which names a file in `folder`. Runs it once more where a clean-up has just removed the empty folder. */
+/** Runs `operation` on a file in `folder`. Runs it once more if a clean-up has just removed the folder because it was empty. */
 async function inFolder(
   root: string,
   folder: string,
@@ -81,7 +81,7 @@ async function inFolder(
   }
 }
 
-/** Creates `folder` and its missing parents below `root`, and syncs each into its parent. */
+/** Creates `folder` and its missing parents below `root`. Syncs each into its parent. */
 export async function ensureFolder(root: string, folder: string, modes: Modes): Promise<void> {
   if (await folderIsThere(root, folder)) return;
   await ensureFolder(root, dirname(folder), modes);
@@ -104,7 +104,7 @@ export async function folderIsThere(root: string, folder: string): Promise<boole
   return true;
 }
 
-/** Removes `folder` and those above it below `root`, as far as they are empty. */
+/** Removes `folder` and its parents below `root`, as long as they are empty. */
 export async function removeEmptyFolders(root: string, folder: string): Promise<void> {
   for (let current = folder; current !== root; current = dirname(current)) {
     try {
@@ -112,13 +112,13 @@ export async function removeEmptyFolders(root: string, folder: string): Promise<
     } catch (error) {
       const code = errnoOf(error);
       if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'EBUSY') return;
-      // Another clean-up was faster: go on with the folder above.
+      // Another clean-up was faster. Go on with the folder above.
       if (code !== 'ENOENT') throw error;
     }
   }
 }
 
-/** Size and time of the file at this name, undefined where there is none; a symbolic link is refused. */
+/** Size and time of a file. Undefined where there is none. A symbolic link is refused. */
 export async function entryAt(
   file: string,
 ): Promise<{ readonly size: number; readonly mtime: Date; readonly mtimeMs: number } | undefined> {
@@ -136,6 +136,7 @@ async function refuseSymbolicLink(path: string): Promise<void> {
   await entryAt(path);
 }
 
+/** Removes a file, if it exists. */
 export async function unlinkIfThere(file: string): Promise<void> {
   try {
     await unlink(file);
@@ -144,12 +145,13 @@ export async function unlinkIfThere(file: string): Promise<void> {
   }
 }
 
-/** M6: a put is durable. A file's name is durable only once its folder has been synced. */
+/** M6: a put is durable. That includes the file's name, which is durable only once its folder is synced. */
 export async function syncFolder(folder: string): Promise<void> {
   await using handle = await open(folder, constants.O_RDONLY);
   await handle.sync();
 }
 
+/** The error for a symbolic link inside a repository. */
 export function symbolicLink(path: string): HoldfastError {
   return permanent(
     'STORE_SYMBOLIC_LINK',

@@ -1,6 +1,6 @@
 import { HoldfastError, messageOf, permanent, transient } from '../../model/errors.ts';
 
-/** What an errno of the file system means for a store. `what` says what was tried, e.g. `write data/x`. */
+/** The error of a store for an error of the file system. `what` says what was tried, e.g. `write data/x`. */
 export function directoryError(error: unknown, what: string, root: string): unknown {
   if (error instanceof HoldfastError) return error;
   const code = errnoOf(error);
@@ -86,7 +86,7 @@ export function errnoOf(error: unknown): string | undefined {
   return undefined;
 }
 
-/** True where nothing has this name. A file in the place of one of its folders means the same. */
+/** True where nothing has this name. That is also so if a file is in the place of one of its folders. */
 export function isAbsent(error: unknown): boolean {
   const code = errnoOf(error);
   return code === 'ENOENT' || code === 'ENOTDIR';

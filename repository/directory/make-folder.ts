@@ -2,10 +2,10 @@ import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /**
- * Makes a folder and those above it that are missing; does nothing where it is there. Node's own `mkdir` with `recursive` never returns where
- * a file system refuses a new folder with ENOENT, as /proc does (seen with Node 24.21). Throws the system's error.
+ * Makes a folder and its missing parents. Does nothing if it exists. Node's own `mkdir` with `recursive` never returns where a file system
+ * refuses a new folder with ENOENT, as /proc does (seen with Node 24.21). Throws the system's error.
  *
- * @param mode of folders that are made; default: by the umask
+ * @param mode of the folders that it makes; default: by the umask
  */
 export async function makeFolder(path: string, mode?: number): Promise<void> {
   try {

@@ -1,21 +1,21 @@
 import { chmod, mkdir, stat } from 'node:fs/promises';
 import { errnoOf } from './errors.ts';
 
-/** Who besides the owner may use what a directory repository has on disk. */
+/** Who besides the owner may use the files of a directory repository. */
 export type GroupAccess = 'read' | 'write';
 
-/** The permissions of what is made in a directory repository. */
+/** The permissions of files and folders that Holdfast makes in a directory repository. */
 export interface Modes {
   readonly file: number;
   readonly folder: number;
-  /** True where others than the owner have permissions, which a umask may remove. */
+  /** True: others than the owner get permissions, which a umask could take away. */
   readonly isWider: boolean;
 }
 
-/** The set-group-id bit: what is made in the folder gets the folder's group. */
+/** The set-group-id bit: whatever is made in the folder gets the folder's group. */
 const SET_GROUP = 0o2000;
 
-/** The owner alone, as restic, Kopia and Borg have it, unless the repository's settings include the group. */
+/** The owner alone, as in restic, Kopia and Borg, unless the repository's settings include the group. */
 export function modesFor(access: GroupAccess | undefined): Modes {
   switch (access) {
     case undefined:
@@ -27,7 +27,7 @@ export function modesFor(access: GroupAccess | undefined): Modes {
   }
 }
 
-/** Makes a folder with these permissions, whatever the umask is. One that is there is left as it is. Throws the system's error. */
+/** Makes a folder with these permissions, whatever the umask. Leaves an existing folder as it is. Throws the system's error. */
 export async function mkdirIfAbsent(folder: string, modes: Modes): Promise<void> {
   try {
     await mkdir(folder, { mode: modes.folder });

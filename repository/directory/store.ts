@@ -30,20 +30,20 @@ type Cancellable = { readonly signal?: AbortSignal };
 
 interface DirectoryStoreOptions {
   readonly retry?: RetryLimits;
-  /** Absent: the owner alone reads and writes what is made. */
+  /** Absent: only the owner reads and writes what the store makes. */
   readonly groupAccess?: GroupAccess;
 }
 
 /**
  * Objects as files under one directory (a disk, an NFS mount).
  *
- * A put writes a temporary file, syncs it, and gives it its name by link(2), which fails where the name exists: so readers
- * see whole objects only, and of two writers one wins, on NFS too. Then the folder is synced. A crash in between leaves a
- * file in `.holdfast-tmp/`, which `discardUnfinished` removes.
+ * A put writes a temporary file, syncs it, and gives it its name by link(2), which fails if the name exists. So readers see whole objects
+ * only, and of two writers one wins, on NFS too. Then the put syncs the folder. A crash in between leaves a file in `.holdfast-tmp/`,
+ * which `discardUnfinished` removes.
  *
- * Folders and files that it makes are the owner's alone, or his group's too where that was asked for. What is there keeps its permissions.
+ * New folders and files belong to the owner alone, or to the group too if the settings ask for it. Existing ones keep their permissions.
  *
- * Inside the directory symbolic links are refused, so that no key leads out of it; the directory itself may be one.
+ * Symbolic links inside the directory are refused, so that no key leads out of it. The directory itself may be one.
  */
 export class DirectoryStore implements Store {
   readonly description: string;
@@ -52,7 +52,7 @@ export class DirectoryStore implements Store {
   readonly #retry: RetryLimits;
   readonly #modes: Modes;
 
-  /** Opens without touching the disk; the directory's last part is created by the first put if its parent exists. */
+  /** Opens without touching the disk. The first put creates the directory if its parent exists. */
   constructor(path: string, options: DirectoryStoreOptions = {}) {
     this.#path = resolve(path);
     this.description = this.#path;
@@ -67,7 +67,7 @@ export class DirectoryStore implements Store {
       const root = await this.#createdRoot();
       const file = join(root, key);
       await ensureFolder(root, dirname(file), this.#modes);
-      // Saves the write where a retry finds its object. Of two writers at once, the link below decides.
+      // If a retry finds its object, it need not write. Of two writers at once, the link below decides.
       if (options.ifAbsent && (await entryAt(file)) !== undefined) return 'exists';
       const temporary = await writeTemporary(root, body, this.#modes, options.signal);
       crashPoint('put-written');
@@ -116,7 +116,7 @@ export class DirectoryStore implements Store {
     const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1);
     for await (const key of this.#walk(root, folder, prefix, options.signal)) {
       const found = await this.#try(`look at ${key}`, options, () => entryAt(join(root, key)));
-      // Deleted between the listing and here.
+      // It was deleted after the listing.
       if (found === undefined) continue;
       yield { key, sizeBytes: found.size, modifiedAt: found.mtime };
     }
@@ -166,7 +166,7 @@ export class DirectoryStore implements Store {
     // Nothing to close: no file stays open between calls.
   }
 
-  /** Keys under `folder` that start with `prefix`; memory is bounded by the depth and the largest folder. */
+  /** Keys under `folder` that start with `prefix`. Memory is bounded by the depth and by the largest folder. */
   async *#walk(
     root: string,
     folder: string,
@@ -198,7 +198,7 @@ export class DirectoryStore implements Store {
       try {
         return await readdir(join(root, folder), { withFileTypes: true });
       } catch (error) {
-        // Removed since: a clean-up deletes folders that became empty.
+        // It was removed meanwhile: a clean-up deletes empty folders.
         if (errnoOf(error) === 'ENOENT') return [];
         throw error;
       }
@@ -223,7 +223,7 @@ export class DirectoryStore implements Store {
     return undefined;
   }
 
-  /** Resolved on each call, so that a mount that comes or goes is seen. */
+  /** The directory is resolved on each call, so that a mount that appears or disappears is noticed. */
   async #existingRoot(): Promise<string> {
     return realpath(this.#path);
   }
@@ -234,7 +234,7 @@ export class DirectoryStore implements Store {
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error;
     }
-    // One level only: a path whose parent is missing too is more likely a mistake or a missing mount.
+    // Only one level is created. If the parent is missing too, the path is more likely a mistake or a missing mount.
     await mkdirIfAbsent(this.#path, this.#modes);
     await syncFolder(dirname(this.#path));
     return realpath(this.#path);
@@ -257,12 +257,12 @@ function isOwnFolder(folder: string, entry: Dirent): boolean {
   return folder === '' && entry.name === TEMPORARY_FOLDER;
 }
 
-/** The name that an NFS client gives to a file that was removed while a process had it open. */
+/** An NFS client gives such a name to a file that is removed while a process has it open. */
 function isRemovedButOpen(entry: Dirent): boolean {
   return entry.name.startsWith('.nfs');
 }
 
-/** Bytes from `start` to `end`, fewer where the file ends before. */
+/** The bytes from `start` to `end`, or up to the end of the file if that comes earlier. */
 async function readRange(
   handle: FileHandle,
   start: number,

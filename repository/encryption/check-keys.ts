@@ -21,27 +21,27 @@ type Cancellable = { readonly signal?: AbortSignal };
 /** What is known of one key file. */
 type KeyFileState = { readonly id: string } & (
   | { readonly state: 'opened'; readonly purpose: KeyPurpose; readonly by: string }
-  /** No identity of this machine opens it: whether it is whole is not known. */
+  /** No identity on this machine opens it, so it is not known whether it is whole. */
   | { readonly state: 'closed'; readonly problem: string }
   | { readonly state: 'damaged'; readonly problem: string }
 );
 
-/** A backup that can't be read any more, since key files are gone or damaged. */
+/** A backup that can't be read any more because key files are gone or damaged. */
 interface LostBackup {
   readonly plan: string;
   readonly backup: string;
-  /** Ids of the keys. */
+  /** Ids of the missing or damaged keys. */
   readonly keys: readonly string[];
 }
 
 interface KeyReport {
   readonly files: readonly KeyFileState[];
-  /** How many backups' objects were asked for their keys. */
+  /** Number of backups whose objects were asked for their keys. */
   readonly backups: number;
   readonly lost: readonly LostBackup[];
 }
 
-/** Tries every key file by the identities of this machine. */
+/** Tries to open every key file with the identities on this machine. */
 async function openKeyFiles(
   store: EncryptedStore,
   options: Cancellable = {},
@@ -69,8 +69,8 @@ async function openKeyFile(store: EncryptedStore, id: string): Promise<KeyFileSt
 }
 
 /**
- * Tries every key file, and asks every object of every backup of a plan for its key: one small read an object. What no identity here opens is `closed`, which
- * says nothing against it. Where an identity opened data, that is written down, for `lastOpened`.
+ * Tries every key file, and asks every object of every backup of a plan for its key, by one small read for each object. A key file that no identity here
+ * opens is reported as `closed`, which doesn't mean that it is bad. Records which identities opened data, for `lastOpened`.
  *
  * Throws what opening the repository throws: without the metadata key nothing is known of its backups.
  */
@@ -101,7 +101,7 @@ export async function checkKeys(
   return { files, backups: backups.length, lost };
 }
 
-/** Undefined where the object is gone or is none of ours: `verify` is who says so. */
+/** The id of an object's key. Undefined where the object is gone or isn't encrypted: `verify` reports that. */
 async function keyIdOfObject(
   store: EncryptedStore,
   key: string,
@@ -115,7 +115,7 @@ async function keyIdOfObject(
   }
 }
 
-/** That somebody's identity opened data keys of this repository, and when. */
+/** A record that an identity opened data keys of this repository, and when. */
 export interface Opening {
   readonly recipient: string;
   readonly at: string;
@@ -143,7 +143,7 @@ async function recordOpened(
   }
 }
 
-/** For each recipient that `checkKeys` found able to open data, when it last did, the newest first. */
+/** When each recipient was last found able to open data by `checkKeys`, the newest first. */
 export async function lastOpened(
   store: EncryptedStore,
   options: Cancellable = {},
@@ -154,10 +154,10 @@ export async function lastOpened(
 }
 
 /**
- * Encrypts every key file to the recipients of the plan as it stands. Data stay as they are: only these small files are written anew.
- * All of them are opened first, so that nothing is changed where one can't be. Returns how many there are.
+ * Encrypts every key file to the recipients that the plan now names. The data stay as they are: only these small files are rewritten. Opens all of them
+ * first, so that nothing changes if one can't be opened. Returns how many there are.
  *
- * Throws, permanent: what opening a key file throws, naming it; `ENCRYPTION_NO_IDENTITY` where the plan's metadata identity is not here.
+ * Throws (permanent) what opening a key file throws, naming it; `ENCRYPTION_NO_IDENTITY` where this worker lacks the plan's metadata identity.
  */
 export async function rewrapKeys(store: EncryptedStore, options: Cancellable = {}): Promise<number> {
   const ids = (await store.keyFiles(options)).flatMap((name) => keyIdOf(name) ?? []);
@@ -173,6 +173,7 @@ export async function rewrapKeys(store: EncryptedStore, options: Cancellable = {
   return opened.length;
 }
 
+/** The name of a key file. */
 export function fileOf({ id }: KeyFileState): string {
   return keyFileName(id);
 }

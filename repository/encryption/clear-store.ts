@@ -18,8 +18,8 @@ import { repositoryIsEncrypted } from './errors.ts';
 type Cancellable = { readonly signal?: AbortSignal };
 
 /**
- * The door to a clear repository. It looks once whether the repository is clear, before anything is read or written: clear objects in an encrypted one
- * could be read by anybody, and nobody would find them. Throws `REPOSITORY_IS_ENCRYPTED` (permanent) where it is not.
+ * The door to a clear repository. Before anything is read or written, it checks once that the repository is clear: in an encrypted one, everybody
+ * could read clear objects, and Holdfast would not find them. Throws `REPOSITORY_IS_ENCRYPTED` (permanent) where it is encrypted.
  */
 export class ClearStore implements Store {
   readonly signing: Signing | undefined;
@@ -90,7 +90,7 @@ export class ClearStore implements Store {
     const identity = await this.#findIdentity(signal === undefined ? {} : { signal });
     if (identity === 'damaged') return;
     if (identity?.encryption !== undefined) throw repositoryIsEncrypted(this.description);
-    // Where there is none yet, somebody else may still make an encrypted one.
+    // While there is no repository yet, somebody may still create an encrypted one, so the next call checks again.
     this.#isClear = identity !== undefined;
   }
 
@@ -98,9 +98,9 @@ export class ClearStore implements Store {
     try {
       return await findRepository(this.#raw, options);
     } catch (error) {
-      // A damaged document must not keep backups from being restored. Encrypted objects are no sealed JSON, so they are refused by name anyway.
+      // A damaged document must not prevent restores. Encrypted objects are not sealed JSON, so reading one fails by name anyway.
       if (isDamage(error)) return 'damaged';
-      // There is nothing yet, and the call itself says what that means: a put makes the directory.
+      // There is no directory yet. The call itself knows what to do: a put makes it.
       if (error instanceof HoldfastError && error.code === 'STORE_NO_DIRECTORY') return undefined;
       throw error;
     }

@@ -1,7 +1,7 @@
 /**
- * `decrypt.mjs`, which lies in every encrypted repository: with Node alone and the opened key files it turns an encrypted repository, or one backup of it,
- * into what a clear repository would hold, which every other page on restoring by hand is about. It is a second implementation of the format: it shares no
- * code with Holdfast, so that a mistake in one is found by the other (test/repository/encryption/without-holdfast.test.ts).
+ * `decrypt.mjs`, which every encrypted repository contains. With only Node and the opened key files it turns the repository, or one backup of it, into
+ * what a clear repository would hold; all other pages on restoring by hand start from that. It is a second implementation of the format and shares no code
+ * with Holdfast, so that each finds mistakes of the other (test/repository/encryption/without-holdfast.test.ts).
  */
 export const DECRYPT_PROGRAM = String.raw`// Decrypts a Holdfast repository of format 2. Needs Node 18 or newer, and no packages.
 //

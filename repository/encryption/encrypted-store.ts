@@ -39,21 +39,21 @@ import { chunkSpan } from './stream.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** A size that no object has: so that what is too short for an object differs from whatever is expected. */
+/** A size that no object has. A stored object that is too short gets it, and so differs from every expected size. */
 const NO_SIZE = -1;
-/** Headers are kept for reads of parts, where many parts of one object are read one after another. */
+/** How many objects' headers stay in memory, for callers that read many parts of one object. */
 const HEADERS_KEPT = 1_000;
 
 /**
- * The one door to an encrypted repository: everything that is written through it is encrypted on the way, names included, and everything that is
- * read is decrypted and authenticated. Callers see the contents only: keys, sizes and SHA-256 in every call are those of the contents, and
- * conditional puts and listings mean what they mean without encryption. So nothing else in Holdfast knows of encryption.
+ * The only door to an encrypted repository. It encrypts everything that is written, names included, and decrypts and authenticates everything that
+ * is read. Callers see only the contents: every key, size and SHA-256 in a call is that of the contents, and conditional puts and listings work as
+ * without encryption. So nothing else in Holdfast knows of encryption.
  *
- * Fails closed: what can't be encrypted is not written. A store whose `repository.json` says that it is clear is refused.
- * Where there is no `repository.json`, nothing is listed and nothing is deleted, since names can't be read.
+ * It fails closed: what it can't encrypt it doesn't write. It refuses a store whose `repository.json` says that it is clear. Without a
+ * `repository.json` it lists nothing and deletes nothing, since it can't read names.
  *
- * Besides what a store throws (all permanent): `ENCRYPTION_NO_IDENTITY`, `ENCRYPTION_WRONG_IDENTITY`, `ENCRYPTION_BAD_IDENTITY` where this
- * process can't open what it is asked for; `REPOSITORY_IS_CLEAR`; `REPOSITORY_NOT_FOUND`.
+ * Besides what a store throws (all permanent): `ENCRYPTION_NO_IDENTITY`, `ENCRYPTION_WRONG_IDENTITY`, `ENCRYPTION_BAD_IDENTITY` where this process
+ * can't open what it is asked for; `REPOSITORY_IS_CLEAR`; `REPOSITORY_NOT_FOUND`.
  */
 export class EncryptedStore implements Store {
   readonly keyring: Keyring;
@@ -98,7 +98,7 @@ export class EncryptedStore implements Store {
     if (classOf(key) === 'open') return this.#raw.put(key, body, options);
     const repository = await this.#repository(options);
     if (repository === undefined) throw noRepository(this.description, `write ${key}`);
-    // The store sees other bytes, so what was announced is checked here.
+    // The store gets other bytes, so the caller's SHA-256 must be checked here.
     if (sha256Hex(body) !== options.sha256) throw checksumMismatch(key, this.description);
     const { metadata } = repository;
     const bodyKey = classOf(key) === 'metadata' ? metadata : await this.keyring.writingKey();
@@ -196,7 +196,7 @@ export class EncryptedStore implements Store {
     return this.#raw.discardUnfinished(options);
   }
 
-  /** The metadata key and the instructions, before `repository.json` names them. A crash leaves a key file that nothing refers to. */
+  /** Stores the metadata key and the instructions before `repository.json` names the key. A crash leaves a key file that nothing names. */
   async prepareRepository(
     identity: RepositoryIdentity,
     options: Cancellable = {},
@@ -210,19 +210,19 @@ export class EncryptedStore implements Store {
     return this.#raw.close();
   }
 
-  /** Id of the key that an object is encrypted with, without opening it: one small read. Throws `STORE_NOT_FOUND`, `STORE_DAMAGED`. */
+  /** Id of the key that an object is encrypted with, by one small read and without opening it. Throws `STORE_NOT_FOUND`, `STORE_DAMAGED`. */
   async keyIdOf(key: string, options: Cancellable = {}): Promise<string> {
     const repository = await this.#repository(options);
     if (repository === undefined) throw notFound(key, this.description);
     return (await this.#header(repository, key, options)).keyId;
   }
 
-  /** Names of the key files that are there. */
+  /** Names of the existing key files. */
   async keyFiles(options: Cancellable = {}): Promise<readonly string[]> {
     return Array.fromAsync(this.#raw.list(KEYS_FOLDER, options), ({ key }) => key);
   }
 
-  /** The repository's document, whose metadata key need not be at hand. Throws as `readRepository`, and `REPOSITORY_IS_CLEAR`. */
+  /** The repository's document, which can be read without the metadata key. Throws as `readRepository`, and `REPOSITORY_IS_CLEAR`. */
   async identity(options: Cancellable = {}): Promise<EncryptedIdentity> {
     const identity = await this.#findIdentity(options);
     if (identity === undefined) throw noRepository(this.description, 'look at its keys');
@@ -277,7 +277,7 @@ export class EncryptedStore implements Store {
     throw this.#changed(key);
   }
 
-  /** What is for the metadata key is taken under no other, and data under none that a worker holds for metadata. */
+  /** The key that opens an object. Metadata must be under the metadata key; data must be under a data key, and never under one for metadata. */
   async #keyFor({ metadata }: OpenRepository, key: string, { keyId }: ObjectHeader): Promise<OpenKey> {
     if ((classOf(key) === 'metadata') !== (keyId === metadata.id)) throw this.#changed(key);
     if (keyId === metadata.id) return metadata;
@@ -299,8 +299,8 @@ export class EncryptedStore implements Store {
   }
 
   /**
-   * The SHA-256 of the contents as the object's trailer has it, which the metadata key alone opens. Where the store keeps no record of what it
-   * was given, the stored bytes are read and compared with the trailer. What differs gets a SHA-256 that no contents have: that of the stored bytes.
+   * The SHA-256 of the contents, from the object's trailer; the metadata key alone opens that. If the store has no record of what it was given, this
+   * reads the stored bytes and compares them with the trailer. If they differ, it returns the SHA-256 of the stored bytes, which no contents have.
    */
   async #checksum(
     repository: OpenRepository,
@@ -322,7 +322,7 @@ export class EncryptedStore implements Store {
     return isWhole ? sums.contents : sha256Hex(stored);
   }
 
-  /** Stored bytes of an object, and messages that name it as its caller does. */
+  /** The stored bytes of an object. Its errors name the object by the caller's name. */
   async #getStored(
     { names }: OpenRepository,
     key: string,
@@ -345,7 +345,7 @@ export class EncryptedStore implements Store {
     return damaged(key, this.description, 'its bytes are not those that were encrypted under this name');
   }
 
-  /** Undefined where there is none yet. Opened once. */
+  /** The open repository. Undefined where there is none yet. It is opened once. */
   async #repository(options: Cancellable): Promise<OpenRepository | undefined> {
     if (this.#opened !== undefined) return this.#opened;
     const identity = await this.#findIdentity(options);

@@ -1,13 +1,14 @@
 import { type HoldfastError, permanent } from '../../model/errors.ts';
 
-/* Codes of what stands between a worker and an encrypted repository. None of them says that anything is wrong with the backups. */
+/* Codes of errors for a worker that can't open an encrypted repository. None of them means that a backup is bad. */
 
-/** No identity is on this worker: what it would open stays unknown. */
+/** This worker has no identity, so it doesn't know what an identity would open. */
 export const NO_IDENTITY = 'ENCRYPTION_NO_IDENTITY';
-/** There are identities, and none opens this key file. */
+/** This worker has identities, and none of them opens this key file. */
 export const WRONG_IDENTITY = 'ENCRYPTION_WRONG_IDENTITY';
 export const BAD_IDENTITY = 'ENCRYPTION_BAD_IDENTITY';
 
+/** The error where this worker has no identity to open something with. */
 export function noIdentity(what: string, repository: string, reasons: readonly string[]): HoldfastError {
   return permanent(
     NO_IDENTITY,
@@ -16,6 +17,7 @@ export function noIdentity(what: string, repository: string, reasons: readonly s
   );
 }
 
+/** The error where none of this worker's identities opens a key file. */
 export function wrongIdentity(
   file: string,
   repository: string,
@@ -28,7 +30,7 @@ export function wrongIdentity(
   );
 }
 
-/** The plan says encrypted, and the repository there is clear. */
+/** The plan says that the repository is encrypted, and the repository there is clear. */
 export function repositoryIsClear(repository: string): HoldfastError {
   return permanent(
     'REPOSITORY_IS_CLEAR',
@@ -46,6 +48,7 @@ export function repositoryIsEncrypted(repository: string): HoldfastError {
   );
 }
 
+/** The error where an encrypted repository has no `repository.json`. */
 export function noRepository(repository: string, what: string): HoldfastError {
   return permanent(
     'REPOSITORY_NOT_FOUND',

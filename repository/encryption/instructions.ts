@@ -3,7 +3,7 @@ import type { Store } from '../store.ts';
 import { DECRYPT_PROGRAM } from './decrypt-program.ts';
 import { DECRYPT_KEY, INSTRUCTIONS_KEY } from './object-class.ts';
 
-/** Puts the instructions and the program for a restore without Holdfast at the top of a repository, unless they are there. */
+/** Writes the instructions and the program for a restore without Holdfast at the top of a repository, unless they exist. */
 export async function writeInstructions(
   raw: Store,
   options: { readonly signal?: AbortSignal } = {},

@@ -6,8 +6,8 @@ import { BAD_IDENTITY, wrongIdentity } from './errors.ts';
 import type { NamedKey } from './object-frame.ts';
 
 /*
- * A key file is an ordinary age file, `keys/<id>.age`, whose text is one line: `holdfast-key-1 <what> <id> <64 hex digits>`. Any age opens it:
- * `age -d -i identity.txt keys/<id>.age`.
+ * A key file is an ordinary age file, `keys/<id>.age`, whose text is one line: `holdfast-key-1 <what> <id> <64 hex digits>`. Every age program
+ * opens it: `age -d -i identity.txt keys/<id>.age`.
  */
 
 const LINE = /^holdfast-key-1 (metadata|data) ([0-9a-f]{32}) ([0-9a-f]{64})\n$/;
@@ -15,6 +15,7 @@ const KEY_FILE = /^keys\/([0-9a-f]{32})\.age$/;
 
 export type KeyPurpose = 'metadata' | 'data';
 
+/** A key whose file was opened, or that this process made. */
 export interface OpenKey extends NamedKey {
   readonly purpose: KeyPurpose;
 }
@@ -27,20 +28,22 @@ export interface Identity {
   readonly recipient: string;
 }
 
+/** The name of a key file. */
 export function keyFileName(id: string): string {
   return `${KEYS_FOLDER}${id}.age`;
 }
 
-/** Undefined where a name is not that of a key file. */
+/** The id of the key in a key file, by its name. Undefined for any other name. */
 export function keyIdOf(name: string): string | undefined {
   return KEY_FILE.exec(name)?.[1];
 }
 
+/** Makes a random key. It is stored nowhere yet. */
 export function newKey(purpose: KeyPurpose): OpenKey {
   return { purpose, id: randomBytes(16).toString('hex'), secret: randomBytes(32) };
 }
 
-/** The age file of a key. @param recipients `age1…`, each of which can open it */
+/** Encodes a key as an age file. @param recipients `age1…`; each of them can open it */
 export async function encodeKeyFile(key: OpenKey, recipients: readonly string[]): Promise<Uint8Array> {
   const { Encrypter } = await import('age-encryption');
   const encrypter = new Encrypter();
@@ -50,7 +53,7 @@ export async function encodeKeyFile(key: OpenKey, recipients: readonly string[])
   );
 }
 
-/** A key file opened, and by whom. */
+/** An opened key file, and who opened it. */
 export interface OpenedKeyFile {
   readonly key: OpenKey;
   /** The recipient whose identity opened it. */
@@ -58,8 +61,8 @@ export interface OpenedKeyFile {
 }
 
 /**
- * The key in a key file. Throws, permanent: `ENCRYPTION_WRONG_IDENTITY` where it is encrypted to none of the identities;
- * `STORE_DAMAGED` where it is no key file, or that of another key.
+ * Opens a key file. Throws (permanent) `ENCRYPTION_WRONG_IDENTITY` where it is encrypted to none of the identities, `STORE_DAMAGED` where it
+ * is not a key file or belongs to another key.
  */
 export async function decodeKeyFile(
   file: Uint8Array,
@@ -76,7 +79,7 @@ export async function decodeKeyFile(
     try {
       text = await decrypter.decrypt(file, 'text');
     } catch (error) {
-      // The library's words for "another recipient"; everything else means that the file is no whole age file.
+      // The library words "another recipient" like this. Any other error means that the file is damaged.
       if (messageOf(error).includes('no identity matched')) continue;
       throw damaged(name, repository, `it is no whole age file (${messageOf(error)})`);
     }
@@ -94,8 +97,8 @@ export async function decodeKeyFile(
 }
 
 /**
- * The identities in the text of an identity file, as `age-keygen` writes it: lines `AGE-SECRET-KEY-1…` and comments.
- * Throws `ENCRYPTION_BAD_IDENTITY` (permanent), which never shows the text. @param where names the file in messages
+ * The identities in an identity file, as `age-keygen` writes it: lines `AGE-SECRET-KEY-1…` and comments. Throws `ENCRYPTION_BAD_IDENTITY`
+ * (permanent), whose message never shows the text. @param where names the file in messages
  */
 export async function readIdentities(text: string, where: string): Promise<readonly Identity[]> {
   const lines = text
@@ -109,7 +112,7 @@ export async function readIdentities(text: string, where: string): Promise<reado
       if (!secret.startsWith('AGE-SECRET-KEY-1')) throw badIdentity(where, index);
       identities.push({ secret, recipient: await identityToRecipient(secret) });
     } catch {
-      // Its message could show the secret.
+      // The library's message could show the secret.
       throw badIdentity(where, index);
     }
   }

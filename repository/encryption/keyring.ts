@@ -16,12 +16,12 @@ import {
   readIdentities,
 } from './key-files.ts';
 
-/** A process writes with one data key for so long. What a thief of its memory can read is what was written with it. */
+/** How long a process writes with one data key. A thief of its memory can read only what was written with that key. */
 const DATA_KEY_MS = 30 * 24 * 3_600_000;
-/** How often it is made sure that the key file is still there. It costs one conditional put, which writes it again where it is not. */
+/** How often it is checked that the key file still exists: by one conditional put, which writes the file again if it is missing. */
 const KEY_FILE_CHECK_MS = 600_000;
 
-/** Which identities of the Repository a key file is opened with, in this order. */
+/** Which identities of the Repository to try on a key file, in this order. */
 type IdentityName = 'identity' | 'metadataIdentity';
 
 type Cancellable = { readonly signal?: AbortSignal };
@@ -29,8 +29,8 @@ type Cancellable = { readonly signal?: AbortSignal };
 /**
  * The keys of one repository, as far as this process can open them.
  *
- * A process that writes makes a data key of its own, in memory, encrypts it to the recipients and stores that file before the first object that
- * needs it. It never needs to open it again, so it needs no identity. When it ends, it has forgotten the key.
+ * A process that writes makes its own data key in memory, encrypts it to the recipients, and stores that file before the first object that needs it. It
+ * never has to open the file, so it needs no identity. The key disappears with the process.
  */
 export class Keyring {
   readonly #raw: Store;
@@ -56,8 +56,8 @@ export class Keyring {
   }
 
   /**
-   * Opens a key file, once. Throws, permanent: `ENCRYPTION_NO_IDENTITY`, `ENCRYPTION_WRONG_IDENTITY`, `ENCRYPTION_BAD_IDENTITY`;
-   * `STORE_DAMAGED` where the key file is gone or damaged: then what was encrypted with it is lost.
+   * Opens a key file, once. Throws (permanent) `ENCRYPTION_NO_IDENTITY`, `ENCRYPTION_WRONG_IDENTITY`, `ENCRYPTION_BAD_IDENTITY`; `STORE_DAMAGED` where the
+   * key file is gone or damaged: everything encrypted with it is then lost.
    */
   async open(id: string, by: readonly IdentityName[]): Promise<OpenedKeyFile> {
     const known = this.#opened.get(id);
@@ -68,14 +68,14 @@ export class Keyring {
     return opening;
   }
 
-  /** The data key to write with. Its key file is in the repository before this returns. */
+  /** The data key to write with. When this returns, its key file is in the repository. */
   async writingKey(): Promise<OpenKey> {
     const known = this.#writing;
     const current = await known;
     const now = Date.now();
     const isFresh = current !== undefined && now < current.madeAtMs + DATA_KEY_MS;
     if (isFresh && now < current.storedAtMs + KEY_FILE_CHECK_MS) return current.key;
-    // Of slots that come at once, the first makes it for all.
+    // If several slots come at once, the first one makes the key for all.
     if (this.#writing === known) {
       const writing = this.#store(isFresh ? current : undefined);
       this.#writing = writing;
@@ -87,8 +87,8 @@ export class Keyring {
   }
 
   /**
-   * Makes the metadata key of a new repository, and stores its file. Throws where this worker could not open it, and where the plan names a
-   * metadata identity that is not here: the workers that have it could not open it either.
+   * Makes the metadata key of a new repository and stores its file. Throws if this worker could not open it, or if this worker lacks the metadata identity
+   * that the plan names: the workers that have that identity could not open it either.
    */
   async makeMetadataKey(options: Cancellable = {}): Promise<OpenKey> {
     const key = newKey('metadata');
@@ -97,8 +97,8 @@ export class Keyring {
   }
 
   /**
-   * Whoever a key of this purpose is encrypted to, by the plan as it stands. Throws `ENCRYPTION_NO_IDENTITY` (permanent) for the metadata key where the plan
-   * names a metadata identity that is not here: a key file without it would lock out every worker that has it.
+   * The recipients of keys for this purpose, by the present plan. Throws `ENCRYPTION_NO_IDENTITY` (permanent) for the metadata key if this worker lacks the
+   * metadata identity that the plan names: a key file without it would lock out every worker that has only that identity.
    */
   async recipientsOf(purpose: OpenKey['purpose']): Promise<readonly string[]> {
     const { recipients } = this.#spec;
@@ -110,7 +110,7 @@ export class Keyring {
     return [...new Set([...recipients, ...identities.map(({ recipient }) => recipient)])];
   }
 
-  /** Stores a key file. @param replace true: the file that is there is replaced */
+  /** Stores a key file. @param replace true: an existing file is replaced */
   async put(
     key: OpenKey,
     recipients: readonly string[],
@@ -125,7 +125,7 @@ export class Keyring {
     });
   }
 
-  /** The identities that this worker has, and why it has not the others. */
+  /** The identities that this worker has, and why it lacks the others. */
   async identities(
     which: readonly IdentityName[],
   ): Promise<{ readonly identities: readonly Identity[]; readonly missing: readonly string[] }> {
@@ -165,7 +165,7 @@ export class Keyring {
     const key = current?.key ?? newKey('data');
     const storedAtMs = Date.now();
     await this.put(key, await this.recipientsOf('data'));
-    // What this process wrote it can read as long as it lives.
+    // This process can read what it wrote as long as it lives.
     this.#opened.set(key.id, Promise.resolve({ key, by: 'the process that made it' }));
     return { key, madeAtMs: current?.madeAtMs ?? storedAtMs, storedAtMs };
   }

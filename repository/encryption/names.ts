@@ -2,11 +2,10 @@ import { type Cipheriv, createCipheriv, hkdfSync } from 'node:crypto';
 import { OBJECTS_FOLDER } from '../layout.ts';
 
 /*
- * Names of objects hold hashes of their contents. Somebody who lists a repository and guesses contents could confirm the guess by such a hash.
- * So the hashes in stored names are encrypted: a run of 12, 16 or 64 hex digits becomes another of the same length, by a keyed permutation
- * (a Feistel network of ten rounds). It is a permutation, so that a listing can be read back; and equal contents keep one name. The round function is
- * CBC-MAC by AES-256 of two blocks, the first being the round and the length: HMAC, at 37 µs a round, would have cost a listing of 10^5 names
- * half a minute.
+ * Names of objects contain hashes of their contents. Somebody who can list a repository could guess contents and confirm the guess by the hash. So
+ * the hashes in stored names are encrypted: a keyed permutation turns a run of 12, 16 or 64 hex digits into another of the same length (a Feistel
+ * network of ten rounds). As a permutation it can be undone for a listing, and equal contents keep one name. The round function is CBC-MAC by AES-256
+ * over two blocks, the first with the round and the length. HMAC takes 37 µs a round, which would have cost a listing of 10^5 names half a minute.
  */
 
 const ROUNDS = 10;
@@ -17,9 +16,10 @@ const SHARED_OBJECT = new RegExp(
   `^${OBJECTS_FOLDER}[0-9a-f]{2}/(?=([0-9a-f]{2})[0-9a-f]{62}(?![0-9A-Za-z]))`,
 );
 
+/** Translates between keys of objects and the names that an encrypted repository stores. */
 export class StoredNames {
   readonly #aes: Cipheriv;
-  /** The first block of the round function, encrypted; by bytes of a half and round. */
+  /** The first block of the round function, encrypted, by the bytes of a half and by round. */
   readonly #firstBlocks = new Map<number, readonly Uint8Array[]>();
 
   /** @param metadataSecret the secret of the metadata key */
@@ -38,10 +38,10 @@ export class StoredNames {
     return withFolder(stored.replace(HASH, (hash) => this.#permuted(hash, false)));
   }
 
-  /** The longest prefix of stored keys that every key which starts with `prefix` has. */
+  /** The longest prefix that the stored names of all keys starting with `prefix` have in common. */
   storedPrefix(prefix: string): string {
     if (prefix.startsWith(OBJECTS_FOLDER)) return OBJECTS_FOLDER;
-    // A hash may begin in the prefix and end behind it, or be a whole one by accident.
+    // The last run of characters may be the beginning of a hash, or look like a whole one by accident, so it is left out.
     return this.toStored(prefix.replace(/[0-9A-Za-z]+$/, ''));
   }
 
@@ -56,7 +56,7 @@ export class StoredNames {
     return Buffer.concat([left, right]).toString('hex');
   }
 
-  /** `half`, each bit turned or not as the round and the other half have it. */
+  /** `half`, combined by XOR with a mask that depends on the round and the other half. */
   #mixed(half: Uint8Array, other: Uint8Array, round: number): Uint8Array {
     const block = Uint8Array.from(this.#firstBlock(other.length, round));
     for (const [index, byte] of other.entries()) block[index] = (block[index] ?? 0) ^ byte;

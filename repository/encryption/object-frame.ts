@@ -26,39 +26,40 @@ const KEY_ID_BYTES = 16;
 const SALT_BYTES = 32;
 const SUMS_BYTES = 64;
 
-/** A secret of 32 bytes and the name under which objects refer to it. */
+/** A secret of 32 bytes, with the id by which objects refer to it. */
 export interface NamedKey {
   /** 32 hex digits. */
   readonly id: string;
   readonly secret: Uint8Array;
 }
 
-/** What an object is bound to: bytes under another name, or in another repository, do not open. */
+/** Where an object belongs. It doesn't open under another name or in another repository. */
 export interface ObjectPlace {
   readonly repositoryId: string;
   /** The object's key as Holdfast names it. */
   readonly name: string;
 }
 
+/** The header of a stored object. */
 export interface ObjectHeader {
   readonly keyId: string;
   readonly salt: Uint8Array;
-  /** Of the contents. */
+  /** Size of the contents. */
   readonly sizeBytes: number;
 }
 
-/** Bytes that the store keeps of contents of so many bytes. */
+/** Size of the stored object for contents of this size. */
 export function storedBytes(sizeBytes: number): number {
   return HEADER_BYTES + sealedStreamBytes(sizeBytes) + TRAILER_BYTES;
 }
 
-/** Bytes of the contents of a stored object of so many bytes; undefined where no object is so long. */
+/** Size of the contents of a stored object of this size. Undefined where no object has that size. */
 export function contentBytes(stored: number): number | undefined {
   const sealed = stored - HEADER_BYTES - TRAILER_BYTES;
   return sealed < TAG_BYTES ? undefined : openedStreamBytes(sealed);
 }
 
-/** The stored bytes of an object, and their SHA-256 (hex). @param sha256 hex, of `body` */
+/** Encrypts contents. Returns the stored bytes of the object, and their SHA-256 (hex). @param sha256 hex, of `body` */
 export async function sealObject(
   keys: { readonly body: NamedKey; readonly metadata: NamedKey },
   place: ObjectPlace,
@@ -99,14 +100,14 @@ export function readHeader(stored: Uint8Array): ObjectHeader | undefined {
   };
 }
 
-/** What whoever holds the metadata key knows of an object without opening it. Both hex SHA-256. */
+/** What the metadata key reveals of an object without opening it. Both are SHA-256 in hex. */
 interface ObjectSums {
   readonly contents: string;
-  /** Of header and STREAM. */
+  /** SHA-256 of header and STREAM. */
   readonly sealed: string;
 }
 
-/** Undefined where the trailer is not one that was written for this place. */
+/** Opens a trailer. Undefined where it was not written for this place. */
 export function openTrailer(
   metadata: NamedKey,
   place: ObjectPlace,
@@ -122,13 +123,13 @@ export function openTrailer(
   try {
     decipher.final();
   } catch {
-    // Node has no other way to say that the tag differs.
+    // Node throws a plain error if the tag is wrong, and has no other way to report it.
     return undefined;
   }
   return { contents: sums.toString('hex', 0, 32), sealed: sums.toString('hex', 32) };
 }
 
-/** Opens the chunks of a span into `into`. False where they are not what was sealed at this place with this key. */
+/** Opens the chunks of a span into `into`. Returns false where they are not what was sealed at this place with this key. */
 export function openSpan(
   key: NamedKey,
   place: ObjectPlace,
@@ -142,7 +143,7 @@ export function openSpan(
 }
 
 function sealSums(metadata: NamedKey, salt: Uint8Array, place: ObjectPlace, sums: Uint8Array): Uint8Array {
-  // One key for each salt, and one message for each key: so the nonce may be constant.
+  // Each salt has its own key, and each key seals one message, so the nonce may be constant.
   const cipher = createCipheriv('chacha20-poly1305', sumsKey(metadata, salt, place), Buffer.alloc(12), {
     authTagLength: TAG_BYTES,
   });
@@ -164,6 +165,6 @@ function derived(
   purpose: string,
   { repositoryId, name }: ObjectPlace,
 ): Uint8Array {
-  // No parts can be mistaken for each other: the id is a UUID, and no name has a line break.
+  // These parts can't run together: the id is a UUID, and no name has a line break.
   return new Uint8Array(hkdfSync('sha256', secret, salt, `${purpose}\n${repositoryId}\n${name}`, 32));
 }

@@ -1,39 +1,39 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto';
 
 /*
- * STREAM, as age has it (https://c2sp.org/age, "Payload"): ChaCha20-Poly1305 in chunks of 64 KiB, each with a tag of 16 bytes. A chunk's
- * nonce is its number (11 bytes, big-endian) and a byte that is 1 for the last chunk alone, so chunks can't be left out, added or
- * exchanged. Any chunk can be opened by itself. Only empty contents have an empty chunk.
+ * STREAM, as in age (https://c2sp.org/age, "Payload"): ChaCha20-Poly1305 in chunks of 64 KiB, each with a tag of 16 bytes. A chunk's
+ * nonce is its number (11 bytes, big-endian) and a byte that is 1 only for the last chunk, so chunks can't be left out, added or
+ * exchanged. Each chunk can be opened by itself. Only empty contents have an empty chunk.
  */
 
 export const CHUNK_BYTES = 64 * 1024;
 export const TAG_BYTES = 16;
 const SEALED_CHUNK_BYTES = CHUNK_BYTES + TAG_BYTES;
-/** Chunks between two looks at what else the process has to do: about 10 ms of work. */
+/** Chunks between two pauses in which the process can do other work: about 10 ms. */
 const CHUNKS_AT_ONCE = 64;
 
 const CIPHER = 'chacha20-poly1305';
 const CIPHER_OPTIONS = { authTagLength: TAG_BYTES } as const;
 
-/** Bytes of the STREAM of so many bytes. */
+/** Size of the STREAM for contents of this size. */
 export function sealedStreamBytes(sizeBytes: number): number {
   return sizeBytes + chunksOf(sizeBytes) * TAG_BYTES;
 }
 
-/** Bytes of the contents of a STREAM of so many bytes; undefined where no STREAM is so long. */
+/** Size of the contents of a STREAM of this size. Undefined where no STREAM has that size. */
 export function openedStreamBytes(sealedBytes: number): number | undefined {
   const sizeBytes = sealedBytes - Math.ceil(sealedBytes / SEALED_CHUNK_BYTES) * TAG_BYTES;
   return sizeBytes >= 0 && sealedStreamBytes(sizeBytes) === sealedBytes ? sizeBytes : undefined;
 }
 
-/** Chunks of contents of so many bytes. */
+/** Number of chunks for contents of this size. */
 export function chunksOf(sizeBytes: number): number {
   return Math.max(1, Math.ceil(sizeBytes / CHUNK_BYTES));
 }
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** Writes the STREAM of `body` into `into`, which has `sealedStreamBytes(body.length)` bytes. Each key seals one body only. */
+/** Writes the STREAM of `body` into `into`, which has `sealedStreamBytes(body.length)` bytes. A key must seal only one body. */
 export async function sealStream(
   key: Uint8Array,
   body: Uint8Array,
@@ -52,18 +52,18 @@ export async function sealStream(
   }
 }
 
-/** Where in a STREAM the chunks stand that hold the bytes `start` to `end` (exclusive) of its contents. */
+/** The chunks of a STREAM that contain the bytes `start` to `end` (exclusive) of its contents. */
 export interface ChunkSpan {
   readonly firstChunk: number;
   /** Offsets into the STREAM, `end` exclusive. */
   readonly sealed: { readonly start: number; readonly end: number };
-  /** Offset into the contents of the first chunk's first byte. */
+  /** Offset of the first chunk's first byte in the contents. */
   readonly offset: number;
-  /** Of all the chunks together. */
+  /** Bytes of contents in all these chunks together. */
   readonly contentBytes: number;
 }
 
-/** @param start below `end`, and `end` not above `sizeBytes` */
+/** The chunks for a range of contents. @param start below `end`, which is at most `sizeBytes` */
 export function chunkSpan(sizeBytes: number, start: number, end: number): ChunkSpan {
   const firstChunk = Math.floor(start / CHUNK_BYTES);
   const lastChunk = Math.floor((end - 1) / CHUNK_BYTES);
@@ -79,8 +79,8 @@ export function chunkSpan(sizeBytes: number, start: number, end: number): ChunkS
 }
 
 /**
- * Opens whole chunks, from `firstChunk` on, of a STREAM whose contents have `sizeBytes`, into `into`.
- * False where one of them is not what was sealed with this key at this place.
+ * Opens whole chunks, from `firstChunk` on, of a STREAM whose contents have `sizeBytes`, and writes their text into `into`. Returns
+ * false where one of them is not what was sealed with this key at this place.
  */
 export async function openChunks(
   key: Uint8Array,
@@ -105,7 +105,7 @@ export async function openChunks(
   return written === into.length;
 }
 
-/** Node says by an exception of no class of its own that a tag is not the text's. */
+/** Whether a tag fits its text. Node reports that it doesn't only by a plain exception. */
 function isAuthentic(decipher: { final(): Uint8Array }): boolean {
   try {
     decipher.final();
@@ -122,7 +122,7 @@ function nonceOf(chunk: number, isLast: boolean): Uint8Array {
   return nonce;
 }
 
-/** Yields to heartbeats and other slots in a long piece of work. */
+/** Lets heartbeats and other slots run during a long piece of work. */
 async function breathe(chunk: number, { signal }: Cancellable): Promise<void> {
   if (chunk % CHUNKS_AT_ONCE !== CHUNKS_AT_ONCE - 1) return;
   await new Promise((resolve) => setImmediate(resolve));

@@ -8,16 +8,16 @@ import type { Store } from '../store.ts';
 type Cancellable = { readonly signal?: AbortSignal };
 
 /**
- * Shared objects that a sweep found to be named by no manifest, and will delete when the grace time is over. A writer that wants
- * to rely on one of them in between *spares* the whole condemnation. A conditional put decides once between spared and executed, so
- * no clock matters, and no object is deleted that a writer has begun to rely on.
+ * Shared objects that no manifest named when a sweep looked, and that a sweep will delete after the grace time. A writer that wants
+ * to rely on one of them before *spares* the whole condemnation. A conditional put decides once between spared and executed. So no
+ * clock matters, and no object is deleted that a writer has begun to rely on.
  */
 export interface Condemnation {
   readonly id: string;
   readonly objects: readonly string[];
   readonly condemnedAt: Date;
   readonly verdict: 'pending' | Verdict;
-  /** When the verdict fell. */
+  /** When it was decided. */
   readonly decidedAt?: Date;
 }
 
@@ -39,7 +39,7 @@ export async function condemn(
   await putSealed(store, condemnationKey(id), { formatVersion: 1, objects }, options);
 }
 
-/** All condemnations, decided or not: one listing, and a request or two for each. */
+/** All condemnations, decided or not, by one listing and a request or two for each. */
 export async function readCondemnations(
   store: Store,
   options: Cancellable = {},
@@ -51,7 +51,7 @@ export async function readCondemnations(
     .map((key) => key.slice(CONDEMNED_FOLDER.length, -SUFFIX.length));
   const read = async (id: string): Promise<Condemnation | undefined> => {
     const found = await getSealedIfThere(store, condemnationKey(id), condemnationSchema, options);
-    // It was removed since the listing, so it was decided longer than the grace time ago.
+    // It was removed after the listing, so it was decided longer than the grace time ago.
     if (found === undefined) return undefined;
     const verdict = await readVerdict(store, id, options);
     const decidedAt = listed.get(verdictKey(id));
@@ -70,7 +70,7 @@ export async function readCondemnations(
   return condemnations;
 }
 
-/** Decides, unless a decision was made before; returns the decision that holds. */
+/** Decides a condemnation unless it is already decided. Returns the decision that holds. */
 export async function decide(
   store: Store,
   id: string,
@@ -79,7 +79,7 @@ export async function decide(
 ): Promise<Verdict> {
   const value = { formatVersion: 1, verdict, at: new Date().toISOString() };
   if ((await putSealed(store, verdictKey(id), value, options)) === 'created') return verdict;
-  // It was removed meanwhile, so a sweep decided it long ago.
+  // It was removed meanwhile, so a sweep had decided it long ago.
   return (await readVerdict(store, id, options)) ?? 'executed';
 }
 
@@ -88,8 +88,8 @@ async function readVerdict(store: Store, id: string, options: Cancellable): Prom
 }
 
 /**
- * O3: before anything is written down that relies on shared objects, every condemnation that names one of them is spared.
- * Returns those that are being deleted: nothing may rely on them, and their keys must not be used again.
+ * O3: spares every condemnation that names one of these objects. Must be called before anything that relies on them is written.
+ * Returns the objects that are being deleted: nothing may rely on them, and their keys must not be used again.
  */
 export async function spare(
   store: Store,

@@ -11,16 +11,16 @@ import { packJson, unpackJson } from './packed-json.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** Bytes that the repository has. */
+/** Where the repository has certain bytes. */
 export interface StoredRange {
   readonly object: SharedObject;
   /** Bytes from the object's beginning. */
   readonly offset: number;
-  /** Key of the index object that lists it; absent until its writer has written one. */
+  /** Key of the index object that lists it. Absent until its writer has written one. */
   readonly index?: string;
 }
 
-/** A shared object and its contents. */
+/** A shared object with its contents. */
 export interface IndexedObject extends SharedObject {
   readonly ranges: readonly {
     /** Hex, of the range's bytes. */
@@ -50,12 +50,12 @@ const rangesSchema = z.object({
 const READ_AT_ONCE = 8;
 
 /**
- * The contents of the shared objects by SHA-256, as one process knows them. The index in the repository is many small objects, each
- * written once by a task after its data.
+ * Which shared objects contain which bytes, by SHA-256, as one process knows it. The index in the repository consists of many small objects;
+ * a task writes one after its data.
  *
- * O2: as long as an index object is there, every object that it names is there; a sweep removes it before the first of them.
- * So one listing of index objects shows whether thousands of remembered files are still stored. If an index object is lost or
- * damaged, its files are sent again.
+ * O2: as long as an index object exists, every object that it names exists; a sweep removes it before the first of them. So one listing of
+ * index objects shows whether thousands of remembered files are still stored. If an index object is lost or damaged, its files are sent
+ * again.
  */
 export class ObjectIndex {
   readonly #store: Store;
@@ -71,9 +71,9 @@ export class ObjectIndex {
   }
 
   /**
-   * Lists index objects and condemnations: two listings, or none if another task listed them less than `maxAgeMs` ago. An old list
-   * does no harm as long as it is much younger than the grace time: each task reads the condemnations at its end (O3), and so learns
-   * what a sweep has deleted since.
+   * Lists index objects and condemnations: two listings, or none if another task listed them less than `maxAgeMs` ago. An old list is
+   * harmless as long as it is much younger than the grace time: each task reads the condemnations at its end (O3), and so learns what a
+   * sweep has deleted since.
    */
   async refresh(options: Cancellable & { readonly maxAgeMs?: number } = {}): Promise<void> {
     const { maxAgeMs = 0, ...cancellable } = options;
@@ -87,7 +87,7 @@ export class ObjectIndex {
     this.#present = present;
     this.#seenAt = startedAt;
     if ([...this.#read].every((key) => present.has(key))) return;
-    // A sweep has rewritten some of them. Their contents are read anew when they are needed.
+    // A sweep has rewritten some index objects. They are read anew when they are needed.
     this.#read = new Set();
     this.#ranges.clear();
   }
@@ -98,14 +98,14 @@ export class ObjectIndex {
   }
 
   /**
-   * Keys of objects that were being deleted at the last `refresh`, or were deleted shortly before. A late delete may still come, so
-   * these keys are not used again yet.
+   * Keys of objects that were being deleted at the last `refresh`, or had been deleted shortly before. A delayed delete may still arrive, so
+   * these keys must not be used again yet.
    */
   get doomed(): ReadonlySet<string> {
     return this.#doomed;
   }
 
-  /** Where the bytes with this hash lie; undefined where the repository doesn't have them. Reads index objects that were not read before. */
+  /** Where the bytes with this hash are. Undefined where the repository lacks them. Reads index objects that were not read yet. */
   async find(sha256: string, sizeBytes: number, options: Cancellable = {}): Promise<StoredRange | undefined> {
     if (this.#read.size < this.#present.size) await this.#readAll(options);
     return this.#ranges.get(rangeName(sha256, sizeBytes));
@@ -124,7 +124,7 @@ export class ObjectIndex {
   }
 
   async #readAll(options: Cancellable): Promise<void> {
-    // Slots that ask at once share one reading.
+    // Slots that ask at the same time share one reading.
     this.#reading ??= this.#readMissing(options).finally(() => {
       this.#reading = undefined;
     });

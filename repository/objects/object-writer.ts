@@ -9,11 +9,11 @@ import type { IndexedObject, ObjectIndex, StoredRange } from './object-index.ts'
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** Smaller files are put together into packs of about this size, since a request costs more than the bytes of a small file. */
+/** Smaller files are put together into packs of about this size, since a request costs more than a small file's bytes. */
 export const PACK_BYTES = 8 * 1024 * 1024;
-/** From this size on a file is an object of its own. */
+/** A file of at least this size is an object of its own. */
 export const ALONE_BYTES = 2 * 1024 * 1024;
-/** Larger files are cut into parts of this size, each an object. A crash costs one part, and a slot holds one in memory. */
+/** Larger files are cut into parts of this size, each an object. A crash costs one part, and a slot holds one part in memory. */
 export const PART_BYTES = 32 * 1024 * 1024;
 
 /** Bytes to be stored, with their hash. */
@@ -24,13 +24,13 @@ export interface Piece {
 }
 
 /**
- * Stores pieces of files as shared objects for one task. The order (O1): objects, then the index object that lists them, and only
- * then what relies on them, which may be written once `finish` has returned.
+ * Stores pieces of files as shared objects for one task. The order (O1): first objects, then the index object that lists them,
+ * then whatever relies on them. The caller may write the latter once `finish` has returned.
  */
 export class SharedObjectWriter {
   readonly #store: Store;
   readonly #index: ObjectIndex;
-  /** See `ObjectIndex.doomed`; as it was when this task began. */
+  /** `ObjectIndex.doomed` at the beginning of this task. */
   readonly #doomed: ReadonlySet<string>;
   readonly #written = new Map<
     string,
@@ -43,7 +43,7 @@ export class SharedObjectWriter {
     this.#doomed = index.doomed;
   }
 
-  /** Takes two listings, whatever the number of files. @param options.indexMaxAgeMs saves them: see `ObjectIndex.refresh`. */
+  /** Makes two listings, whatever the number of files. @param options.indexMaxAgeMs may save them: see `ObjectIndex.refresh` */
   static async open(
     store: Store,
     index: ObjectIndex,
@@ -54,18 +54,18 @@ export class SharedObjectWriter {
     return new SharedObjectWriter(store, index);
   }
 
-  /** True where a range that was stored earlier is still there. */
+  /** True if a range that was stored earlier is still there. */
   vouchesFor({ object, index }: StoredRange): boolean {
     return index !== undefined && this.#index.has(index) && !this.#doomed.has(object.key);
   }
 
-  /** Where these bytes lie already; undefined where they must be sent. */
+  /** Where these bytes are already. Undefined where they must be sent. */
   async find(sha256: string, sizeBytes: number, options: Cancellable = {}): Promise<StoredRange | undefined> {
     const found = await this.#index.find(sha256, sizeBytes, options);
     return found === undefined || this.#doomed.has(found.object.key) ? undefined : found;
   }
 
-  /** Takes over what an earlier attempt of this task stored before it died without writing its index. */
+  /** Takes over what an earlier attempt of this task stored before it died without an index. */
   adopt(
     ranges: readonly { readonly range: StoredRange; readonly sha256: string; readonly sizeBytes: number }[],
   ) {
@@ -74,7 +74,7 @@ export class SharedObjectWriter {
     }
   }
 
-  /** Stores pieces as one object; several are a pack: their bytes one after another. Returns where each lies. */
+  /** Stores pieces as one object. Several make a pack: their bytes one after another. Returns where each piece is. */
   async put(pieces: readonly Piece[], options: Cancellable = {}): Promise<readonly StoredRange[]> {
     const [only] = pieces;
     const single = pieces.length === 1 && only !== undefined ? only : undefined;
@@ -96,8 +96,8 @@ export class SharedObjectWriter {
   /**
    * Writes the index of what was stored, and makes sure that everything that the caller will rely on stays.
    *
-   * @param relied keys of all objects that the task's result names.
-   * @returns the index object's key, undefined where nothing was stored.
+   * @param relied keys of all objects that the task's result names
+   * @returns the index object's key, undefined where nothing was stored
    * Throws `OBJECTS_SWEPT` (transient) where a sweep was faster; the next attempt sends those bytes again.
    */
   async finish(relied: ReadonlySet<string>, options: Cancellable = {}): Promise<string | undefined> {
@@ -114,7 +114,9 @@ export class SharedObjectWriter {
   }
 }
 
-/** O3. Throws `OBJECTS_SWEPT` (transient) where some of the objects are being deleted. */
+/**
+ * O3: keeps these objects from being deleted. Throws `OBJECTS_SWEPT` (transient) where some of them are already being deleted.
+ */
 export async function relyOn(
   store: Store,
   objects: ReadonlySet<string>,

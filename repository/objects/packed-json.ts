@@ -8,7 +8,7 @@ const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);
 const LEVEL = 3;
 
-/** Long JSON as it is stored: zstd compressed, with zstd's own checksum, so that damage is noticed where no hash is known. */
+/** Encodes long JSON: compressed by zstd, with zstd's own checksum, so that damage is noticed even where no hash is known. */
 export async function packJson(value: unknown): Promise<Uint8Array> {
   return compress(JSON.stringify(value), {
     params: { [constants.ZSTD_c_compressionLevel]: LEVEL, [constants.ZSTD_c_checksumFlag]: 1 },

@@ -15,8 +15,8 @@ type Options = { readonly signal?: AbortSignal; readonly heartbeat?: () => void 
 const TABLET_RESULT = /^work\/e\d+\/tablets\/[^/]+$/;
 
 /**
- * Keys of all shared objects that are needed: by the manifests of all plans, and by the results of backups under way. Throws where
- * one of these can't be read, since it isn't known then what it needs.
+ * Keys of all shared objects that are needed by the manifests of all plans or by the results of backups under way. Throws where one
+ * of these can't be read, since its needs are then unknown.
  */
 export async function referencedObjects(store: Store, options: Options): Promise<Set<string>> {
   const cancellable = defined({ signal: options.signal });
@@ -43,7 +43,8 @@ async function* neededBy(
       return;
     }
     yield* neededByResults(store, ref, cancellable);
-    // The backup may have been finished, and its results removed, while they were read. Then its manifest has the keys.
+    // The backup may have been finished, and its results removed, during the reading. Its manifest then has the keys, so look
+    // again.
     if ((await manifestOf(store, ref, cancellable)) === undefined) return;
   }
 }
@@ -59,13 +60,13 @@ async function* neededByResults(
     try {
       for (const object of (await readTabletResult(store, key, cancellable)).objects) yield object.key;
     } catch (error) {
-      // It was removed since the listing: the backup was finished or given up, which is checked next.
+      // It was removed after the listing, since the backup was finished or given up. The caller checks that next.
       if (!(error instanceof HoldfastError) || error.code !== STORE_NOT_FOUND) throw error;
     }
   }
 }
 
-/** Undefined while there is none; `discarded` where the backup was given up, so that nothing can finish it any more. */
+/** The manifest of a backup. Undefined where there is none yet. `discarded`: the backup was given up, so nothing can finish it. */
 async function manifestOf(
   store: Store,
   ref: BackupId,
@@ -75,7 +76,8 @@ async function manifestOf(
     const found = await findManifest(store, ref, { ...cancellable, signedBy: 'any' });
     if (found === undefined) return undefined;
     const isOld = found.signature?.state === 'unsigned' && !(await isRegistered(store, ref, cancellable));
-    // What a forged manifest leaves out may be what the true one named. One from before there were signatures is as good as it was.
+    // An unsigned manifest from before signatures is trusted as before. Any other untrusted one makes this throw: the true manifest
+    // may name objects that it leaves out.
     return isOld ? found.manifest : (await findManifest(store, ref, cancellable))?.manifest;
   } catch (error) {
     if (error instanceof HoldfastError && error.code === 'BACKUP_DISCARDED') return 'discarded';

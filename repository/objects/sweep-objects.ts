@@ -11,31 +11,32 @@ const DELETE_BATCH = 1_000;
 const OBJECTS_PER_CONDEMNATION = 10_000;
 const REWRITE_AT_ONCE = 4;
 
+/** How shared objects are swept. */
 export interface SweepObjectsOptions {
   /**
-   * How long a condemned object stays, and how old an object must be to be condemned. It must exceed any sleep of a writer
-   * between its last look at the condemnations and its manifest.
+   * How long a condemned object stays, and how old an object must be to be condemned, milliseconds. It must be longer than any pause
+   * of a writer between its last look at the condemnations and its manifest.
    */
   readonly graceMs: number;
-  /** True: only reports what would be condemned and deleted. */
+  /** True: only reports what it would condemn and delete. */
   readonly dryRun?: boolean;
   readonly heartbeat?: () => void;
   readonly signal?: AbortSignal;
 }
 
 interface SweepObjectsResult {
-  /** Objects found unneeded now. A sweep after the grace time deletes them. */
+  /** Objects that were found unneeded now. A sweep after the grace time deletes them. */
   readonly condemnedObjects: number;
   readonly condemnedBytes: number;
   readonly deletedObjects: number;
 }
 
 /**
- * Removes shared objects that no manifest names, in two phases a grace time apart, and never anything else. Called after backups
- * were deleted; several may run at once. After a crash at any point, the next call finishes the work.
+ * Removes shared objects that no manifest names, in two phases a grace time apart, and never anything else. To be called after backups
+ * were deleted; several sweeps may run at once. After a crash at any point, the next call finishes the work.
  *
- * O4: an object is deleted only after its condemnation was executed (decided once, against writers who spare it), after every
- * manifest and every result of a backup under way was read *since*, and after the last index object that lists it is gone.
+ * O4: deletes an object only after three things: its condemnation was executed (decided once, against writers who spare it); every
+ * manifest and every result of a backup under way was read *since*; and the last index object that lists it is gone.
  * Throws, and deletes nothing, where a manifest or one of its lists can't be read (M5).
  */
 export async function sweepObjects(store: Store, options: SweepObjectsOptions): Promise<SweepObjectsResult> {
@@ -47,7 +48,7 @@ export async function sweepObjects(store: Store, options: SweepObjectsOptions): 
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** The second phase: deletes what was condemned a grace time ago and not spared. */
+/** Second phase: deletes what was condemned a grace time ago and not spared. */
 async function executeDue(
   store: Store,
   options: SweepObjectsOptions,
@@ -71,7 +72,7 @@ async function executeDue(
     }
   }
   if (executed.length === 0) return 0;
-  // Read after the verdicts: the writer of any result or manifest that isn't seen here saw the verdicts.
+  // The references are read after the verdicts. So a writer whose result or manifest isn't seen here has seen the verdicts.
   const needed = await referencedObjects(store, { ...options, ...cancellable });
   const doomed = new Set<string>();
   for (const { objects } of executed) for (const key of objects) if (!needed.has(key)) doomed.add(key);
@@ -82,14 +83,15 @@ async function executeDue(
     await store.delete(present.slice(start, start + DELETE_BATCH), cancellable);
     options.heartbeat?.();
   }
-  // It stays for another grace time, so that its keys are not used again while a delayed delete may still come.
+  // An executed condemnation stays for another grace time, so that its keys are not used again while a delayed delete may still
+  // arrive.
   for (const condemnation of executed) {
     if (isBefore(condemnation.decidedAt, before)) await forget(store, condemnation, cancellable);
   }
   return present.length;
 }
 
-/** The first phase. */
+/** First phase: condemns objects that nothing references. */
 async function condemnUnreferenced(
   store: Store,
   options: SweepObjectsOptions,
@@ -100,7 +102,8 @@ async function condemnUnreferenced(
   for (const { objects, verdict } of await readCondemnations(store, cancellable)) {
     if (verdict !== 'spared') for (const key of objects) condemned.add(key);
   }
-  // Listed before the references are read, so that an object that a backup stores and names in between isn't taken for unneeded.
+  // The objects are listed before the references are read. So an object that a backup stores and names in between doesn't count as
+  // unneeded.
   const candidates = new Map<string, number>();
   for await (const { key, sizeBytes, modifiedAt } of store.list(OBJECTS_FOLDER, cancellable)) {
     options.heartbeat?.();
@@ -119,7 +122,7 @@ async function condemnUnreferenced(
   return { condemnedObjects: keys.length, condemnedBytes };
 }
 
-/** O2: an index object is deleted before the first object that it names. Before that, its other entries are written into a new one. */
+/** O2: deletes an index object before the first object that it names. First writes its other entries into a new one. */
 async function removeFromIndex(
   store: Store,
   doomed: ReadonlySet<string>,
@@ -152,7 +155,7 @@ async function onlyPresent(
   return present;
 }
 
-/** Deletes the condemnation before its verdict: without a condemnation, nobody asks for a verdict. */
+/** Deletes the condemnation before its verdict: once the condemnation is gone, nobody looks for a verdict. */
 async function forget(store: Store, { id }: Condemnation, cancellable: Cancellable): Promise<void> {
   await store.delete([condemnationKey(id)], cancellable);
   await store.delete([verdictKey(id)], cancellable);

@@ -40,10 +40,10 @@ const tabletListSchema: z.ZodType<TabletList> = z.object({
   ),
 });
 
-/** One list of a manifest: about 3 MB of JSON. */
+/** Most files in one list of a manifest: about 3 MB of JSON. */
 const FILES_PER_LIST = 20_000;
 
-/** Joins lists into longer ones, in which each object stands once. */
+/** Joins lists into longer ones, each of which has an object only once. */
 export async function* mergedLists(
   lists: AsyncIterable<TabletList>,
   filesPerList = FILES_PER_LIST,
@@ -83,7 +83,7 @@ export async function* mergedLists(
   if (tablets.length > 0) yield { objects, tablets };
 }
 
-/** Stores a list for a manifest to name. */
+/** Stores a list, so that a manifest can name it. */
 export async function writeTabletList(
   store: Store,
   ref: BackupId,
@@ -98,7 +98,7 @@ export async function writeTabletList(
   return { key, sizeBytes: body.byteLength, sha256: hash };
 }
 
-/** The lists of a manifest, one in memory at a time; each one's size, SHA-256 and shape are checked. */
+/** The lists of a manifest, with one in memory at a time. Checks size, SHA-256 and shape of each. */
 export async function* readTabletLists(
   store: Store,
   manifest: Manifest,
@@ -115,6 +115,7 @@ export async function* readTabletLists(
   }
 }
 
+/** One list of a manifest. Checks size, SHA-256 and shape. Throws `STORE_NOT_FOUND`, `STORE_DAMAGED` (permanent). */
 export async function readTabletList(
   store: Store,
   ref: BackupId,
@@ -138,8 +139,8 @@ export interface NamedSharedObject extends SharedObject {
 }
 
 /**
- * The shared objects that a manifest names, list by list. An object of several lists comes once for each, with the ranges of that
- * list. Objects of a damaged list are left out if the caller asks for it.
+ * The shared objects that a manifest names, list by list. An object that several lists contain comes once for each, with the
+ * ranges of that list. The caller may ask to leave out the objects of damaged lists.
  */
 export async function* readSharedObjects(
   store: Store,
@@ -164,7 +165,7 @@ function rangesByObject({ objects, tablets }: TabletList): NamedSharedObject['ra
   return ranges;
 }
 
-/** Records what a task has saved, once for each piece. If an earlier attempt has recorded its own, that one counts. */
+/** Records what a task has saved, once for each piece. If an earlier attempt has recorded its own result, that one counts. */
 export async function writeTabletResult(
   store: Store,
   ref: BackupId,
@@ -178,7 +179,7 @@ export async function writeTabletResult(
   return outcome === 'created' ? list : readTabletResult(store, key, options);
 }
 
-/** Throws `STORE_NOT_FOUND`, `STORE_DAMAGED` (permanent), and as `openFrames`: a result becomes a part of the manifest. */
+/** Throws `STORE_NOT_FOUND`, `STORE_DAMAGED` (permanent), and as `openFrames`, since a result becomes a part of the manifest. */
 export async function readTabletResult(
   store: Store,
   key: string,

@@ -1,7 +1,7 @@
 import type { ManifestDatabase, ManifestSnapshot } from '../../model/manifest.ts';
 import type { TabletList } from '../../model/tablets.ts';
 
-/** Counts tablets as they pass, by table and together. */
+/** Counts tablets one by one, by table and in total. */
 export class TabletTally {
   readonly #tables = new Map<string, { bytes: number; files: number }>();
   #tablets = 0;
@@ -28,12 +28,12 @@ export class TabletTally {
     return this.#files;
   }
 
-  /** Bytes of all files of all tablets. */
+  /** Bytes of all files of all tablets so far. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** The databases with bytes and files (as `objects`) of their tables filled in; rows stay what they were. */
+  /** The databases, with bytes and files (as `objects`) of their tables. Numbers of rows stay as they are. */
   countedDatabases(
     databases: readonly ManifestDatabase[],
     snapshots: readonly ManifestSnapshot[],

@@ -19,14 +19,14 @@ import { packJson, unpackJson } from './packed-json.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** All that is to be saved of a universe in one epoch. Written once, by the first export that ends. */
+/** All that one epoch has to save of a universe. Written once, by the first export that ends. */
 export interface TabletWorkList extends ExportDescription {
   readonly epoch: number;
   readonly tablets: number;
   readonly estimatedBytes: number;
-  /** How many tablet servers the tablets are taken from. */
+  /** How many tablet servers the tablets come from. */
   readonly nodes: number;
-  /** The batches of tablets: each holds up to `TABLETS_PER_BATCH`. The stored format has the older name. */
+  /** The batches of tablets. Each holds up to `TABLETS_PER_BATCH`. The stored format keeps this older name. */
   readonly shards: readonly ObjectEntry[];
   readonly universe: ManifestUniverse;
 }
@@ -58,7 +58,7 @@ function listKey(ref: BackupId, epoch: number): string {
   return `${backupFolder(ref)}${workFolder(epoch)}tablet-list.json`;
 }
 
-/** Undefined where no export of this epoch has ended. */
+/** The work list of an epoch. Undefined where no export of it has ended. */
 export function findTabletWorkList(
   store: Store,
   ref: BackupId,
@@ -84,6 +84,7 @@ export async function readTabletWorkList(
   );
 }
 
+/** Writes an epoch's tablets, batch by batch, and last the list of the batches. If an earlier attempt has written a list, returns that one. */
 export async function writeTabletWorkList(
   store: Store,
   ref: BackupId,
@@ -115,6 +116,7 @@ export async function writeTabletWorkList(
   return outcome === 'created' ? workList : readTabletWorkList(store, ref, epoch, options);
 }
 
+/** The tablets of one batch. Throws `STORE_NOT_FOUND`, `STORE_DAMAGED` (permanent). */
 export async function readTabletBatch(
   store: Store,
   ref: BackupId,

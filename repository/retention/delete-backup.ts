@@ -10,9 +10,9 @@ import { type Pin, readPins } from './pins.ts';
 import { type SweepOptions, type SweepResult, sweepBackup, tombstone } from './sweep.ts';
 
 interface DeleteOptions extends SweepOptions {
-  /** Stands in the tombstone. */
+  /** Written into the tombstone. */
   readonly reason: string;
-  /** Whether a pin's reader is still there. */
+  /** Whether the reader of a pin still runs. */
   readonly isLive: (pin: Pin) => Promise<boolean>;
 }
 
@@ -21,19 +21,20 @@ export type DeleteOutcome =
   | { readonly outcome: 'inUse'; readonly reader: string };
 
 /**
- * Deletes a finished, marked backup. In this order, each step safe to die after:
+ * Deletes a finished, marked backup, in this order. A crash after any step is safe:
  *
  * 1. The mark says that deletion has begun. From now on no new reader begins.
- * 2. Pins and holds are looked for. If the reader of one is alive, or somebody holds the backup, the mark is reset and the backup stays.
- * 3. Where the repository is signed, the register of backups strikes it out: what is missing without that was hidden. Then a tombstone takes the manifest's place, in one put. Until then the backup is whole; from then on it doesn't exist (M1), so
- *    that no manifest ever names a missing object (M2). The tombstone stays for a grace time, against late writers.
+ * 2. Pins and holds are read. If the reader of a pin is alive, or somebody holds the backup, the mark is reset and the backup stays.
+ * 3. In a signed repository, the register of backups strikes the backup out: a backup that is missing without that counts as hidden. Then one put replaces the
+ *    manifest by a tombstone. Until then the backup is whole; from then on it doesn't exist (M1), so no manifest ever names a missing object (M2). The
+ *    tombstone stays for a grace time, against late writers.
  * 4. The objects are deleted (M5: no manifest names them any more), then the ledger, then the mark.
  *
  * After a crash behind step 3, `sweepBackup` goes on from the tombstone. After an earlier crash, the next prune judges the backup anew.
  */
 export async function deleteBackup(store: Store, mark: Mark, options: DeleteOptions): Promise<DeleteOutcome> {
   const cancellable = defined({ signal: options.signal });
-  // A process that can't sign must not begin: readers would be kept away from a backup that stays.
+  // A process that can't sign must not begin: its mark would keep readers away from a backup that stays.
   await store.signing?.key();
   const before = await findMark(store, mark, cancellable);
   await putMark(store, { ...mark, deleting: true }, cancellable);
@@ -57,7 +58,7 @@ export async function deleteBackup(store: Store, mark: Mark, options: DeleteOpti
   return { outcome: 'deleted', ...swept };
 }
 
-/** The mark as it was before: one that retention did not make must not count as its grace time, should the backup be let go later. */
+/** Restores the mark as it was. If retention had not made one, none may stay: its grace time would count if retention drops the backup later. */
 async function putBack(
   store: Store,
   ref: BackupId,
@@ -69,7 +70,7 @@ async function putBack(
   return putMark(store, mark, cancellable);
 }
 
-/** Removes the records of a deleted backup: its ledger, signatures beside it, then its mark. */
+/** Removes the records of a deleted backup: its ledger, the signatures beside it, and last its mark. */
 export async function forgetBackup(
   store: Store,
   ref: BackupId,

@@ -18,16 +18,17 @@ import type { Store } from '../store.ts';
 import { isDamage } from '../store-errors.ts';
 
 /*
- * A backup is deleted before its time where one of the plan's approvers asks for it, and as many others as the plan says approve. Who they are is told by
- * what they sign, each with a key of his own: names that a process gives itself prove nothing. The next prune deletes what is approved.
+ * A backup is deleted before its time if one of the plan's approvers asks for it and as many others as the plan requires approve. People are known by what
+ * they sign, each with a key of his own; names that a process gives itself prove nothing. The next prune deletes what is approved.
  */
 
 type Cancellable = { readonly signal?: AbortSignal };
 
+/** A request to delete a backup before its time. */
 export interface DeletionRequest {
   readonly plan: string;
   readonly backup: string;
-  /** Of the stored manifest: another backup of the same name is another one. */
+  /** SHA-256 of the stored manifest, so that the request doesn't hold for another backup of the same name. */
   readonly manifestSha256: string;
   readonly reason: string;
   readonly at: string;
@@ -48,17 +49,18 @@ const approvalSchema = z.object({
   at: z.iso.datetime(),
 });
 
-/** A request as it stands. */
+/** A request, and who has approved it. */
 export interface Deletion extends DeletionRequest {
-  /** Fingerprint of the key that asked. */
+  /** Fingerprint of the key that signed the request. */
   readonly askedBy: string;
-  /** Fingerprints of the keys that approved, none of which asked. */
+  /** Fingerprints of the keys that have approved. The key that asked is not among them. */
   readonly approvedBy: readonly string[];
   readonly needed: number;
-  /** SHA-256 of the stored request, which approvals name. */
+  /** SHA-256 of the stored request. Approvals name it. */
   readonly sha256: string;
 }
 
+/** Whether enough approvers agree. */
 export function isApproved({ approvedBy, needed }: Deletion): boolean {
   return approvedBy.length >= needed;
 }
@@ -69,8 +71,8 @@ export function deletionText({ askedBy, reason, at, approvedBy, needed }: Deleti
 }
 
 /**
- * Asks for the deletion of a backup. Throws, permanent: `DELETION_NO_APPROVER` where the key is none of the plan's approvers, `DELETION_ASKED_ALREADY`, and
- * as `readManifest`.
+ * Asks for the deletion of a backup. Throws (permanent) `DELETION_NO_APPROVER` where the key is not one of the plan's approvers, `DELETION_ASKED_ALREADY`,
+ * and as `readManifest`.
  */
 export async function askDeletion(
   store: Store,
@@ -92,15 +94,15 @@ export async function askDeletion(
     );
   }
   const request: DeletionRequest = { plan, backup, manifestSha256, reason, at: new Date().toISOString() };
-  // What is there, if anything, is of another backup or signed by nobody who may ask.
+  // A request that exists is for another backup, or nobody who may ask has signed it. So it may be replaced.
   const sha256 = await putSignedBy(store, deletionRequestKey(ref), request, key, options);
   const { approvals: needed } = spec;
   return { ...request, askedBy: key.public.fingerprint, approvedBy: [], needed, sha256 };
 }
 
 /**
- * Approves a deletion that somebody else asked for. Throws, permanent: `DELETION_NOT_ASKED`, `DELETION_NO_APPROVER`, and `DELETION_OWN_REQUEST` where the key
- * that approves is the one that asked.
+ * Approves a deletion that somebody else asked for. Throws (permanent) `DELETION_NOT_ASKED`, `DELETION_NO_APPROVER`, and `DELETION_OWN_REQUEST` where the
+ * same key asked for it.
  */
 export async function approveDeletion(
   store: Store,
@@ -133,7 +135,7 @@ export async function approveDeletion(
   return { ...deletion, approvedBy };
 }
 
-/** Gives a request up, with its approvals. */
+/** Withdraws a request together with its approvals. */
 export async function withdrawDeletion(
   store: Store,
   ref: BackupId,
@@ -143,7 +145,7 @@ export async function withdrawDeletion(
   await store.delete(keys, options);
 }
 
-/** The request for a backup, and who approved it. Undefined where there is none that one of the approvers signed. */
+/** The request for a backup, with its approvals. Undefined where there is none that one of the approvers signed. */
 export async function findDeletion(
   store: Store,
   spec: DeletionSpec,
@@ -212,7 +214,7 @@ async function putSignedBy(
   return sha256;
 }
 
-/** Undefined where it isn't there, is damaged, or none of these keys signed it: then nobody who may has said it. */
+/** A signed object. Undefined where it is missing or damaged, or none of these keys signed it: then nobody who may has said it. */
 async function getSignedBy<T>(
   store: Store,
   key: string,

@@ -12,9 +12,7 @@ import type { Store } from '../store.ts';
 import { isDamage } from '../store-errors.ts';
 import { findMark } from './marks.ts';
 
-/*
- * A hold keeps a backup from being deleted, without end, until somebody releases it. Its record stays when it is released, and tells who did what.
- */
+/* A hold keeps a backup from being deleted until somebody releases it. A released hold's record stays, and says who did what. */
 
 type Cancellable = { readonly signal?: AbortSignal };
 
@@ -28,7 +26,7 @@ const holdSchema: z.ZodType<Hold> = z.object({
   released: z.object({ at: z.iso.datetime(), by: z.string(), reason: z.string() }).exactOptional(),
 });
 
-/** What a record says that can't be read, or that no trusted key signed: the backup stays. */
+/** A hold whose record can't be read, or that no trusted key signed. It keeps the backup. */
 export interface UnreadableHold extends BackupId {
   readonly id: string;
   readonly problem: string;
@@ -37,10 +35,10 @@ export interface UnreadableHold extends BackupId {
 export type FoundHold = Hold | UnreadableHold;
 
 /**
- * Holds a backup. The record is written first, and then it is looked whether a deletion has begun, so that at least one of the two sees the other (`pins.ts`).
- * A deletion that has come to its end leaves no mark, but no manifest either.
- * Throws, permanent: `BACKUP_BEING_DELETED`, `BACKUP_NOT_FOUND` and `BACKUP_DISCARDED` where there is no backup to hold, and where the repository is signed
- * as `Signing.sign`.
+ * Holds a backup. Writes the record first, and then looks whether a deletion has begun, so that at least one of the two sees the other (`pins.ts`). A deletion
+ * that has ended leaves no mark, but no manifest either.
+ * Throws (permanent) `BACKUP_BEING_DELETED`; `BACKUP_NOT_FOUND` and `BACKUP_DISCARDED` where there is no backup to hold; and in a signed repository as
+ * `Signing.sign`.
  */
 export async function holdBackup(
   store: Store,
@@ -63,7 +61,7 @@ export async function holdBackup(
   );
 }
 
-/** Why there is nothing to hold; undefined where a manifest is there, be it damaged or of somebody's whom nobody trusts. */
+/** Why there is no backup to hold. Undefined where a manifest exists, even a damaged one or one that no trusted key signed. */
 async function absenceOf(
   store: Store,
   ref: BackupId,
@@ -80,9 +78,7 @@ async function absenceOf(
   }
 }
 
-/**
- * Releases every hold of a backup, also those that can't be read. Returns how many. Throws, where the repository is signed, as `Signing.sign`.
- */
+/** Releases every hold of a backup, also those that can't be read. Returns their number. Throws in a signed repository as `Signing.sign`. */
 export async function releaseBackup(
   store: Store,
   ref: BackupId,
@@ -113,12 +109,12 @@ async function writeRelease(
   await store.put(key, body, { sha256: sha256Hex(body), ifAbsent: false, ...options });
 }
 
-/** True for a hold that keeps its backup now. */
+/** True for a hold that keeps its backup at present. */
 export function isInForce(hold: FoundHold): boolean {
   return 'problem' in hold || hold.released === undefined;
 }
 
-/** Every hold of a plan, or of one backup, released ones too. What can't be read counts as a hold. */
+/** Every hold of a plan, or of one backup, including released ones. A record that can't be read counts as a hold. */
 export async function readHolds(
   store: Store,
   { plan, backup }: { readonly plan: string; readonly backup?: string },

@@ -3,22 +3,22 @@ import { DECRYPT_KEY, INSTRUCTIONS_KEY } from '../encryption/object-class.ts';
 import { INDEX_FOLDER, KEYS_FOLDER, REPOSITORY_KEY } from '../layout.ts';
 import type { Store } from '../store.ts';
 
-/** Each asks the store once or more, and waits for its answer. */
+/** How many objects are asked for their locks at once. Each takes one request or more. */
 const ASKED_AT_ONCE = 16;
 
 /**
- * An extended lock lasts longer than it must by this share of the plan's days. What every backup needs is then extended by one backup in some, and not by
- * each: of 30 days by every eighth nightly one.
+ * An extended lock lasts this share of the plan's days longer than it must. So not every backup has to extend the locks of what all backups need: with 30
+ * days, every eighth nightly backup does.
  */
 const SPARE_SHARE = 0.25;
 
-/** What was done so that everything a backup needs is locked. */
+/** The locks of what a backup needs. */
 interface LocksHeld {
   /** When the backup was made, everything that it needs was locked until at least this time. */
   readonly until: string;
-  /** Objects from before the backup whose lock was asked for. */
+  /** Number of older objects whose lock was asked for. */
   readonly asked: number;
-  /** Those of them whose lock was extended. */
+  /** Number of these whose lock was extended. */
   readonly extended: number;
 }
 
@@ -28,15 +28,14 @@ interface HoldLocksOptions {
 }
 
 /**
- * Has everything locked that a backup needs and that may be older than it: the shared objects that it names, the index that lists them, key files,
- * `repository.json` and what stands at the top of an encrypted repository. What the backup wrote itself was locked as it was written.
- * Only what a finished backup needs is extended. The locks of everything else are left to expire: of what is needed only while a backup is made, and of
- * what nothing names.
+ * Locks everything that a backup needs and that may be older than the backup: the shared objects that it names, the index that lists them, key files,
+ * `repository.json`, and the files at the top of an encrypted repository. What the backup wrote itself was locked as it was written. Only locks of what a
+ * finished backup needs are extended. All others expire: those of objects that only the making of a backup needs, and of objects that nothing names.
  *
- * Asks the store once for each object, and once or twice more for each whose lock it extends; a second call extends nothing.
+ * Makes one request for each object, and one or two more for each lock that it extends. A second call extends nothing.
  *
  * @param shared keys of the shared objects that the backup names
- * @param startedAt from when the plan's days are counted: everything that the backup wrote was written later
+ * @param startedAt beginning of the plan's days: everything that the backup wrote was written later
  * @returns undefined where the plan locks nothing
  * Throws what the store throws, and `STORE_LOCKS_LATE` (transient).
  */
@@ -63,7 +62,7 @@ export async function holdLocks(
   return { until: needed.toISOString(), asked, extended };
 }
 
-/** Keys of what a backup needs and may not have written itself. Some may not be there. */
+/** Keys of what a backup needs and may not have written itself. Some of these objects may not exist. */
 async function* olderThan(
   store: Store,
   shared: Iterable<string>,

@@ -9,14 +9,14 @@ const MARKS_AT_ONCE = 8;
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** Retention, phase one: the mark says that a backup is to be deleted. If the mark is removed, the backup stays. */
+/** Phase one of retention: the mark of a backup that is to be deleted. If the mark is removed, the backup stays. */
 export interface Mark {
   readonly plan: string;
   readonly backup: string;
   readonly markedAt: string;
-  /** The backup isn't deleted before this time. */
+  /** The backup is not deleted before this time. */
   readonly deleteAfter: string;
-  /** Deletion has begun: no new reader may come (`pins.ts`). */
+  /** True: deletion has begun, so no new reader may begin (`pins.ts`). */
   readonly deleting?: boolean;
 }
 
@@ -33,11 +33,12 @@ export function putMark(store: Store, mark: Mark, options: Cancellable = {}): Pr
   return replaceSealed(store, markKey(mark), mark, options);
 }
 
+/** Removes the mark of a backup, if there is one. */
 export function removeMark(store: Store, ref: BackupId, options: Cancellable = {}): Promise<void> {
   return store.delete([markKey(ref)], options);
 }
 
-/** Undefined where there is none, or only a damaged one: the next prune decides anew. */
+/** The mark of a backup. Undefined where there is none, or only a damaged one, since the next prune decides anew. */
 export async function findMark(
   store: Store,
   ref: BackupId,

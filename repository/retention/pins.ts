@@ -11,19 +11,19 @@ type Cancellable = { readonly signal?: AbortSignal };
 
 /**
  * Says that a backup is being read, so that it isn't deleted meanwhile. A reader that dies leaves its pin behind. If it ran as a
- * workflow, the pin ends with that workflow, which Temporal is asked about; otherwise it ends at `expiresAt`.
+ * workflow, Temporal is asked for that workflow, and the pin ends with it. Otherwise the pin ends at `expiresAt`.
  */
 export interface Pin {
   readonly plan: string;
   readonly backup: string;
-  /** Workflow id of the reader, with the activity if only that one reads. */
+  /** Workflow id of the reader. If only one activity of it reads, with that activity's id. */
   readonly reader: string;
   readonly workflowId: string;
-  /** Id of the Temporal namespace that knows the workflow; absent where it isn't known. */
+  /** Id of the Temporal namespace that knows the workflow. Absent where it isn't known. */
   readonly namespaceId?: string;
   readonly pinnedAt: string;
   readonly expiresAt: string;
-  /** True: the reader has finished, and its credentials could not delete the pin. */
+  /** True: the reader has finished, but its credentials could not delete the pin. */
   readonly ended?: boolean;
 }
 
@@ -39,8 +39,8 @@ const pinSchema: z.ZodType<Pin> = z.object({
 });
 
 /**
- * Pins a backup before it is read. A reader writes its pin first, and then looks whether deletion has begun. A deleter writes
- * that it begins first, and then looks for pins. So at least one of the two sees the other.
+ * Pins a backup before it is read. A reader first writes its pin, and then looks whether deletion has begun. A deleter first
+ * writes that it begins, and then looks for pins. So at least one of the two sees the other.
  *
  * Throws `BACKUP_BEING_DELETED` (permanent).
  */
@@ -56,13 +56,13 @@ export async function putPin(store: Store, pin: Pin, options: Cancellable = {}):
   try {
     await removePin(store, pin, options);
   } catch (error) {
-    // A pin that can't be removed ends with its workflow. The reader must get the refusal.
+    // The caller must get the refusal, not this error. A pin that can't be removed ends with its workflow.
     refusal.cause = error;
   }
   throw refusal;
 }
 
-/** Ends a pin: deletes it. Where the credentials may not delete, writes into it that it has ended; a prune then deletes it. */
+/** Ends a pin: deletes it. If the credentials may not delete, writes into the pin that it has ended, and a prune deletes it. */
 export async function removePin(
   store: Store,
   ref: BackupId & Pick<Pin, 'reader'>,
@@ -78,8 +78,8 @@ export async function removePin(
 }
 
 /**
- * All pins of a plan, or of one backup, including those that have ended. Throws `STORE_DAMAGED` (permanent) for a damaged one:
- * a prune that doesn't know what is being read must delete nothing.
+ * All pins of a plan, or of one backup, including those that have ended. Throws `STORE_DAMAGED` (permanent) for a damaged one: a
+ * prune that doesn't know what is being read must not delete anything.
  */
 export async function readPins(
   store: Store,

@@ -9,16 +9,16 @@ import type { ListedObject, Store } from '../store.ts';
 
 const DELETE_BATCH = 1000;
 
-/** Why objects in a folder are needed by nothing. */
+/** Why nothing needs certain objects in a folder. */
 type OrphanKind =
-  /** No manifest, and nothing new for longer than the grace time: the writer is gone. */
+  /** There is no manifest, and nothing was written for longer than the grace time: the writer is gone. */
   | 'unfinished'
-  /** Beside a manifest that does not name them. */
+  /** They lie beside a manifest that does not name them. */
   | 'unnamed'
-  /** The tombstone of a backup that was given up, and what lies beside it. */
+  /** They are the tombstone of a backup that was given up or deleted, or lie beside it. */
   | 'discarded';
 
-/** What one backup's folder holds that no manifest names. */
+/** Objects in one backup's folder that no manifest names. */
 interface Orphans {
   readonly plan: string;
   readonly backup: string;
@@ -27,8 +27,9 @@ interface Orphans {
   readonly bytes: number;
 }
 
+/** How a backup's folder is swept. */
 export interface SweepOptions {
-  /** How long a writer may be silent and still come back; also how long a tombstone stays. Default one day. */
+  /** How long a writer may be silent before it counts as gone, and how long a tombstone stays, milliseconds. Default one day. */
   readonly graceMs?: number;
   readonly heartbeat?: () => void;
   readonly signal?: AbortSignal;
@@ -36,6 +37,7 @@ export interface SweepOptions {
 
 export const DEFAULT_GRACE_MS = DAY_MS;
 
+/** How much a sweep deleted. */
 export interface SweepResult {
   readonly deletedObjects: number;
   readonly deletedBytes: number;
@@ -44,9 +46,9 @@ export interface SweepResult {
 /**
  * Deletes what no manifest names in one backup's folder, and never anything outside of that folder.
  *
- * M5: nothing is deleted that a manifest names. Where the manifest or one of its lists can't be read, this throws and deletes
- * nothing. Where there is no manifest, a tombstone takes its place by a conditional put before the first object is deleted, so
- * that a writer that was taken for dead can't finish a backup whose objects are gone.
+ * M5: nothing is deleted that a manifest names. If the manifest or one of its lists can't be read, this throws and deletes
+ * nothing. If there is no manifest, a conditional put writes a tombstone in its place before the first object is deleted, so that
+ * a writer that was presumed dead can't finish a backup whose objects are gone.
  */
 export async function sweepBackup(
   store: Store,
@@ -66,7 +68,7 @@ export async function sweepBackup(
  * Gives up a backup whose run has ended for good without a manifest, and deletes its objects at once. A backup that has its
  * manifest is only swept.
  *
- * @param reason stands in the tombstone, and in the error of a writer that comes late.
+ * @param reason written into the tombstone, and shown in the error of a writer that comes late
  */
 export async function discardBackup(
   store: Store,
@@ -75,12 +77,15 @@ export async function discardBackup(
   options: SweepOptions = {},
 ): Promise<SweepResult> {
   await putSealed(store, manifestKey(ref), tombstone(ref, reason), cancellation(options));
-  // Read again, since a manifest or another tombstone may have been there first.
+  // Read it again, since a manifest or another tombstone may have been there first.
   const folder = await readFolder(store, ref, options.graceMs ?? DEFAULT_GRACE_MS, options);
   return deleteAll(store, orphansIn(store, ref, folder, options), options);
 }
 
-/** What `removeOrphans` would delete of a plan. Backups with a damaged manifest are left out; `verify` reports them. */
+/**
+ * What `removeOrphans` would delete of a plan. Leaves out backups whose manifest is damaged or not trusted; `verify` reports
+ * them.
+ */
 export async function* findOrphans(
   store: Store,
   plan: string,
@@ -102,7 +107,7 @@ export async function* findOrphans(
   }
 }
 
-/** Sweeps what `findOrphans` finds, judging each folder anew, and what interrupted puts left in the store. */
+/** Sweeps what `findOrphans` finds, judging each folder anew. Then discards what interrupted puts left in the store. */
 export async function removeOrphans(
   store: Store,
   plan: string,
@@ -128,7 +133,7 @@ type Folder =
   | { readonly kind: 'unfinished'; readonly silent: boolean }
   | { readonly kind: 'discarded'; readonly tombstoneIsOld: boolean };
 
-/** What a backup's folder holds, as far as it decides what may be deleted. */
+/** What is in a backup's folder, as far as it decides what may be deleted. */
 async function readFolder(
   store: Store,
   ref: BackupId,
@@ -160,10 +165,10 @@ async function readFolderIfTrusted(
   try {
     return await readFolder(store, ref, graceMs, options);
   } catch (error) {
-    const distrusted = ['STORE_DAMAGED', 'STORE_NOT_FOUND', 'FORMAT_TOO_NEW'];
-    // What an unsigned manifest leaves out may be what the true one named.
+    const unreadable = ['STORE_DAMAGED', 'STORE_NOT_FOUND', 'FORMAT_TOO_NEW'];
+    // The manifest is not trusted: the true one may have named objects that it leaves out.
     if (isDistrusted(error)) return undefined;
-    if (error instanceof HoldfastError && distrusted.includes(error.code)) return undefined;
+    if (error instanceof HoldfastError && unreadable.includes(error.code)) return undefined;
     throw error;
   }
 }
@@ -186,7 +191,7 @@ async function* orphansIn(
       yield object;
     }
   }
-  // The tombstone goes last: until then it keeps a late writer from finishing the backup.
+  // The tombstone is deleted last. Until then it keeps a late writer from finishing the backup.
   if (folder.kind === 'discarded' && folder.tombstoneIsOld && tombstone !== undefined) yield tombstone;
 }
 
@@ -204,7 +209,7 @@ async function isOlder(
   return true;
 }
 
-/** The tombstone that takes a manifest's place. @param finished the backup had a manifest */
+/** The tombstone that replaces a manifest. @param finished true: the backup had a manifest */
 export function tombstone({ plan, backup }: BackupId, reason: string, finished = false): object {
   const discarded = { at: new Date().toISOString(), reason, ...(finished ? { finished } : {}) };
   return { formatVersion: PLAIN_FORMAT_VERSION, plan, backup, discarded };

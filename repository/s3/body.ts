@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
 import { freeIfAlone } from '../free-memory.ts';
 
-/** Reads an answer's body into one buffer of the announced size, hashing as it comes in. */
+/** Reads the body of an answer into one buffer of the announced size, and hashes it as it comes in. */
 export async function readBody(
   { Body: body, ContentLength: sizeBytes = 0 }: GetObjectCommandOutput,
   memory: (bytes: number) => Uint8Array = Buffer.allocUnsafe,
@@ -25,13 +25,13 @@ export async function readBody(
       done();
     },
   });
-  // A pipe: iterating over a stream would copy the waiting bytes into a block of their own.
+  // A pipe, since iterating over the stream would copy the waiting bytes into a block of their own.
   if (body !== undefined) await pipeline(asReadable(body), collect);
   if (filled < sizeBytes) throw cut(`${filled} of the announced ${sizeBytes} bytes`);
   return { bytes, sha256: hash.digest('hex') };
 }
 
-/** An error that the error table classifies as a broken connection, which it is. */
+/** An error that the error table classifies as a broken connection, since that is what happened. */
 function cut(received: string): Error {
   return Object.assign(new Error(`the answer has ${received}`), { code: 'ECONNRESET' });
 }

@@ -4,10 +4,10 @@ import { base64ToHex } from '../sha256.ts';
 /**
  * Keeps the SDK from hashing bodies, since this store hashes each body itself, once:
  *
- * - A request with the SHA-256 of its body in a header is signed with that. Otherwise the SDK would hash the body again for
- *   `x-amz-content-sha256`; its signer uses the header if there is one.
- * - The answer to a GET of a whole object brings the stored checksum. If it were asked for by the SDK's own `ChecksumMode`, the SDK
- *   would check it too, and fail with an error that looks like others.
+ * - The SDK's signer uses the SHA-256 of the body if a request has it in a header. Otherwise it would hash the body again for
+ *   `x-amz-content-sha256`.
+ * - The answer to a GET of a whole object brings the stored checksum. If the SDK's own `ChecksumMode` asked for it, the SDK would
+ *   check it too, and fail with an error that looks like others.
  */
 export function hashBodiesOnce(client: S3Client): void {
   client.middlewareStack.add(

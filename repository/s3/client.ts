@@ -3,20 +3,22 @@ import { defined } from '../../model/defined.ts';
 import type { S3Location, SecretRef } from '../../model/pipeline.ts';
 import { hashBodiesOnce } from './checksums.ts';
 
-/** Reads a secret where this worker has it. */
+/** Reads a secret, if this worker has it. */
 export type SecretResolver = (reference: SecretRef) => Promise<string>;
 
+/** When a connection counts as dead. */
 export interface S3Timeouts {
   readonly connectMs: number;
-  /** A connection on which nothing moves for this long is cut, and the request is tried again. */
+  /** A connection on which nothing moves for this long is closed, and the request is tried again. */
   readonly idleMs: number;
 }
 
 export const DEFAULT_TIMEOUTS: S3Timeouts = { connectMs: 5_000, idleMs: 60_000 };
 
-/** More than the slots of any plan, so that slots don't wait for each other's sockets. */
+/** More than the slots of any plan, so that slots never wait for a socket. */
 const CONNECTIONS = 128;
 
+/** A client of the AWS SDK for a location. Resolves its credentials; makes no request yet. */
 export async function createS3Client(
   location: S3Location,
   secret: SecretResolver,
@@ -26,14 +28,14 @@ export async function createS3Client(
   const credentials = await credentialsOf(location, secret);
   const client = new S3Client({
     ...defined({ region, credentials, endpoint: location.endpoint }),
-    // Stores other than AWS seldom have a DNS name for each bucket.
+    // Few stores other than AWS have a DNS name for each bucket.
     forcePathStyle: location.forcePathStyle ?? location.endpoint !== undefined,
-    // `retry.ts` retries whole operations, bodies included, by the one classification in `s3-errors.ts`.
+    // `retry.ts` retries whole operations, bodies included, by the classification in `s3/errors.ts` alone.
     maxAttempts: 1,
-    // This store itself gives the checksum with each put and checks it on each get, so the SDK need not.
+    // This store gives the checksum with each put and checks it on each get, so the SDK need not.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    // The SDK opens a new connection for each request that waits for `100 Continue`.
+    // The SDK opens a new connection for each request that waits for `100 Continue`, so none does.
     expectContinueHeader: false,
     requestHandler: {
       connectionTimeout: timeouts.connectMs,
@@ -46,7 +48,7 @@ export async function createS3Client(
   return client;
 }
 
-/** A signature needs a region, though most stores other than AWS ignore it. */
+/** A signature needs a region, even though most stores other than AWS ignore it. */
 function regionOf(location: S3Location): string | undefined {
   return (
     location.region ??

@@ -1,10 +1,10 @@
 import { HoldfastError, messageOf, permanent, transient } from '../../model/errors.ts';
 
-/** What an error of the AWS SDK holds, as far as it is known. */
+/** What is known of an error of the AWS SDK. */
 interface Failure {
   /** The service's error code (`NoSuchBucket`), else the SDK's class name. */
   readonly name: string;
-  /** Node's errno where the connection failed. */
+  /** Node's errno, if the connection failed. */
   readonly errno: string | undefined;
   readonly httpStatus: number | undefined;
   readonly message: string;
@@ -68,8 +68,8 @@ const FULL = new Set([
 ]);
 
 /**
- * What an error of the AWS SDK means for a store. `what` says what was tried, e.g. `write data/x`. Returns anything that
- * is no failure of the store (a programming error, an abort) as it is.
+ * The error of a store for an error of the AWS SDK. `what` says what was tried, e.g. `write data/x`. Returns anything that is not a failure of the store (a
+ * programming error, an abort) unchanged.
  */
 export function s3Error(error: unknown, what: string, description: string): unknown {
   if (error instanceof HoldfastError || !(error instanceof Error)) return error;
@@ -204,12 +204,15 @@ export function s3ErrorName(error: unknown): string | undefined {
   return error instanceof Error ? failureOf(error).name : undefined;
 }
 
-/** 0 where the store gave no answer. */
+/** The HTTP status of an error; 0 where the store gave no answer. */
 export function httpStatusOf(error: unknown): number {
   return (error instanceof Error ? failureOf(error).httpStatus : undefined) ?? 0;
 }
 
-/** AWS, versitygw and Ceph answer as for a missing permission, MinIO as for a bad request; only the message shows the difference (seen with versitygw 1.8.0). */
+/**
+ * Whether a lock caused the refusal. AWS, versitygw and Ceph answer as for a missing permission, MinIO as for a bad request; only the message differs (seen
+ * with versitygw 1.8.0).
+ */
 function isLockRefusal({ name, message }: Failure): boolean {
   return (
     ['AccessDenied', 'InvalidRequest', 'ObjectLocked'].includes(name) && /object ?lock|WORM/i.test(message)

@@ -10,11 +10,10 @@ interface Target {
 }
 
 /**
- * Tries once to extend an object's lock; the caller retries. Afterwards the store is asked whether it did. A store that shows the new lock late is
- * given time.
- * An object keeps the mode in which it was locked: stores refuse to change that (versitygw and MinIO do, without a bypass).
+ * Tries once to extend an object's lock; the caller retries. Then asks the store for the lock, since a store may take the extension without
+ * keeping it. An object keeps the mode in which it was locked: stores refuse to change it (versitygw and MinIO do, without a bypass).
  *
- * Throws the SDK's errors, and `STORE_LOCKS_LATE` (transient) where the store took the extension and doesn't show it yet.
+ * Throws the SDK's errors, and `STORE_LOCKS_LATE` (transient) where the store accepted the extension and doesn't show it (yet).
  */
 export async function holdLock(
   client: S3Client,

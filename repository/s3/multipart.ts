@@ -16,7 +16,7 @@ import { s3ErrorName } from './errors.ts';
 type Target = Omit<CreateMultipartUploadCommandInput, 'ChecksumAlgorithm' | 'ChecksumType'>;
 
 /**
- * Sends one object in parts, each with its SHA-256. Parts go one after another, since slots already run in parallel. The object
+ * Sends one object in parts, each with its SHA-256. Sends them one after another, since slots already run in parallel. The object
  * appears when the upload is completed, under the same condition as a put in one piece. Throws the SDK's errors.
  */
 export async function putInParts(
@@ -27,7 +27,7 @@ export async function putInParts(
     readonly partBytes: number;
     readonly ifAbsent: boolean;
     readonly abortSignal?: AbortSignal;
-    /** Wraps the sending of one part, so that a lost connection costs one part. */
+    /** Wraps the sending of each part, so that a lost connection costs only one part. */
     readonly retryPart: <T>(send: () => Promise<T>) => Promise<T>;
   },
 ): Promise<void> {
@@ -61,7 +61,7 @@ export async function putInParts(
   }
 }
 
-/** Aborts the upload, since its parts cost money until then. Always throws `error`, the reason, even if the abort fails. */
+/** Aborts the upload, since its parts cost money until then. Always throws `error`, even if the abort fails. */
 async function abandon(
   client: S3Client,
   upload: {
@@ -74,13 +74,13 @@ async function abandon(
   try {
     await client.send(new AbortMultipartUploadCommand(upload));
   } catch (abortError) {
-    // `discardUnfinished` will abort it later. The first error is the one that says what is wrong.
+    // `discardUnfinished` will abort it later. The first error says what is wrong.
     if (error instanceof Error && error.cause === undefined) error.cause = abortError;
   }
   throw error;
 }
 
-/** Aborts uploads under a prefix that began before an instant, as a killed writer leaves them. Throws the SDK's errors. */
+/** Aborts uploads under a prefix that began before an instant: a killed writer leaves them. Throws the SDK's errors. */
 export async function abortStaleUploads(
   client: S3Client,
   options: {
@@ -112,7 +112,7 @@ export async function abortStaleUploads(
   return aborted;
 }
 
-/** Returns false where the upload has ended since it was listed. */
+/** Returns false where the upload has ended after it was listed. */
 async function abortUpload(
   client: S3Client,
   upload: {

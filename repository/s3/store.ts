@@ -41,19 +41,20 @@ import { abortStaleUploads, putInParts } from './multipart.ts';
 import { lockSettings, type ObjectSettings, objectSettings } from './settings.ts';
 import { copyVersion, lossOf, versionPages, versionsByKey } from './versions.ts';
 
-/** Larger objects are sent in parts. S3 then keeps no checksum of the whole (its SHA-256 is composite). */
+/** Larger objects are sent in parts. S3 then has no checksum of the whole (its SHA-256 is composite). */
 const DEFAULT_PART_BYTES = 128 * 1024 * 1024;
-/** The most keys that one DeleteObjects takes. */
+/** Most keys that one DeleteObjects takes. */
 const DELETE_BATCH = 1000;
 
 type Cancellable = { readonly signal?: AbortSignal };
 
+/** Settings of a store. All have a default. */
 export interface S3StoreOptions {
   readonly retry?: RetryLimits;
   readonly timeouts?: S3Timeouts;
   /** At least 5 MiB (S3's own limit). */
   readonly partBytes?: number;
-  /** The clock by which a lock's end is reckoned. Default: this machine's. */
+  /** The clock from which a lock's end is computed. Default: this machine's. */
   readonly now?: () => Date;
 }
 
@@ -71,7 +72,7 @@ export class S3Store implements Store {
   readonly #retry: RetryLimits;
   readonly #partBytes: number;
   readonly #now: () => Date;
-  /** A HEAD of an object doesn't distinguish a missing bucket from a missing object. Once the bucket was seen, it is assumed to exist. */
+  /** A HEAD can't tell a missing bucket from a missing object. Once the bucket was seen, it is assumed to exist. */
   #bucketSeen = false;
 
   private constructor(client: S3Client, location: S3Location, options: S3StoreOptions) {
@@ -90,7 +91,7 @@ export class S3Store implements Store {
     this.#now = options.now ?? (() => new Date());
   }
 
-  /** Resolves the credentials; makes no request yet. */
+  /** Resolves the credentials. Makes no request yet. */
   static async open(
     location: S3Location,
     secret: SecretResolver,
@@ -107,12 +108,12 @@ export class S3Store implements Store {
         await this.#send(key, body, options);
         return 'created';
       } catch (error) {
-        // 412: another writer was first. 409 (another write at the same moment) is transient; the retry finds out.
+        // 412: another writer was first. 409 (another write at the same moment) is transient: the retry finds out.
         if (options.ifAbsent && s3ErrorName(error) === 'PreconditionFailed') {
           const isThere =
             options.sameContents !== true || (await this.#head(key, { signal: options.signal }));
           if (isThere) return 'exists';
-          // Only the marker of a deletion is there, which versitygw 1.8.0 takes for an object. Whoever else writes here now writes the same.
+          // There is only the marker of a deletion, which versitygw 1.8.0 takes for an object. Any other writer of this key writes the same.
           await this.#send(key, body, { ...options, ifAbsent: false });
           return 'created';
         }
@@ -121,7 +122,7 @@ export class S3Store implements Store {
         const known = s3Error(error, `write ${key}`, this.description);
         if (known instanceof HoldfastError && known.code === 'STORE_UNREACHABLE') {
           // The store may have answered (it exists, no such bucket, denied) and hung up before the body was sent, so that its answer was
-          // lost. Or the put was done and only its answer was lost. A HEAD finds out without sending the body again.
+          // lost. Or it did the put, and only its answer was lost. A HEAD finds out without sending the body again.
           const found = await this.#head(key, { signal: options.signal });
           if (options.ifAbsent && found !== undefined) return 'exists';
         }
@@ -132,7 +133,7 @@ export class S3Store implements Store {
 
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
     checkKey(key);
-    // Damage is reported only if a second read shows it too: bytes that changed on the way are no damage in the store.
+    // Damage is reported only if a second read shows it too: the bytes may have changed on the way, which is no damage in the store.
     const first = await this.#read(key, options);
     if (first.difference === undefined) return first.bytes;
     const second = await this.#read(key, options);
@@ -196,7 +197,7 @@ export class S3Store implements Store {
     }
     const [first] = locked;
     if (first === undefined) return;
-    // The others are deleted by now.
+    // All other keys are deleted by now.
     const found = await this.head(first, options);
     throw stillLocked([...locked], found?.lockedUntil, this.description);
   }
@@ -286,7 +287,7 @@ export class S3Store implements Store {
     await this.#client.send(command, aborting(options));
   }
 
-  /** One read of a whole object or a range, retried while the connection fails. Also returns what is wrong with the bytes. */
+  /** Reads a whole object or a range once; retries while the connection fails. Also returns what is wrong with the bytes. */
   async #read(
     key: string,
     options: GetOptions,
@@ -307,7 +308,7 @@ export class S3Store implements Store {
         return { bytes, difference: differenceOf({ sizeBytes, sha256 }, expected) };
       } catch (error) {
         if (s3ErrorName(error) === 'NoSuchKey') throw notFound(key, this.description, error);
-        // The range begins at or after the end of the object, so it is empty.
+        // The range begins at or after the end of the object, so the result is empty.
         if (httpStatusOf(error) === 416) {
           const sizeBytes = 0;
           const actual = { sizeBytes, sha256: undefined };
@@ -381,7 +382,9 @@ export class S3Store implements Store {
     } while (token !== undefined);
   }
 
-  /** A refused checksum is the caller's mistake only if the bytes here don't match it. Otherwise they changed on the way. */
+  /**
+   * The error for a refused checksum. It is the caller's mistake only if the bytes here don't match it. Otherwise they changed on the way.
+   */
   #hashError(key: string, body: Uint8Array, sha256: string, cause: unknown): HoldfastError {
     if (sha256Hex(body) !== sha256) return checksumMismatch(key, this.description, cause);
     return transient(
@@ -416,7 +419,7 @@ export class S3Store implements Store {
   }
 }
 
-/** The stored SHA-256 in hex, where it is of the whole object rather than of its parts. */
+/** The stored SHA-256 in hex, if it is that of the whole object and not of its parts. */
 function wholeChecksum(answer: {
   readonly ChecksumSHA256?: string | undefined;
   readonly ChecksumType?: string | undefined;

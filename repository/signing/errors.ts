@@ -1,12 +1,12 @@
 import { HoldfastError, permanent } from '../../model/errors.ts';
 
-/* Codes of what is not signed by a key that the plan trusts. */
+/* Codes of errors for what no trusted key of the plan has signed. */
 
 /** Nobody has signed it. */
 export const UNSIGNED = 'SIGNATURE_MISSING';
-/** It is signed, by a key that the plan doesn't trust. */
+/** A key signed it that the plan doesn't trust. */
 export const FOREIGN = 'SIGNATURE_FOREIGN';
-/** It was changed after it was signed, or its signature was made up. */
+/** It was changed after it was signed, or its signature is invalid. */
 export const FORGED = 'SIGNATURE_FORGED';
 
 /** Who signed an object. */
@@ -17,12 +17,15 @@ export type SignatureState =
   /** `reason` is a clause that completes "its signature …". */
   | { readonly state: 'forged'; readonly reason: string };
 
-/** True where an object was refused for its signature. */
+/** True where an object was refused because of its signature. */
 export function isDistrusted(error: unknown): error is HoldfastError {
   return error instanceof HoldfastError && [UNSIGNED, FOREIGN, FORGED].includes(error.code);
 }
 
-/** The refusal of an object that no trusted key signed. @param what begins the sentence; a manifest's names the backup */
+/**
+ * The refusal of an object that no trusted key signed. @param what the beginning of the sentence; for a manifest it names the
+ * backup
+ */
 export function distrusted(
   what: string,
   found: Exclude<SignatureState, { readonly state: 'trusted' }>,
@@ -42,6 +45,7 @@ export function distrusted(
   }
 }
 
+/** The error where this process has no key to sign with. */
 export function noSigningKey(repository: string, reason: string): HoldfastError {
   return permanent(
     'SIGNING_NO_KEY',

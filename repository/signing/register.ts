@@ -11,29 +11,31 @@ import { isDistrusted } from './errors.ts';
 import { requireTrusted, sealFor } from './signed-object.ts';
 
 /*
- * The register of a plan says, signed, which backups there should be: so a backup that somebody hides, or brings back, is seen. It is written anew, under
- * the next number, when a backup is finished, before its manifest and once more after it; when one is deleted by a prune, before its manifest goes; and when one is signed later.
- * Manifests name the number of the register that their writer knew, so that a register that was put back to an older one is seen too.
+ * The register of a plan is a signed list of the backups that there should be. So a backup that somebody hides, or brings back, is noticed. A new register with
+ * the next number is written when a backup is finished (before its manifest and once more after it), when a prune deletes one (before its manifest goes), and
+ * when one is signed later. Manifests name the number of the register that their writer knew, so a register that was put back to an older one is noticed too.
  */
 
-/** Registers that stay besides the newest, for people. */
+/** How many older registers stay beside the newest, for people. */
 const FORMER_KEPT = 2;
 const ATTEMPTS = 20;
 const REGISTER = /\/(\d{9,12})\.json$/;
-/** An entry whose manifest never came is dropped after this time: its run was given up, or its manifest would be older than any grace time. */
+/** An entry whose manifest doesn't come within this time is dropped: its run was given up, or its manifest would be older than any grace time. */
 const UNSEEN_FOR_MS = 7 * 24 * 3_600_000;
 
 type Cancellable = { readonly signal?: AbortSignal };
 
+/** A backup as the register lists it. */
 export interface RegisteredBackup {
   readonly backup: string;
-  /** Of the manifests that its writers were about to write, one of which is there. */
+  /** SHA-256s of the manifests that its writers were about to write. One of them is stored. */
   readonly sha256: readonly string[];
   readonly enteredAt: string;
-  /** True: its manifest was seen by whoever wrote the register after. Until then the backup may not have been finished. */
+  /** True: the writer of a later register has seen its manifest. Until then the backup may not have been finished. */
   readonly seen?: true;
 }
 
+/** One version of the register of a plan. */
 export interface Register {
   readonly formatVersion: 1;
   readonly plan: string;
@@ -41,7 +43,7 @@ export interface Register {
   readonly writtenAt: string;
   /** In the order in which they were finished. */
   readonly backups: readonly RegisteredBackup[];
-  /** When a register was begun anew although backups were there that name an earlier one: it was lost, or taken away. */
+  /** When a register was begun anew although existing backups name an earlier one, which was lost or taken away. */
   readonly lostBefore?: string;
 }
 
@@ -61,7 +63,7 @@ const registerSchema: z.ZodType<Register> = z.object({
   lostBefore: z.iso.datetime().exactOptional(),
 });
 
-/** The newest register of a plan that a trusted key signed; undefined where there is none. Others are passed over: anybody can put one there. */
+/** The newest register of a plan that a trusted key signed. Undefined where there is none. Skips all others: anybody can put one there. */
 export async function readRegister(
   store: Store,
   plan: string,
@@ -74,7 +76,10 @@ export async function readRegister(
   return undefined;
 }
 
-/** What a register says of another plan, or under another number, is not said of this one: its signature holds for its own name alone. */
+/**
+ * The register with this number. Undefined where it is missing, damaged or not trusted. A register of another plan or number isn't trusted here, since its
+ * signature holds for its own name alone.
+ */
 async function readNumber(
   store: Store,
   plan: string,
@@ -118,10 +123,7 @@ export async function enterRegister(
   });
 }
 
-/**
- * Notes that the manifest of a backup is there: from here on, it is missed when it is gone. Does nothing where the plan doesn't say that the repository is
- * signed.
- */
+/** Notes that the manifest of a backup exists. From now on, its absence is reported. Does nothing where the plan doesn't say that the repository is signed. */
 export async function confirmRegister(store: Store, ref: BackupId, options: Cancellable = {}): Promise<void> {
   if (store.signing === undefined) return;
   await changeRegister(store, ref.plan, options, (backups) =>
@@ -139,9 +141,7 @@ export async function leaveRegister(store: Store, ref: BackupId, options: Cancel
   );
 }
 
-/**
- * Makes the register say what is there now: for a person who has looked at what was missing or came back. Throws as `listBackups`.
- */
+/** Makes the register say what exists now. For a person who has looked at what was missing or came back. Throws as `listBackups`. */
 export async function acknowledgeRegister(
   store: Store,
   { plan }: { readonly plan: string },
@@ -157,7 +157,7 @@ export async function acknowledgeRegister(
       seen: true,
     };
   });
-  // The oldest first, as they were finished.
+  // The listing has the newest backup first, and the register the oldest.
   const named = Math.max(0, ...backups.map(({ register = 0 }) => register));
   await changeRegister(store, plan, options, () => found.toReversed(), { acknowledges: true, above: named });
 }
@@ -192,14 +192,14 @@ async function changeRegister(
   );
 }
 
-/** False where another writer was faster. */
+/** Writes a register. Returns false where another writer was faster. */
 async function write(store: Store, register: Register, options: Cancellable): Promise<boolean> {
   const { plan, number } = register;
   const key = registerKey(plan, number);
   const body = await sealFor(store, key, register);
   const put = { sha256: sha256Hex(body), ...options };
   if ((await store.put(key, body, { ...put, ifAbsent: true })) === 'exists') {
-    // A register that nobody trusted signed is in nobody's way.
+    // A register that no trusted key signed may be replaced.
     if ((await readNumber(store, plan, number, options)) !== undefined) return false;
     await store.put(key, body, { ...put, ifAbsent: false });
     if (sha256Hex(await store.get(key, options)) !== put.sha256) return false;
@@ -218,12 +218,15 @@ async function removeFormer(store: Store, plan: string, newest: number, options:
       options,
     );
   } catch (error) {
-    // These credentials may not, or not yet: a prune does it.
+    // These credentials may not delete, or not yet. A prune will.
     if (!staysForPrune(error)) throw error;
   }
 }
 
-/** The first register of a plan. Where backups name an earlier one, that is said in every register from now on, until a person has looked. */
+/**
+ * What the first register of a plan starts from. If backups name an earlier register, every register from now on says that it was lost, until a person has
+ * looked.
+ */
 async function begunAnew(
   store: Store,
   plan: string,
@@ -235,7 +238,7 @@ async function begunAnew(
   return { number, backups: [], ...(isLost ? { lostBefore: new Date().toISOString() } : {}) };
 }
 
-/** Looks for the manifests of entries of which that is not known yet: as a rule of one, the last backup's. */
+/** Looks for the manifests of entries that are not `seen` yet: as a rule only the last backup's. */
 async function withSeen(
   store: Store,
   plan: string,
@@ -252,7 +255,7 @@ async function withSeen(
   return entries;
 }
 
-/** `there`: something stands in the manifest's place that is no tombstone. */
+/** `there`: the manifest's key holds something other than a tombstone. */
 async function stateOf(
   store: Store,
   ref: BackupId,
@@ -270,19 +273,19 @@ async function stateOf(
   }
 }
 
-/** What a register and a repository say differently. */
+/** How a register and its repository differ. */
 export interface RegisterReport {
-  /** One sentence each; empty: they agree. */
+  /** One sentence each. Empty: they agree. */
   readonly problems: readonly string[];
-  /** Those that speak of one backup, by its name. */
+  /** The problems that concern one backup, by its name. */
   readonly about: ReadonlyMap<string, readonly string[]>;
-  /** Those that don't speak of this backup. */
+  /** The problems that don't concern this backup. */
   readonly others: (backup: string) => readonly string[];
 }
 
 /**
- * Compares the register of a plan with a listing of its backups that was made before. Undefined where the plan doesn't say that the repository is signed.
- * What differs is looked at once more, since a backup may have been finished, or deleted, meanwhile.
+ * Compares the register of a plan with an earlier listing of its backups. Undefined where the plan doesn't say that the repository is signed. Checks each
+ * difference once more, since a backup may have been finished or deleted meanwhile.
  */
 export async function compareRegister(
   store: Store,
@@ -344,7 +347,7 @@ function ofRegister({ number, lostBefore }: Register, { backups }: BackupListing
   ];
 }
 
-/** What is wrong with a backup that is there; undefined where the register has it as it is. */
+/** What is wrong with an existing backup. Undefined where the register has it as it is. */
 async function problemOf(
   store: Store,
   register: Register,
@@ -362,7 +365,7 @@ async function problemOf(
   return `Backup ${backup} is signed, and not in the register of backups: it was deleted and somebody brought it back, or its deletion was cut off and the next prune ends it.`;
 }
 
-/** Backups that the register has and of which the manifest is gone, although it was seen. */
+/** Backups in the register whose manifest was seen and is now gone. */
 async function hiddenFrom(
   store: Store,
   { plan, backups: registered }: Register,
@@ -374,7 +377,7 @@ async function hiddenFrom(
   for (const { backup, seen } of registered) {
     const ref = { plan, backup };
     if (seen !== true || present.has(backup) || (await stateOf(store, ref, options)) === 'there') continue;
-    // Whoever prunes strikes it out first, which may have been since the register was read.
+    // A prune strikes a backup out first. It may have done so after the register was read.
     if (await isRegistered(store, ref, options)) hidden.push(backup);
   }
   return hidden;
@@ -386,7 +389,7 @@ export async function isRegistered(store: Store, ref: BackupId, options: Cancell
   return register?.backups.some(({ backup }) => backup === ref.backup) ?? false;
 }
 
-/** What a manifest says of the backups before it: the number of the register that its writer knew, and the last backup in it. */
+/** What a manifest says of the backups before it: the number of the register that its writer knows, and the last backup in that. */
 export async function predecessorOf(
   store: Store,
   ref: BackupId,
@@ -407,7 +410,7 @@ export async function predecessorOf(
   };
 }
 
-/** Undefined where the manifest is gone, or nobody trusted signed it. */
+/** SHA-256 of a stored manifest. Undefined where the manifest is gone or no trusted key signed it. */
 async function digestOf(store: Store, ref: BackupId, options: Cancellable): Promise<string | undefined> {
   try {
     return (await findManifest(store, ref, options))?.sha256;

@@ -15,22 +15,22 @@ import type { Signing } from './signing.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** A repository as its plan has it, and the same one opened as if nothing were signed: to look at what nobody has signed yet. */
+/** A repository as its plan has it, and once more opened as if nothing were signed: to read what nobody has signed yet. */
 export interface SigningPlace {
   readonly store: Store;
-  /** That of `store`. */
+  /** The signing settings of `store`. */
   readonly signing: Signing;
   readonly unsigned: Store;
 }
 
 export type SignOutcome =
   | { readonly backup: string; readonly outcome: 'signed' | 'already' }
-  /** `report`: what was found by reading every byte of it. */
+  /** `report`: what was found when every byte of the backup was read. */
   | { readonly backup: string; readonly outcome: 'refused'; readonly report: VerifyReport };
 
 /**
- * Signs the repository's own file where nobody has. Throws, permanent: `SIGNATURE_FOREIGN` and `SIGNATURE_FORGED` where somebody else has, as
- * `readRepository`, and as `Signing.sign`.
+ * Signs the repository's own document if nobody has. Throws (permanent) `SIGNATURE_FOREIGN` and `SIGNATURE_FORGED` if somebody else has, as `readRepository`,
+ * and as `Signing.sign`.
  */
 export async function signRepository(
   { store, signing, unsigned }: SigningPlace,
@@ -52,9 +52,9 @@ export async function signRepository(
 }
 
 /**
- * Signs the descriptions of the archive's timelines that nobody has signed: a replay believes them from where on every transaction is archived, and of which
- * tables. That they are right is for the person who asks for it to know. Returns their keys. Throws, permanent: `SIGNATURE_FOREIGN` and `SIGNATURE_FORGED` where
- * somebody else signed one, and as `Signing.sign`.
+ * Signs those descriptions of the archive's timelines that nobody has signed. A replay trusts them to say since when every transaction is archived, and of
+ * which tables; the person who asks for the signature must know that they are right. Returns their keys. Throws (permanent) `SIGNATURE_FOREIGN` and
+ * `SIGNATURE_FORGED` where somebody else signed one, and as `Signing.sign`.
  */
 export async function signTimelines(
   { store, signing, unsigned }: SigningPlace,
@@ -85,10 +85,10 @@ export async function signTimelines(
 }
 
 /**
- * Signs a backup that was made without signatures, or by a key that is not trusted any more, after every byte of it was read and found whole, and enters it
- * in the register. That it is whole says nothing of who made it: that is for the person who asks for it to know.
+ * Signs a backup that was made without signatures, or by a key that is no longer trusted, and enters it in the register. First reads every byte of it and finds
+ * it whole. That doesn't say who made it; the person who asks for the signature must know.
  *
- * Throws, permanent: `SIGNATURE_FORGED` where its manifest is not what somebody signed, `BACKUP_CHANGED` where it was changed meanwhile, as `readManifest`, and
+ * Throws (permanent) `SIGNATURE_FORGED` where its manifest is not what somebody signed, `BACKUP_CHANGED` where it was changed meanwhile, as `readManifest`, and
  * as `Signing.sign`.
  */
 export async function signBackup(
@@ -98,7 +98,7 @@ export async function signBackup(
 ): Promise<SignOutcome> {
   const { progress, ...cancellable } = options;
   const { backup } = ref;
-  // Before all that is read: without a key it would be for nothing.
+  // Ask for the key first: without one, all the reading would be in vain.
   await signing.key();
   const before = await readStoredManifest(store, ref, { ...cancellable, signedBy: 'any' });
   const state: SignatureState = before.signature ?? { state: 'unsigned' };

@@ -4,8 +4,8 @@ import { namespaceOf } from './signing.ts';
 import { checkSignature } from './ssh-signature.ts';
 
 /*
- * zstd objects carry their signature in a last frame of the kind that every reader of zstd skips (RFC 8878, section 3.1.2): the armored signature of all
- * bytes before that frame, and then the frame's whole length in four bytes, little-endian, by which it is found from the end.
+ * A zstd object has its signature in a last frame, of the kind that every reader of zstd skips (RFC 8878, section 3.1.2). That frame has the armored
+ * signature of all bytes before it, and ends with its own length in four bytes, little-endian, by which it is found from the end.
  */
 
 const SKIPPABLE_MAGIC = 0x184d2a5f;
@@ -13,9 +13,9 @@ const FRAME_HEADER_BYTES = 8;
 const LENGTH_BYTES = 4;
 
 /**
- * A run of zstd frames as this store wants it: signed where its plan says so. Throws as `Signing.sign`.
+ * Frames of zstd, signed where the plan says that the store is signed. Throws as `Signing.sign`.
  *
- * @param name the object's key, or where that has the object's own hash, the key without it
+ * @param name the object's key; if the key contains the object's own hash, the key without that
  */
 export async function signFrames(store: Store, name: string, frames: Uint8Array): Promise<Uint8Array> {
   if (store.signing === undefined) return frames;
@@ -29,7 +29,7 @@ export async function signFrames(store: Store, name: string, frames: Uint8Array)
 }
 
 /**
- * The frames without their signature, which must be that of a trusted key where the plan says that the repository is signed. Throws, permanent:
+ * The frames without their signature. Where the plan says that the repository is signed, a trusted key must have signed them. Throws (permanent)
  * `SIGNATURE_MISSING`, `SIGNATURE_FOREIGN`, `SIGNATURE_FORGED`.
  *
  * @param name as in `signFrames`
@@ -63,7 +63,7 @@ function stateOf(
   return { state: trusted.has(signer) ? 'trusted' : 'foreign', signer };
 }
 
-/** Undefined where the last frame is no signature. */
+/** The frames and their signature. Undefined where the last frame is not a signature. */
 function partsOf(object: Uint8Array): Parts | undefined {
   const bytes = Buffer.from(object.buffer, object.byteOffset, object.byteLength);
   if (bytes.length < FRAME_HEADER_BYTES + LENGTH_BYTES) return undefined;

@@ -10,7 +10,7 @@ import { checkSignature } from './ssh-signature.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 
-/** The bytes of sealed JSON as this store wants it: signed where its plan says so. Throws as `Signing.sign`. */
+/** The bytes of sealed JSON for this store, signed where its plan says so. Throws as `Signing.sign`. */
 export async function sealFor(store: Store, key: string, value: object): Promise<Uint8Array> {
   const { signing } = store;
   if (signing === undefined) return sealJson(value);
@@ -40,7 +40,7 @@ export async function getSigned<T>(
   return openSealedJson(bytes, schema, `${key} in ${store.description}`);
 }
 
-/** As `getSigned`, undefined where it isn't there. */
+/** As `getSigned`, but undefined where there is no such object. */
 export async function getSignedIfThere<T>(
   store: Store,
   key: string,
@@ -71,7 +71,7 @@ export async function requireTrusted(
 }
 
 /**
- * Who signed an object: by the signature within it, else by one that was made later and lies beside (`signatures/`). One that is trusted is
+ * Who signed an object: by the signature in it, or by one that was made later and lies beside it (`signatures/`). One trusted signature is
  * enough.
  */
 export async function signatureOf(
@@ -90,7 +90,7 @@ export async function signatureOf(
     if (armored === undefined) continue;
     const check = checkSignature(armored, namespaceOf(key), bytes);
     if (!check.isValid) {
-      // Another one may be good: anybody can put something beside it.
+      // Go on, since another signature may be good: anybody can put one there.
       forged ??= { state: 'forged', reason: check.reason };
       continue;
     }
@@ -111,7 +111,7 @@ function signatureWithin(signing: Signing, key: string, bytes: Uint8Array): Sign
   return { state: signing.trusted.has(signer) ? 'trusted' : 'foreign', signer };
 }
 
-/** Whether a signature lies beside an object, of whatever contents. */
+/** Whether any signature lies beside an object, be it of other contents. */
 async function wasSigned(store: Store, key: string, options: Cancellable): Promise<boolean> {
   for await (const _ of store.list(signatureFolder(key), options)) return true;
   return false;
@@ -122,7 +122,7 @@ async function findText(store: Store, key: string, options: Cancellable): Promis
   return bytes === undefined ? undefined : Buffer.from(bytes).toString();
 }
 
-/** Signs an object that is there: the signature lies beside it, and the object stays as it is. Throws as `Signing.sign`. */
+/** Signs an existing object. Writes the signature beside it, and leaves the object as it is. Throws as `Signing.sign`. */
 export async function signObject(
   store: Store,
   signing: Signing,
@@ -134,7 +134,7 @@ export async function signObject(
   const body = Buffer.from(await signing.sign(namespaceOf(key), bytes));
   await store.put(signatureKey(key, sha256Hex(bytes), fingerprint), body, {
     sha256: sha256Hex(body),
-    // What is there may be somebody's forgery.
+    // An existing signature may be a forgery, so it is replaced.
     ifAbsent: false,
     ...options,
   });

@@ -7,14 +7,14 @@ import { type PublicKey, parsePublicKey, signMessage } from './ssh-signature.ts'
 
 /** Who signs what is written into a repository, and whose signatures count. */
 export class Signing {
-  /** By fingerprint. */
+  /** Trusted keys, by their fingerprint. */
   readonly trusted: ReadonlyMap<string, PublicKey>;
   readonly #spec: SigningSpec;
   readonly #secret: SecretResolver;
   readonly #repository: string;
   #key: Promise<SigningKey> | undefined;
 
-  /** @param repository for messages. Throws `SIGNING_BAD_KEY` (permanent) for what is no public key */
+  /** @param repository names it in messages. Throws `SIGNING_BAD_KEY` (permanent) for text that is not a public key */
   constructor(spec: SigningSpec, secret: SecretResolver, repository: string) {
     this.#spec = spec;
     this.#secret = secret;
@@ -34,8 +34,8 @@ export class Signing {
   /**
    * The armored signature of a message. @param namespace see `namespaceOf`
    *
-   * Throws, permanent: `SIGNING_NO_KEY` where this process has no key, `SIGNING_BAD_KEY`, and `SIGNING_KEY_NOT_TRUSTED` where the plan would not
-   * trust what this process signs.
+   * Throws (permanent) `SIGNING_NO_KEY` where this process has no key, `SIGNING_BAD_KEY`, and `SIGNING_KEY_NOT_TRUSTED` where the plan doesn't
+   * trust this process's key.
    */
   async sign(namespace: string, message: Uint8Array): Promise<string> {
     return signMessage(await this.key(), namespace, message);
@@ -46,7 +46,7 @@ export class Signing {
     this.#key ??= this.#read();
     const key = this.#key;
     key.catch(() => {
-      // It may be put in its place while this process runs.
+      // Try again next time: somebody may put the key in its place while this process runs.
       if (this.#key === key) this.#key = undefined;
     });
     return key;
@@ -75,7 +75,7 @@ export class Signing {
   }
 }
 
-/** A signature is worth something under the key alone that it was made for: no object can be passed off as another. */
+/** The namespace of an object's signature: its own key. A signature holds only for that key, so no object can be passed off as another. */
 export function namespaceOf(key: string): string {
   return `holdfast:${key}`;
 }

@@ -13,16 +13,16 @@ const KEY_TYPE = 'ssh-ed25519';
 const SEED_BYTES = 32;
 const BLOCK_BYTES = 8;
 const LINE_CHARACTERS = 70;
-/** RFC 8410: what stands before the 32 bytes of an Ed25519 private key in DER. */
+/** RFC 8410: the bytes before the 32 bytes of an Ed25519 private key in DER. */
 const DER_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
 
-/** With what a process signs. */
+/** What a process signs with. */
 export interface SigningKey {
   readonly secret: KeyObject;
   readonly public: PublicKey;
 }
 
-/** A new key, as the text of its file and as the line that names it in a plan. */
+/** Makes a key: the text of its file, and the line that names it in a plan. */
 export function newSigningKey(comment: string): { readonly file: string; readonly publicLine: string } {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   const seed = privateKey.export({ format: 'der', type: 'pkcs8' }).subarray(-SEED_BYTES);
@@ -53,7 +53,7 @@ export function newSigningKey(comment: string): { readonly file: string; readonl
   return { file: `${[BEGIN, ...lines, END].join('\n')}\n`, publicLine: `${publicKeyLine(known)} ${comment}` };
 }
 
-/** The key in the text of a key file. Throws `SIGNING_BAD_KEY` (permanent), which never shows the text. @param where names the file in messages */
+/** The key in a key file. Throws `SIGNING_BAD_KEY` (permanent), whose message never shows the text. @param where names the file in messages */
 export function readSigningKey(text: string, where: string): SigningKey {
   const trimmed = text.trim();
   if (!trimmed.startsWith(BEGIN) || !trimmed.endsWith(END))

@@ -10,7 +10,7 @@ const KEY_TYPE = 'ssh-ed25519';
 const HASH = 'sha512';
 const KEY_BYTES = 32;
 const SIGNATURE_BYTES = 64;
-/** RFC 8410: what stands before the 32 bytes of an Ed25519 public key in DER. */
+/** RFC 8410: the bytes before the 32 bytes of an Ed25519 public key in DER. */
 const DER_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
 const BEGIN = '-----BEGIN SSH SIGNATURE-----';
 const END = '-----END SSH SIGNATURE-----';
@@ -24,7 +24,7 @@ export interface PublicKey {
   readonly blob: Uint8Array;
 }
 
-/** The public key in a line such as `ssh-ed25519 AAAA… a comment`; undefined where it is no such line. */
+/** The public key in a line such as `ssh-ed25519 AAAA… a comment`. Undefined for any other line. */
 export function parsePublicKey(line: string): PublicKey | undefined {
   const [type, base64] = line.trim().split(/\s+/);
   if (type !== KEY_TYPE || base64 === undefined) return undefined;
@@ -53,9 +53,9 @@ function fingerprintOf(blob: Uint8Array): string {
 }
 
 /**
- * The signature of `message` in OpenSSH's armor, with a line break at the end. The same message gives the same signature.
+ * The signature of `message` in OpenSSH's armor, with a line break at the end. The same message always gives the same signature.
  *
- * @param namespace says what is signed: a signature of one namespace is worth nothing in another
+ * @param namespace what is signed: a signature of one namespace doesn't hold in another
  */
 export function signMessage(
   key: { readonly secret: KeyObject; readonly public: PublicKey },
@@ -76,13 +76,13 @@ export function signMessage(
   return `${[BEGIN, ...lines, END].join('\n')}\n`;
 }
 
-/** What an armored signature says of a message. */
+/** What an armored signature proves about a message. */
 export type SignatureCheck =
   | { readonly isValid: true; readonly signer: PublicKey }
   /** A clause that completes "its signature …". */
   | { readonly isValid: false; readonly reason: string };
 
-/** Whether a signature is one of this message in this namespace, and whose. Whether that signer is trusted is the caller's to say. */
+/** Whether a signature is one of this message in this namespace, and whose. The caller decides whether that signer is trusted. */
 export function checkSignature(armored: string, namespace: string, message: Uint8Array): SignatureCheck {
   const fields = fieldsOf(armored);
   if (fields === undefined) return { isValid: false, reason: 'can’t be read' };
@@ -137,19 +137,20 @@ function signedBytes(namespace: string, message: Uint8Array): Uint8Array {
   ]);
 }
 
-/** A field as SSH has it: its length, big-endian in four bytes, then its bytes. */
+/** A field of SSH: its length as four bytes, big-endian, then its bytes. */
 export function lengthed(value: string | Uint8Array): Buffer {
   const bytes = Buffer.from(value);
   return Buffer.concat([uint32(bytes.length), bytes]);
 }
 
+/** A number as SSH writes it: four bytes, big-endian. */
 export function uint32(value: number): Buffer {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(value);
   return bytes;
 }
 
-/** Reads SSH's fields one after another; each is undefined where the bytes end before it does. */
+/** Reads SSH's fields one after another. A field is undefined where the bytes end too early. */
 export class Fields {
   #rest: Buffer;
 
