@@ -1,4 +1,4 @@
-import { createHash, createHmac } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { DEFAULT_TASK_QUEUE } from '../model/task-queue.ts';
 
 /**
@@ -53,7 +53,7 @@ export function chooseQueue({ environment, variables, workers, key, applied }: C
   const found = Object.entries(workers).find(([, worker]) =>
     counting(variables, own, worker).every((name) => own[name] === worker[name]),
   );
-  return found?.[0] ?? newQueue(environment, variables);
+  return found?.[0] ?? newQueue(environment, variables, key);
 }
 
 /** Names of the variables that a plan, or any part of one, refers to. Sorted. */
@@ -77,8 +77,9 @@ function counting(variables: readonly string[], ...fingerprints: readonly Finger
 /**
  * The task queue of a new worker. It depends only on the values, so the same environment gets the same queue after everything was stopped.
  */
-function newQueue(environment: NodeJS.ProcessEnv, variables: readonly string[]): string {
-  const hash = createHash('sha256');
+function newQueue(environment: NodeJS.ProcessEnv, variables: readonly string[], key: Buffer): string {
+  // Keyed, since everybody who sees Temporal sees the name, and secrets are among the values.
+  const hash = createHmac('sha256', key);
   for (const name of counting(variables, environmentNames(environment)))
     hash.update(`${name}=${environment[name] ?? ''}\0`);
   return `${environment.HOLDFAST_TASK_QUEUE ?? DEFAULT_TASK_QUEUE}-${hash.digest('hex').slice(0, 12)}`;

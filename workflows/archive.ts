@@ -6,6 +6,7 @@ import {
   getExternalWorkflowHandle,
   isCancellation,
   log,
+  patched,
   setCurrentDetails,
   setDefaultSignalHandler,
   setHandler,
@@ -106,7 +107,11 @@ class Keeper {
     const { wanted, others } = await this.#untilItWorks('list the databases', () =>
       this.#call('list the databases').archiveDatabases(this.#input),
     );
-    for (const database of others) await this.#close(database);
+    for (const database of others) {
+      const patientlyToo = patched('closing an archive is tried until it works');
+      if (patientlyToo) await this.#untilItWorks(`close ${database}`, () => this.#close(database));
+      else await this.#close(database);
+    }
     await Promise.all(wanted.map((database) => this.#keepDatabase(database)));
   }
 

@@ -195,16 +195,22 @@ class UniverseRestore {
 
   /**
    * Restores the snapshots. A tablet server that has to restore a snapshot whose folder it lacks crashes, and crashes again at every start (YugabyteDB
-   * issues 4431, 26798). So just before, the map of replicas is read twice more, and then every pair of tablet and node is checked.
+   * issues 4431, 26798). So just before, every pair of tablet and node is checked, between two looks at the map of replicas that must be the same.
    */
   async #restoreSnapshots(lastRound: number): Promise<void> {
     const request = this.#request;
     const again = patiently('look at every replica once more');
-    const [checked, now] = [
-      await again.placeFills({ request, round: lastRound + 1 }),
-      await again.placeFills({ request, round: lastRound + 2 }),
-    ];
-    if (checked.fingerprint !== now.fingerprint || !(await this.#isFilled(now, lastRound + 2))) {
+    const before = await again.placeFills({ request, round: lastRound + 1 });
+    let isFilled: boolean;
+    let now: FillPlan;
+    if (patched('the map of replicas is read again after the last check')) {
+      isFilled = await this.#isFilled(before, lastRound + 1);
+      now = await again.placeFills({ request, round: lastRound + 2 });
+    } else {
+      now = await again.placeFills({ request, round: lastRound + 2 });
+      isFilled = before.fingerprint === now.fingerprint && (await this.#isFilled(now, lastRound + 2));
+    }
+    if (!isFilled || before.fingerprint !== now.fingerprint) {
       throw ApplicationFailure.nonRetryable(
         'replicas moved between the last look and the restoration, which was therefore not begun. Find out what moves them while the load balancer is off, and start the restore again.',
         'RESTORE_NOT_SETTLED',

@@ -161,7 +161,7 @@ async function answersOf(
 
 const polls = (taskQueue: string): string => `a worker polls ${taskQueue}`;
 
-/** Whether workers poll the plan's task queue, the one of read points, and the one of prunes with credentials of their own. */
+/** Whether workers poll the plan's task queue, the one of read points, and those of prunes with credentials of their own and of an archive of changes. */
 async function checkWorkers(
   client: Client,
   taskQueue: string,
@@ -173,8 +173,14 @@ async function checkWorkers(
     await checkWorker(client, taskQueue, 'workflows', ''),
     await checkWorker(client, readPointQueue(taskQueue), 'activities', ' --only read-points'),
   ];
-  if (!hasOwnCredentials(plan.pipeline.repository)) return checks;
-  return [...checks, await checkWorker(client, pruneQueue(taskQueue), 'activities', ' --only prune')];
+  if (hasOwnCredentials(plan.pipeline.repository)) {
+    checks.push(await checkWorker(client, pruneQueue(taskQueue), 'activities', ' --only prune'));
+  }
+  if (plan.pointTime?.archive !== undefined) {
+    const { archiveQueue } = await import('../../workflows/archive-messages.ts');
+    checks.push(await checkWorker(client, archiveQueue(taskQueue), 'activities', ' --only archive'));
+  }
+  return checks;
 }
 
 function checkWorker(

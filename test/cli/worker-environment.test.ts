@@ -52,6 +52,14 @@ describe('the worker of a command', () => {
     expect(choose({ ...SHELL, AWS_PROFILE: 'other' }, ['ORDERS_URL'])).toBe(others[1]);
   });
 
+  it('has a name from which nobody without the installation’s key can look up what its secrets are', () => {
+    const environment = { ...SHELL, ORDERS_URL: 'postgresql://backup:guessable@db/orders' };
+    const under = (key: string) =>
+      chooseQueue({ environment, variables: ['ORDERS_URL'], workers: {}, key: Buffer.from(key) });
+    expect(under('one')).toBe(under('one'));
+    expect(under('one')).not.toBe(under('two'));
+  });
+
   it('is that of the applied plan, also from a terminal without its variables', () => {
     expect(choose({ HOME: '/home/me' }, ['ORDERS_URL'], 'holdfast-a')).toBe('holdfast-a');
     // Its worker does not run: it is started for that queue, from here.

@@ -256,6 +256,32 @@ describe('a rehearsal', () => {
     });
   });
 
+  test.each([
+    ['then drops it after the verdict', 1, undefined],
+    ['and says so where that fails too', 2, [expect.stringContaining('could not be dropped')]],
+  ])('that could not drop its copy %s', async (_what, failures, notes) => {
+    const happened: string[] = [];
+    let left = failures;
+    const { verdict, notes: found } = await verifyByRestore(
+      restoring({
+        load: async () => {
+          throw ApplicationFailure.nonRetryable('the server went away', 'TARGET_GONE');
+        },
+        recordVerification: async () => void happened.push('verdict'),
+        discardRestore: async () => {
+          if (left > 0) {
+            left -= 1;
+            throw ApplicationFailure.nonRetryable('the server is down', 'SERVER_DOWN');
+          }
+          happened.push('dropped');
+        },
+      }),
+    );
+    expect(verdict).toBe('INCONCLUSIVE');
+    expect(happened).toEqual(notes === undefined ? ['verdict', 'dropped'] : ['verdict']);
+    expect(found).toEqual(notes);
+  });
+
   test('restores, compares every row, drops the copy and records OK', async () => {
     const recorded: VerifyReport[] = [];
     const discarded: RestoreRequest[] = [];

@@ -405,6 +405,24 @@ test('rows go into tables that match, and a restore that is given up drops what 
   expect(Number(rows[0]?.n)).toBe(300);
 });
 
+test('a table that somebody makes while a restore begins is not taken for the restore’s, nor dropped with it', async () => {
+  await stage.client.execute(
+    "CREATE KEYSPACE raced WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+  );
+  const begun = restoreContext(backup, { into: { shop: 'raced' } });
+  await ycqlEngine.restore.plan(begun);
+  await stage.client.execute('CREATE TABLE raced.orders (p int, c int, v text, n int, PRIMARY KEY (p, c))');
+  await stage.client.execute("INSERT INTO raced.orders (p, c, v) VALUES (1, 1, 'theirs')");
+  await expect(ycqlEngine.restore.prepare(begun)).rejects.toMatchObject({ code: 'RESTORE_TABLE_EXISTS' });
+  await ycqlEngine.restore.discard(begun);
+  const { rows } = await stage.client.execute('SELECT v FROM raced.orders');
+  expect(rows.map(({ v }) => v)).toEqual(['theirs']);
+  const left = await stage.client.execute(
+    "SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'raced'",
+  );
+  expect(left.rows.map(({ table_name }) => table_name)).toEqual(['orders']);
+});
+
 test('roles and their grants come along when they are asked for', async () => {
   const made = await takeBackup(
     stage.repository,

@@ -84,6 +84,47 @@ test('functions with their overloads, aggregates, views, masks and options come 
   expect(sums[0]?.sum).toBe(195);
 });
 
+test('a restore that is given up in a keyspace that was there drops its types and functions, and leaves those that it found', async () => {
+  const backup = await takeBackup(stage.repository, source('SUPER'));
+  await stage.client.execute(
+    "CREATE KEYSPACE shared WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+  );
+  await stage.client.execute('CREATE TYPE shared.address (street text, n int)');
+  const context = restoreContext(backup, { into: { objects: 'shared' } });
+  await ycqlEngine.restore.plan(context);
+  await ycqlEngine.restore.prepare(context);
+  await ycqlEngine.restore.discard(context);
+  const { functions, aggregates, columns } = await definitions('shared');
+  expect([functions, aggregates, columns]).toEqual([[], [], []]);
+  const { rows } = await stage.client.execute(
+    "SELECT type_name FROM system_schema.types WHERE keyspace_name = 'shared'",
+  );
+  expect(rows.map(({ type_name }) => type_name)).toEqual(['address']);
+});
+
+test.each([
+  ['type', ['CREATE TYPE differing.address (street text, n text)']],
+  [
+    'function',
+    [
+      'CREATE FUNCTION differing."Plus" (a int, b int) RETURNS NULL ON NULL INPUT RETURNS int LANGUAGE java AS $$return a * b;$$',
+    ],
+  ],
+])('a %s of the same name and another meaning in the target is refused by name', async (kind, statements) => {
+  const backup = await takeBackup(stage.repository, source('SUPER'));
+  await stage.client.execute('DROP KEYSPACE IF EXISTS differing');
+  await stage.client.execute(
+    "CREATE KEYSPACE differing WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
+  );
+  for (const statement of statements) await stage.client.execute(statement);
+  await expect(
+    ycqlEngine.restore.plan(restoreContext(backup, { into: { objects: 'differing' } })),
+  ).rejects.toMatchObject({
+    code: 'RESTORE_DEFINITION_DIFFERS',
+    message: expect.stringContaining(`${kind} differing.`),
+  });
+});
+
 test('a view can be left out, and the table that it is of stays', async () => {
   const backup = await takeBackup(stage.repository, source('SUPER'));
   const { problems } = await runRestore(

@@ -9,6 +9,7 @@ import { dumpGlobals } from '../../engines/ysql/server/globals-dump.ts';
 import { describeProgram } from '../../engines/ysql/server/programs/describe.ts';
 import { dumpDriver } from '../../engines/ysql/server/programs/dump-driver.ts';
 import { findProgram } from '../../engines/ysql/server/programs/find.ts';
+import { configuredFolders } from '../../engines/ysql/server/programs/folders.ts';
 import { isOlderRelease, readBanner } from '../../engines/ysql/server/programs/identity.ts';
 import { takesOption } from '../../engines/ysql/server/programs/options.ts';
 import { programError, runProgram } from '../../engines/ysql/server/programs/run.ts';
@@ -75,6 +76,14 @@ describe('programs are found where an installation has them', () => {
       }
     },
   );
+
+  test('bin, postgres/bin and the home of an installation lead to each other’s programs', () => {
+    for (const folder of ['bin', 'postgres/bin', '.']) {
+      const folders = configuredFolders({ HOLDFAST_YB_BIN: join('/srv/dbs/yb', folder) });
+      expect(folders).toEqual(expect.arrayContaining(['/srv/dbs/yb/bin', '/srv/dbs/yb/postgres/bin']));
+      expect(folders.filter((one) => !one.startsWith('/srv'))).toEqual([]);
+    }
+  });
 
   test.each<ClientLineName>(['2.18', '2025.2'])(
     'an option of %s is known by running the program, whatever its help says',
