@@ -8,6 +8,7 @@ import {
 } from '@temporalio/client';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import type { ScheduleChange, SurveyedSchedule } from '../model/survey.ts';
+import { nextRuns } from '../planning/next-runs.ts';
 import type { DesiredSchedule } from '../planning/schedules.ts';
 import type { ReconcileInput } from './contract.ts';
 
@@ -70,8 +71,30 @@ export function differences(
   const found = flatten(foundIn(current));
   return [...new Set([...found.keys(), ...wanted.keys()])]
     .filter((field) => found.get(field) !== wanted.get(field))
-    .map((field) => ({ field, is: parsed(found.get(field)), should: parsed(wanted.get(field)) }));
+    .map((field) => ({ field, is: parsed(found.get(field)), should: parsed(wanted.get(field)) }))
+    .concat(timesDiffer(current, want));
 }
+
+/**
+ * The memo's cron lines stay as they are where somebody changes the times by hand in the Temporal UI. So the server's next times are compared with those of the
+ * plan. A schedule whose next times the server doesn't tell is taken as it says.
+ */
+function timesDiffer(
+  { info: { nextActionTimes } }: ScheduleDescription,
+  want: DesiredSchedule,
+): readonly { readonly field: string; readonly is: unknown; readonly should: unknown }[] {
+  const [first] = nextActionTimes;
+  if (first === undefined) return [];
+  const is = nextActionTimes.map((time) => time.toISOString());
+  // From the server's first time on, so that no time passes between the two looks.
+  const should = nextRuns(want, new Date(first.getTime() - 1), is.length).map((time) => time.toISOString());
+  const isSame = is.every((time, place) => time === should[place]);
+  return isSame
+    ? []
+    : [{ field: 'times', is: is.slice(0, TIMES_SHOWN), should: should.slice(0, TIMES_SHOWN) }];
+}
+
+const TIMES_SHOWN = 3;
 
 /** A schedule by its id. Undefined where there is none. */
 export async function findSchedule(client: Client, id: string): Promise<ScheduleDescription | undefined> {
