@@ -77,7 +77,10 @@ async function collect<S extends LogicalSource>(
   const { contents } = source;
   return {
     description: {
-      ...{ server, contents, databases, commonObjects },
+      server,
+      contents,
+      databases,
+      commonObjects,
       ...(packs.length === 0 ? {} : { packs }),
       ...scannedBy(dataObjects),
     },

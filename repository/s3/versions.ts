@@ -97,7 +97,9 @@ export function lossOf(versions: readonly KeyVersion[], since: Date): LostObject
   if (!now.isMarker && now.etag === then.etag && now.sizeBytes === then.sizeBytes) return undefined;
   const { key, versionId, sizeBytes } = then;
   return {
-    ...{ key, version: versionId, sizeBytes },
+    key,
+    version: versionId,
+    sizeBytes,
     happened: now.isMarker ? 'deleted' : 'overwritten',
     at: now.modifiedAt,
   };
