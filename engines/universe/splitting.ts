@@ -9,8 +9,11 @@ interface LeaseTimes {
   readonly renewMs: number;
 }
 
-/** Long enough for a lost worker's replacement to renew it, short enough to end soon after the last renewal. */
-const TIMES: LeaseTimes = { leaseMs: 60_000, renewMs: 15_000 };
+/**
+ * Long enough for a lost worker's replacement to renew it, and for masters that answer a renewal late, as they do while they make a snapshot of thousands of tables;
+ * short enough to end soon after the last renewal.
+ */
+const TIMES: LeaseTimes = { leaseMs: 180_000, renewMs: 15_000 };
 const OWNER = 'holdfast';
 const SETTLE_MS = 5 * 60_000;
 const POLL_MS = 1_000;
@@ -24,7 +27,7 @@ export interface HeldSplitting {
 }
 
 /**
- * Keeps tablets from splitting by a lease. If this process dies, the universe splits again a minute later. Returns when splits under way have
+ * Keeps tablets from splitting by a lease. If this process dies, the universe splits again three minutes later. Returns when splits under way have
  * ended, or after five minutes of waiting for them. A universe that doesn't split tablets needs nothing.
  */
 export async function holdSplitting(
@@ -71,7 +74,7 @@ async function renew(
     try {
       await holdTabletSplitting(admin, leaseMs, OWNER);
     } catch (error) {
-      // A renewal may fail: three fall within a lease.
+      // A renewal may fail: several fall within a lease.
       if (Date.now() > heldUntil) throw error;
       verb.log('tablet splitting could not be held on', { error: String(error) });
       continue;
