@@ -6,6 +6,8 @@ import { CLIENT_LINES, type ClientLine, type ClientLineName } from './client-lin
 import { serveClient } from './connection.ts';
 import { Faults } from './faults.ts';
 import type { Node } from './nodes.ts';
+import type { ReplicationSettings } from './replication/settings.ts';
+import { Slots } from './replication/slots.ts';
 import { SnapshotKeeper } from './snapshots.ts';
 import { asking } from './superuser.ts';
 
@@ -33,6 +35,8 @@ export interface YsqlProxyOptions {
    * 2026.1 (YugabyteDB PR 32263).
    */
   readonly exportSnapshot?: boolean;
+  /** Flags of logical replication, where they are not YugabyteDB's defaults. Slots need an upstream with `wal_level = logical` and `track_commit_timestamp = on`. */
+  readonly replication?: Partial<ReplicationSettings>;
 }
 
 export interface YsqlProxy {
@@ -45,6 +49,8 @@ export interface YsqlProxy {
   readonly nodeUrls: readonly string[];
   /** Errors to give instead of answers. */
   readonly faults: Faults;
+  /** Replication slots, and what may be done to them behind a client's back. */
+  readonly slots: Slots;
   /** From now on a node answers nobody; `yb_servers()` still tells of it. */
   takeDown(node: number): void;
   /** Ends every client's connection and the snapshots kept. */
@@ -56,7 +62,8 @@ export interface YsqlProxy {
  * instant (`yb_read_time`). What it can't do: go back to an instant that nobody named while it was the present.
  */
 export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlProxy> {
-  const line = await lineOf(options);
+  const { line, isLogical } = await lineOf(options);
+  const slots = new Slots(options.upstreamUrl, line.name, options.replication ?? {});
   const keeper = new SnapshotKeeper({
     upstreamUrl: options.upstreamUrl,
     historyRetentionMs: options.historyRetentionMs ?? 900_000,
@@ -83,7 +90,7 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
       const place = { nodes, node, upstreamUrl: options.upstreamUrl };
       serveClient(client, {
         url: options.upstreamUrl,
-        keeper,
+        ...{ keeper, slots, replicates: isLogical && slots.behaviour.replicates },
         place,
         faults,
         line,
@@ -110,7 +117,7 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
     port: nodes[0]?.port ?? 0,
     url: nodeUrls[0] ?? '',
     nodeUrls,
-    faults,
+    ...{ faults, slots },
     takeDown(index) {
       const node = nodes[index];
       if (node !== undefined) node.down = true;
@@ -122,18 +129,25 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
       for (const client of clients) client.destroy();
       await Promise.all(closed);
       await keeper.close();
+      await slots.close();
     },
   };
 }
 
 /** A line is played by its own PostgreSQL only: catalogue and SQL differ too much. */
-async function lineOf({ upstreamUrl, line }: YsqlProxyOptions): Promise<ClientLine> {
+async function lineOf({
+  upstreamUrl,
+  line,
+}: YsqlProxyOptions): Promise<{ readonly line: ClientLine; readonly isLogical: boolean }> {
   const found = await asking(upstreamUrl, 'yugabytedb line', (client) =>
-    client.query<{ number: string }>("SELECT current_setting('server_version_num') AS number"),
+    client.query<{ number: string; level: string }>(
+      "SELECT current_setting('server_version_num') AS number, current_setting('wal_level') AS level",
+    ),
   );
+  const isLogical = found.rows[0]?.level === 'logical';
   const isEleven = Number(found.rows[0]?.number) < 120_000;
   const chosen = CLIENT_LINES[line ?? (isEleven ? '2024.2' : '2025.2')];
-  if ((chosen.major === 11) === isEleven) return chosen;
+  if ((chosen.major === 11) === isEleven) return { line: chosen, isLogical };
   throw new Error(`the line ${chosen.name} needs PostgreSQL ${chosen.major}, and the upstream isn't`);
 }
 

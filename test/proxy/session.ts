@@ -23,6 +23,9 @@ import { colocate } from './install.ts';
 import { changeDatabase, translateNodes } from './nodes.ts';
 import { colocatedDatabase, placementNotes } from './placement-store.ts';
 import { deniedSetting, maySet } from './privileges.ts';
+import { replicationNotes, translateReplication } from './replication/dialect.ts';
+import { hybridOfReadTime } from './replication/hybrid-time.ts';
+import { CALL } from './replication/install.ts';
 import { isDdl, isSavepoint, nonconcurrentIndex, refusalOf } from './rules.ts';
 import { nowMicros, type SnapshotKeeper, SnapshotTooOld } from './snapshots.ts';
 import { type SocketReader, send } from './sockets.ts';
@@ -191,7 +194,8 @@ export class Session {
     this.#refusing = false;
     const [only] = found;
     if (found.length === 1 && only !== undefined && !this.#failed) {
-      for (const note of placementNotes(only)) await this.#own(note);
+      const ofReplication = this.#upstream.replicates ? replicationNotes(only) : [];
+      for (const note of [...placementNotes(only), ...ofReplication]) await this.#own(note);
       const colocated = colocatedDatabase(only);
       if (colocated !== undefined) await colocate(this.#upstream.url, colocated);
     }
@@ -205,7 +209,12 @@ export class Session {
       found.length === 1 && only !== undefined && only.tokens[1]?.text === 'database'
         ? await changeDatabase(only, place)
         : sql;
-    return translateNodes(translate(changed, this.#line), place);
+    return this.#dialect(changed);
+  }
+
+  #dialect(sql: string): string {
+    const { place, replicates } = this.#upstream;
+    return translateNodes(translate(replicates ? translateReplication(sql) : sql, this.#line), place);
   }
 
   async #extended(type: string, bytes: Buffer): Promise<void> {
@@ -219,12 +228,7 @@ export class Session {
       this.#batch = undefined;
       this.#take(this.#closeBatch(preparation, bytes));
     } else if (preparation.kind !== 'refused') {
-      await send(
-        this.#server,
-        type === 'P'
-          ? translateParse(bytes, (sql) => translateNodes(translate(sql, this.#line), this.#upstream.place))
-          : bytes,
-      );
+      await send(this.#server, type === 'P' ? translateParse(bytes, (sql) => this.#dialect(sql)) : bytes);
     }
   }
 
@@ -279,7 +283,7 @@ export class Session {
     const shown = (await this.#own(`SHOW ${upstreamSetting('yb_read_time')}`)).value;
     const micros = instant(shown);
     if (micros === 'invalid') return refusedReadTime(shown);
-    if (micros !== 0n) return await this.#importSnapshot(micros);
+    if (micros !== 0n) return await this.#importSnapshot(micros, shown);
     this.#pin = 'present';
     return READY;
   }
@@ -309,10 +313,10 @@ export class Session {
   }
 
   /** Makes the transaction, or one of the proxy's own where there is none, read the instant. */
-  async #importSnapshot(micros: bigint): Promise<Preparation> {
+  async #importSnapshot(micros: bigint, readTime: string): Promise<Preparation> {
     const outside = this.#status === 'I';
     try {
-      const snapshot = await this.#keeper.snapshotAt(micros, databaseOf(this.#parameters));
+      const snapshot = await this.#snapshotOf(micros, readTime);
       if (outside) await this.#own('BEGIN');
       await this.#own('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
       await this.#own('SET TRANSACTION READ ONLY');
@@ -328,6 +332,17 @@ export class Session {
     }
   }
 
+  /** A database with a log of changes goes back to any instant of it, which the log knows from what its slots send. */
+  async #snapshotOf(micros: bigint, readTime: string): Promise<string> {
+    const database = databaseOf(this.#parameters);
+    const log = await this.#upstream.slots.logOf(database);
+    const hybrid = hybridOfReadTime(readTime);
+    if (log === undefined || hybrid === 'invalid' || !log.reaches(hybrid)) {
+      return await this.#keeper.snapshotAt(micros, database);
+    }
+    return (await log.instant(hybrid)).snapshotId;
+  }
+
   /** On YugabyteDB no session keeps an instant, so none is in the way of dropping or renaming a database. */
   async #beforeDatabaseChange(found: readonly Statement[]): Promise<void> {
     for (const { tokens } of found) {
@@ -336,7 +351,10 @@ export class Session {
         rest.some(({ text: word }) => word === 'rename' || word === 'template') || verb?.text === 'drop';
       if (object?.text !== 'database' || !inTheWay) continue;
       const names = rest.map(identifier).filter((name) => name !== undefined);
-      for (const name of new Set(names)) await this.#keeper.release(name);
+      for (const name of new Set(names)) {
+        await this.#keeper.release(name);
+        await this.#upstream.slots.forget(name);
+      }
     }
   }
 
@@ -378,6 +396,7 @@ export class Session {
         let ready: TransactionStatus | undefined;
         for (const piece of walker.feed(chunk)) {
           if (piece.kind === 'message' && piece.type === 'Z') ready = transactionStatus(piece.bytes);
+          else if (isCall(piece)) this.#serveCall(piece.bytes);
           else if (this.#captured === undefined || isAsynchronous(piece))
             forwarded.push(this.#forClient(piece));
           else this.#captured.push(piece);
@@ -390,6 +409,14 @@ export class Session {
       this.#ready?.reject(new Error('the upstream closed the connection'));
       this.#client.end();
     }
+  }
+
+  /** A function of the stand-in wants something of the proxy (replication/install.ts). */
+  #serveCall(bytes: Buffer): void {
+    const said = errorFields(bytes).get('M') ?? '';
+    this.#upstream.slots
+      .serveCall(databaseOf(this.#parameters), said)
+      .catch((error: Error) => this.#client.destroy(error));
   }
 
   /** The node's `pg_stat_activity` knows this session from now on. */
@@ -436,6 +463,14 @@ export class Session {
 /** Parameter changes and notifications come at any time and are the client's even during a statement of the proxy's own. */
 function isAsynchronous(piece: Piece): boolean {
   return piece.kind === 'message' && (piece.type === 'S' || piece.type === 'A');
+}
+
+function isCall(piece: Piece): piece is Extract<Piece, { kind: 'message' }> {
+  return (
+    piece.kind === 'message' &&
+    piece.type === 'N' &&
+    errorFields(piece.bytes).get('M')?.startsWith(CALL) === true
+  );
 }
 
 function kindOfFirst(found: readonly Statement[]): StatementKind {

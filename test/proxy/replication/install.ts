@@ -1,0 +1,154 @@
+import type { Client } from 'pg';
+import { FEED, feedSlot } from './feed.ts';
+
+/** The table whose rows mark places in the feed. */
+export const MARKERS = 'yb_feed_marker';
+
+/** What a function of the stand-in says to the proxy begins with this. */
+export const CALL = 'yb_stand_in_call';
+/** Where the proxy answers, below the upstream's data directory. */
+export const ANSWERS = 'pg_stat_tmp';
+
+/**
+ * The slots are the proxy's, and their SQL must stand in any query. So a function calls the proxy: it says what it wants in a notice, which the
+ * proxy takes out of the stream, and waits for the answer as a file of the upstream's.
+ *
+ * Signatures: yugabyte-db src/yb/yql/pgwrapper/ysql_migrations (pg_create_logical_replication_slot with yb_lsn_type and yb_ordering_mode,
+ * pg_get_replication_slots with yb_restart_time, yb_get_current_hybrid_time_lsn).
+ */
+const FUNCTIONS = `
+  CREATE TABLE information_schema.${MARKERS} (id text PRIMARY KEY);
+  CREATE TABLE information_schema.yb_replica_identity (relation oid PRIMARY KEY, identity "char" NOT NULL);
+  CREATE TYPE information_schema.yb_made_slot AS (slot_name name, lsn pg_lsn);
+  GRANT SELECT ON information_schema.yb_replica_identity TO PUBLIC;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_stand_in_call(request text) RETURNS jsonb LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET client_min_messages = 'notice' SET search_path = 'pg_catalog' AS $call$
+    DECLARE
+      id text := md5(random()::text || clock_timestamp()::text || pg_backend_pid()::text);
+      answer text; started timestamptz := clock_timestamp();
+    BEGIN
+      RAISE NOTICE '${CALL} % %', id, request;
+      LOOP
+        answer := pg_read_file('${ANSWERS}/${CALL}_' || id, 0, 1000000000, true);
+        EXIT WHEN right(answer, 1) = E'\\n';
+        IF clock_timestamp() > started + interval '30 s' THEN RAISE EXCEPTION 'the stand-in gave no answer to %', request; END IF;
+        PERFORM pg_sleep(0.002);
+      END LOOP;
+      IF answer::jsonb ? 'error' THEN
+        RAISE EXCEPTION USING ERRCODE = answer::jsonb->'error'->>'code', MESSAGE = answer::jsonb->'error'->>'message',
+          DETAIL = coalesce(answer::jsonb->'error'->>'detail', ''), HINT = coalesce(answer::jsonb->'error'->>'hint', '');
+      END IF;
+      RETURN answer::jsonb;
+    END $call$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_may_replicate() RETURNS void LANGUAGE plpgsql STABLE AS $$
+    BEGIN
+      IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = current_user AND (rolsuper OR rolreplication)) THEN
+        RAISE EXCEPTION 'must be superuser or replication role to use replication slots' USING ERRCODE = '42501';
+      END IF;
+    END $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_create_logical_replication_slot(slot_name name, plugin name, temporary boolean DEFAULT false,
+      twophase boolean DEFAULT false, yb_lsn_type name DEFAULT 'SEQUENCE', yb_ordering_mode name DEFAULT 'TRANSACTION')
+    RETURNS information_schema.yb_made_slot LANGUAGE plpgsql VOLATILE STRICT AS $$
+    BEGIN
+      PERFORM pg_catalog.yb_may_replicate();
+      PERFORM pg_catalog.yb_stand_in_call(jsonb_build_object('kind', 'create', 'name', $1, 'plugin', $2, 'temporary', $3,
+        'twoPhase', $4, 'lsnType', $5, 'orderingMode', $6)::text);
+      RETURN ROW($1, '0/2'::pg_lsn);
+    END $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_drop_replication_slot(slot_name name) RETURNS void LANGUAGE plpgsql VOLATILE STRICT AS $$
+    BEGIN
+      PERFORM pg_catalog.yb_may_replicate();
+      PERFORM pg_catalog.yb_stand_in_call(jsonb_build_object('kind', 'drop', 'name', $1)::text);
+    END $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_unsupported(message text, code text) RETURNS text LANGUAGE plpgsql VOLATILE AS $$
+    BEGIN RAISE EXCEPTION USING MESSAGE = $1, ERRCODE = $2; END $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_get_replication_slots(OUT slot_name name, OUT plugin name, OUT slot_type text, OUT datoid oid, OUT temporary boolean,
+      OUT active boolean, OUT active_pid int, OUT xmin xid, OUT catalog_xmin xid, OUT restart_lsn pg_lsn, OUT confirmed_flush_lsn pg_lsn, OUT wal_status text,
+      OUT safe_wal_size bigint, OUT two_phase boolean, OUT yb_stream_id text, OUT yb_restart_commit_ht bigint, OUT yb_lsn_type text, OUT yb_restart_time timestamptz)
+    RETURNS SETOF record LANGUAGE sql VOLATILE AS $$
+      SELECT (s->>'name')::name, (s->>'plugin')::name, 'logical', (s->>'databaseOid')::oid, false, (s->>'active')::boolean, (s->>'activePid')::int,
+        (s->>'xmin')::xid, (s->>'xmin')::xid, (s->>'restartLsn')::pg_lsn, (s->>'confirmedFlush')::pg_lsn, NULL::text, NULL::bigint, false,
+        s->>'streamId', (s->>'restartHybrid')::bigint, s->>'lsnType',
+        to_timestamp(((s->>'restartHybrid')::bigint >> 12) / 1000000.0)
+      FROM jsonb_array_elements(pg_catalog.yb_stand_in_call('{"kind":"list"}')->'slots') s $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_get_current_hybrid_time_lsn(OUT current_hybrid_time_lsn bigint) RETURNS SETOF bigint LANGUAGE sql VOLATILE AS $$
+    SELECT (floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint) << 12 $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_relreplident(relation oid, upstream "char") RETURNS "char" LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN $1 < 16384 THEN $2 ELSE
+      coalesce((SELECT identity FROM information_schema.yb_replica_identity i WHERE i.relation = $1), CASE WHEN c.relkind IN ('r', 'p', 'm') THEN 'c' ELSE $2 END) END
+    FROM pg_catalog.pg_class c WHERE c.oid = $1 $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_note_replica_identity(relation text, identity "char") RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
+    DELETE FROM information_schema.yb_replica_identity i WHERE i.relation = $1::regclass;
+    INSERT INTO information_schema.yb_replica_identity VALUES ($1::regclass, $2) $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_log_whole_rows() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+    DECLARE name text;
+    BEGIN
+      FOR name IN SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND c.relreplident <> 'f' AND c.oid >= 16384
+          AND n.nspname NOT IN ('information_schema', 'pg_catalog') AND n.nspname NOT LIKE 'pg\\_toast%'
+      LOOP EXECUTE 'ALTER TABLE ONLY ' || name || ' REPLICA IDENTITY FULL'; END LOOP;
+    END $$;
+`;
+
+const VIEWS = `
+  CREATE VIEW information_schema.pg_replication_slots AS
+    SELECT l.slot_name, l.plugin, l.slot_type, l.datoid, d.datname AS database, l.temporary, l.active, l.active_pid, l.xmin, l.catalog_xmin, l.restart_lsn,
+      l.confirmed_flush_lsn, l.wal_status, l.safe_wal_size, l.two_phase, l.yb_stream_id, l.yb_restart_commit_ht, l.yb_lsn_type, l.yb_restart_time
+    FROM pg_catalog.yb_get_replication_slots() l LEFT JOIN pg_catalog.pg_database d ON d.oid = l.datoid;
+  CREATE VIEW information_schema.pg_publication AS SELECT tableoid, %OID%* FROM pg_catalog.pg_publication WHERE pubname <> '${FEED}';
+  CREATE VIEW information_schema.pg_publication_tables AS SELECT * FROM pg_catalog.pg_publication_tables WHERE pubname <> '${FEED}' AND schemaname <> 'information_schema';
+  GRANT SELECT ON information_schema.pg_replication_slots, information_schema.pg_publication, information_schema.pg_publication_tables TO PUBLIC;
+`;
+
+/** Gives the database of `admin` what YugabyteDB has of logical replication. Cheap where it is there already. The caller holds the lock of installers. */
+export async function installReplication(admin: Client): Promise<void> {
+  const installed = await admin.query<{ there: boolean; number: number }>(
+    "SELECT to_regclass('information_schema.yb_replica_identity') IS NOT NULL AS there, current_setting('server_version_num')::int AS number",
+  );
+  if (installed.rows[0]?.there !== true) {
+    // Before PostgreSQL 12 the OID was no column that `*` has.
+    const oid = (installed.rows[0]?.number ?? 0) < 120_000 ? 'oid, ' : '';
+    await admin.query(FUNCTIONS + VIEWS.replace('%OID%', oid));
+  }
+  await admin.query('SELECT pg_catalog.yb_log_whole_rows()');
+}
+
+/** Makes the upstream's slot and publication; returns the OID of the database. What a proxy that died left is dropped first. */
+export async function prepareFeed(admin: Client): Promise<number> {
+  const found = await admin.query<{ oid: number; level: string; stamps: string }>(
+    "SELECT oid::int, current_setting('wal_level') AS level, current_setting('track_commit_timestamp') AS stamps FROM pg_database WHERE datname = current_database()",
+  );
+  const { oid = 0, level, stamps } = found.rows[0] ?? {};
+  if (level !== 'logical' || stamps !== 'on') {
+    throw new Error(
+      'the upstream of the stand-in needs wal_level = logical and track_commit_timestamp = on for slots',
+    );
+  }
+  await dropFeed(admin, oid);
+  await admin.query('SELECT pg_catalog.yb_log_whole_rows()');
+  await admin.query(`CREATE PUBLICATION ${FEED} FOR ALL TABLES`);
+  await admin.query("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", [feedSlot(oid)]);
+  return oid;
+}
+
+export async function dropFeed(admin: Client, databaseOid: number): Promise<void> {
+  const slot = feedSlot(databaseOid);
+  // A walsender whose client is gone holds its slot until it notices.
+  await admin.query(
+    'SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active_pid IS NOT NULL',
+    [slot],
+  );
+  for (;;) {
+    const left = await admin.query(
+      'SELECT FROM pg_replication_slots WHERE slot_name = $1 AND active_pid IS NOT NULL',
+      [slot],
+    );
+    if (left.rowCount === 0) break;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  await admin.query(
+    'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1',
+    [slot],
+  );
+  await admin.query(`DROP PUBLICATION IF EXISTS ${FEED}`);
+}
