@@ -110,7 +110,8 @@ class Capture implements StreamListener {
   #isWatching = false;
   /** On PostgreSQL. */
   readonly #idle: IdleRecord | undefined;
-  #openedAt = Date.now();
+  /** In this stream. */
+  #hasAcknowledged = false;
   #reopen: (() => void) | undefined;
   /** The server asked for a reply, perhaps while something was being stored. */
   #owesReply = false;
@@ -147,7 +148,7 @@ class Capture implements StreamListener {
   /** Until the timeline ends, or until the stream should be begun anew, which only happens while nothing waits to be stored. */
   async run(stream: ReplicationStream): Promise<TimelineEnd | 'reopen'> {
     this.#stream = stream;
-    this.#openedAt = Date.now();
+    this.#hasAcknowledged = false;
     const { promise: reopened, resolve } = Promise.withResolvers<'reopen'>();
     this.#reopen = () => resolve('reopen');
     this.#report();
@@ -250,6 +251,7 @@ class Capture implements StreamListener {
     this.#transactions += closed.transactions;
     this.#storedBytes += closed.storedBytes;
     this.#stream?.acknowledge(positionOf(closed.endLsn));
+    this.#hasAcknowledged ||= closed.transactions > 0;
     this.#report();
   }
 
@@ -331,8 +333,7 @@ class Capture implements StreamListener {
       this.#store(this.#builder.closeIdle(position, micros), []);
       return;
     }
-    const since = Math.max(this.#openedAt, this.#storedAt);
-    if (Date.now() - since >= this.#rhythm.idleMs) {
+    if (this.#hasAcknowledged && Date.now() - this.#storedAt >= this.#rhythm.idleMs) {
       this.#reopen?.();
       this.#reopen = undefined;
     }

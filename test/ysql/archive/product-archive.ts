@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { archiveEnd } from '../../../engines/ysql/archive/open.ts';
-import { parseLsn, type StoredTimeline } from '../../../model/archive.ts';
+import { lsnOf, parseLsn, type StoredTimeline } from '../../../model/archive.ts';
 import { HoldfastError } from '../../../model/errors.ts';
 import { readTimelines } from '../../../repository/archive.ts';
 import type { Store } from '../../../repository/store.ts';
@@ -53,16 +53,35 @@ export class ProductArchive {
     return readTimelines(this.#store, this.#id);
   }
 
-  /** Waits until everything is stored that was committed when this was called. Returns the timeline that has it. */
-  async catchUp(): Promise<StoredTimeline> {
-    const [place] = await query(this.#url, 'SELECT pg_current_wal_insert_lsn()::text AS lsn');
-    const lsn = parseLsn(String(place?.lsn)) ?? '';
+  /**
+   * Waits until everything is stored that was committed when this was called. Returns the timeline that has it.
+   *
+   * @param commit commits something on YugabyteDB, whose stream says nothing while nothing is committed
+   */
+  async catchUp(commit?: () => Promise<void>): Promise<StoredTimeline> {
+    const lsn = await this.#position();
+    await commit?.();
     return await this.#until(`the archive has what was committed before ${lsn}`, async () => {
       const newest = (await this.timelines()).at(-1);
       return newest !== undefined && newest.end === undefined && archiveEnd(newest) >= lsn
         ? newest
         : undefined;
     });
+  }
+
+  /** Waits for the first timeline. */
+  async begun(): Promise<void> {
+    await this.#until('the archive has begun', async () => (await this.timelines()).at(-1));
+  }
+
+  async #position(): Promise<string> {
+    const [server] = await query(this.#url, 'SELECT version() AS banner');
+    if (String(server?.banner).includes('-YB-')) {
+      const [now] = await query(this.#url, 'SELECT yb_get_current_hybrid_time_lsn()::text AS lsn');
+      return lsnOf(BigInt(String(now?.lsn)));
+    }
+    const [place] = await query(this.#url, 'SELECT pg_current_wal_insert_lsn()::text AS lsn');
+    return parseLsn(String(place?.lsn)) ?? '';
   }
 
   /** Waits until another timeline than this one has begun, for so long at most. */
