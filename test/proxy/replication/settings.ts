@@ -18,6 +18,8 @@ export interface ReplicationSettings {
   readonly publicationRefreshMs: number;
   /** `cdc_send_null_before_image_if_not_exists`. */
   readonly nullBeforeImages: boolean;
+  /** `cdc_max_virtual_wal_per_tserver`: how many consumers a node serves at once. */
+  readonly maxVirtualWals: number;
   /** `wal_sender_timeout`. */
   readonly walSenderTimeoutMs: number;
 }
@@ -27,6 +29,7 @@ export const DEFAULT_SETTINGS: ReplicationSettings = {
   activeWindowMs: 300_000,
   publicationRefreshMs: 900_000,
   nullBeforeImages: false,
+  maxVirtualWals: 5,
   walSenderTimeoutMs: 60_000,
 };
 
