@@ -137,6 +137,10 @@ export class Slots {
       return {};
     }
     const lsnType = String(request.lsnType);
+    if (lsnType !== 'SEQUENCE' && !this.behaviour.lsnTypes) {
+      const given = 'unknown, unknown, boolean, boolean, unknown';
+      throw new Refusal('42883', `function pg_create_logical_replication_slot(${given}) does not exist`);
+    }
     if (lsnType !== 'SEQUENCE' && lsnType !== 'HYBRID_TIME') {
       throw new Refusal('22023', `invalid lsn type`, { detail: `Valid values are SEQUENCE and HYBRID_TIME` });
     }
