@@ -26,6 +26,8 @@ import { deniedSetting, maySet } from './privileges.ts';
 import { replicationNotes, translateReplication } from './replication/dialect.ts';
 import { hybridOfReadTime } from './replication/hybrid-time.ts';
 import { CALL } from './replication/install.ts';
+import type { Refusal } from './replication/refusal.ts';
+import { rewriteRefusal, rewrittenTable } from './replication/rewrites.ts';
 import { isDdl, isSavepoint, nonconcurrentIndex, refusalOf } from './rules.ts';
 import { nowMicros, type SnapshotKeeper, SnapshotTooOld } from './snapshots.ts';
 import { type SocketReader, send } from './sockets.ts';
@@ -182,6 +184,16 @@ export class Session {
     return undefined;
   }
 
+  /** Up to 2025.2 no table of a database with a slot may be written anew. */
+  #rewriteRefusal(found: readonly Statement[]): Refusal | undefined {
+    const { replicates, slots } = this.#upstream;
+    if (!replicates || slots.behaviour.dynamicTables) return undefined;
+    const database = databaseOf(this.#parameters);
+    if (slots.all(database).length === 0) return undefined;
+    const table = found.map(rewrittenTable).find((name) => name !== undefined);
+    return table === undefined ? undefined : rewriteRefusal(database, table);
+  }
+
   async #simpleUnit(sql: string, found: readonly Statement[]): Promise<void> {
     const kind = found.some((statement) => kindOfStatement(statement) === 'query')
       ? 'query'
@@ -260,6 +272,8 @@ export class Session {
     const { faults, exportSnapshot } = this.#upstream;
     const fault = faults.meet(found);
     if (fault !== undefined) return this.#refuse(fault.code, fault.message);
+    const rewrite = this.#rewriteRefusal(found);
+    if (rewrite !== undefined) return this.#refuse(rewrite.code, rewrite.message);
     if (
       !exportSnapshot &&
       found.some(({ tokens }) => tokens.some((token) => token.text === 'pg_export_snapshot'))

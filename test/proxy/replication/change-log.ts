@@ -137,6 +137,27 @@ export class ChangeLog {
     }
   }
 
+  /** Those of the relations that are there now. */
+  async existing(oids: readonly number[]): Promise<ReadonlySet<number>> {
+    const found = await this.#admin.query<{ oid: number }>(
+      'SELECT oid::int AS oid FROM pg_class WHERE oid = ANY ($1::oid[])',
+      [oids],
+    );
+    return new Set(found.rows.map(({ oid }) => oid));
+  }
+
+  /** A text that differs once a publication, a table or a key has changed. */
+  async catalogue(): Promise<string> {
+    const found = await this.#admin.query<{ seen: string }>(
+      `SELECT string_agg(seen, ' ') AS seen FROM (
+         SELECT 'p' || oid || '.' || xmin AS seen FROM pg_publication UNION ALL SELECT 'r' || oid || '.' || xmin FROM pg_publication_rel
+         UNION ALL SELECT 'n' || oid || '.' || xmin FROM pg_publication_namespace
+         UNION ALL SELECT 'c' || oid || '.' || xmin FROM pg_class WHERE relkind IN ('r', 'p') AND oid >= 16384
+         UNION ALL SELECT 'i' || indexrelid || '.' || xmin FROM pg_index WHERE indisprimary AND indexrelid >= 16384 ORDER BY 1) s`,
+    );
+    return found.rows[0]?.seen ?? '';
+  }
+
   /** Ends the log; with `drop` the upstream forgets the slot too, which takes the upstream to be there. */
   async close(drop: boolean): Promise<void> {
     await this.#feed.close();

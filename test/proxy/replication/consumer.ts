@@ -30,6 +30,9 @@ export class Consumer {
   /** By OID; a replica identity stays what it was when the slot came to know the table. */
   readonly #tables = new Map<number, PublishedTable>();
   #published: ReadonlySet<number> = new Set();
+  /** The catalogue as it was at the last look, and whether it has changed since. */
+  #catalogue: string | undefined;
+  #isStale = true;
   #nextRefresh: bigint;
   #sentLsn: bigint;
   #lsn: bigint;
@@ -58,6 +61,8 @@ export class Consumer {
     options: PluginOptions,
   ): Promise<Consumer> {
     const consumer = new Consumer(slots, slot, client, from, publicationNames(options));
+    const instances = slots.all().reduce((sum, { consumers }) => sum + consumers, 0);
+    if (instances >= slots.settings.maxVirtualWals) throw new Refusal('XX000', 'max capacity reached');
     await consumer.#begin();
     return consumer;
   }
@@ -66,24 +71,33 @@ export class Consumer {
   async run(pid: number): Promise<void> {
     const slot = this.#slot;
     slot.activePid = pid;
+    slot.consumers += 1;
     const poll = setInterval(() => void this.#poll(), POLL_MS);
     try {
       let reached = slot.restartHybrid;
       while (!this.#stopping.signal.aborted) {
-        if (slot.expired) throw expired();
         slot.polledAt = Date.now();
+        if (slot.failingReads > 0) {
+          slot.failingReads -= 1;
+          throw expired();
+        }
         const another = slot.log.another(this.#stopping.signal);
-        for (const transaction of slot.log.after(reached)) {
+        const logged = slot.stalled ? [] : [...slot.log.after(reached)];
+        if (!this.#slots.behaviour.dynamicTables) await this.#forgetDropped();
+        else if (logged.length > 0) await this.#lookAtCatalogue();
+        for (const transaction of logged) {
           if (this.#stopping.signal.aborted) break;
           await this.#send(transaction);
           reached = transaction.hybrid;
         }
-        if (this.#slots.all().includes(slot)) await Promise.race([another, this.#pause()]);
+        this.#isStale = false;
+        await Promise.race([another, this.#pause()]);
       }
     } finally {
       clearInterval(poll);
       slot.polledAt = Date.now();
-      slot.activePid = undefined;
+      slot.consumers -= 1;
+      if (slot.consumers === 0) slot.activePid = undefined;
     }
   }
 
@@ -198,10 +212,23 @@ export class Consumer {
     await send(this.#client, Buffer.concat(frames));
   }
 
+  /** As long as the catalogue is the one of the last look, so are the tables of the publications. */
+  async #lookAtCatalogue(): Promise<void> {
+    const found = await this.#slot.log.catalogue();
+    this.#isStale = found !== this.#catalogue;
+    this.#catalogue = found;
+  }
+
+  /** DROP TABLE isn't refused (issue 17951), and takes with it what of the table nobody has read (docs LR/_index.md, up to 2025.2). */
+  async #forgetDropped(): Promise<void> {
+    const left = await this.#slot.log.existing([...this.#published]);
+    this.#published = new Set([...this.#published].filter((oid) => left.has(oid)));
+  }
+
   /** Up to 2025.2 by a poll at set times; from 2026.1 on with each transaction. */
   async #followPublications(hybrid: bigint): Promise<void> {
     if (this.#slots.behaviour.dynamicTables) {
-      this.#refresh(await publicationsAt(this.#slot.log, hybrid));
+      if (this.#isStale) this.#refresh(await publicationsAt(this.#slot.log, hybrid));
       return;
     }
     const every = hybridOfMicros(BigInt(this.#slots.settings.publicationRefreshMs) * 1000n);

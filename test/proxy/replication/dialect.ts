@@ -8,19 +8,25 @@ const VIEWS: ReadonlySet<string> = new Set([
 ]);
 const FUNCTIONS: Readonly<Record<string, string>> = {
   pg_create_logical_replication_slot: 'yb_create_logical_replication_slot',
+  pg_create_physical_replication_slot: 'yb_create_physical_replication_slot',
   pg_drop_replication_slot: 'yb_drop_replication_slot',
   pg_get_replication_slots: 'yb_get_replication_slots',
-};
-
-/** Functions that YugabyteDB refuses, in its words. */
-const REFUSED: Readonly<Record<string, readonly [message: string, code: string]>> = {
-  pg_create_physical_replication_slot: ['YSQL only supports logical replication slots', '0A000'],
+  pg_logical_slot_get_changes: 'yb_logical_slot_changes',
+  pg_logical_slot_peek_changes: 'yb_logical_slot_changes',
+  pg_logical_slot_get_binary_changes: 'yb_logical_slot_changes',
+  pg_logical_slot_peek_binary_changes: 'yb_logical_slot_changes',
+  pg_logical_emit_message: 'yb_logical_emit_message',
+  pg_current_wal_lsn: 'yb_local_wal_lsn',
+  pg_current_wal_insert_lsn: 'yb_local_wal_lsn',
+  pg_current_wal_flush_lsn: 'yb_local_wal_lsn',
+  txid_current: 'yb_no_xid',
+  txid_current_if_assigned: 'yb_no_xid',
+  pg_current_xact_id: 'yb_no_xid',
+  pg_current_xact_id_if_assigned: 'yb_no_xid',
 };
 
 const WORDS = new RegExp(
-  [...VIEWS, ...Object.keys(FUNCTIONS), ...Object.keys(REFUSED), 'relreplident', 'replica\\s+identity'].join(
-    '|',
-  ),
+  [...VIEWS, ...Object.keys(FUNCTIONS), 'relreplident', 'replica\\s+identity'].join('|'),
   'i',
 );
 
@@ -60,20 +66,9 @@ function edit(tokens: readonly Token[], at: number): readonly Edit[] {
   const named = FUNCTIONS[token.text];
   if (named !== undefined && next?.text === '(')
     return [{ start, end: token.end, with: `pg_catalog.${named}` }];
-  const refused = REFUSED[token.text];
-  if (refused !== undefined && next?.text === '(') {
-    return [
-      {
-        start,
-        end: next.end,
-        with: `pg_catalog.yb_unsupported(${refused.map((text) => `'${text}'`).join(', ')} || concat(`,
-      },
-      ...close(tokens, at + 1),
-    ];
-  }
   if (token.text === 'relreplident' && tokens[at - 1]?.text !== 'as') {
     const alias = tokens[at - 1]?.text === '.' ? tokens[at - 2] : undefined;
-    const prefix = alias === undefined ? '' : `${spelled(alias)}.`;
+    const prefix = alias === undefined ? '' : `${alias.text}.`;
     return [
       {
         start: alias?.start ?? token.start,
@@ -81,21 +76,6 @@ function edit(tokens: readonly Token[], at: number): readonly Edit[] {
         with: `pg_catalog.yb_relreplident(${prefix}oid, ${prefix}relreplident)`,
       },
     ];
-  }
-  return [];
-}
-
-function spelled(token: Token): string {
-  return token.text;
-}
-
-/** A second parenthesis where the argument list that opens at `open` closes. */
-function close(tokens: readonly Token[], open: number): readonly Edit[] {
-  let depth = 0;
-  for (const { text, start, end } of tokens.slice(open)) {
-    if (text === '(') depth += 1;
-    if (text === ')') depth -= 1;
-    if (depth === 0) return [{ start, end, with: '))' }];
   }
   return [];
 }

@@ -60,8 +60,17 @@ const FUNCTIONS = `
       PERFORM pg_catalog.yb_may_replicate();
       PERFORM pg_catalog.yb_stand_in_call(jsonb_build_object('kind', 'drop', 'name', $1)::text);
     END $$;
-  CREATE OR REPLACE FUNCTION pg_catalog.yb_unsupported(message text, code text) RETURNS text LANGUAGE plpgsql VOLATILE AS $$
-    BEGIN RAISE EXCEPTION USING MESSAGE = $1, ERRCODE = $2; END $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_create_physical_replication_slot(slot_name name, immediately_reserve boolean DEFAULT false, temporary boolean DEFAULT false)
+    RETURNS information_schema.yb_made_slot LANGUAGE plpgsql VOLATILE AS $$
+    BEGIN RAISE EXCEPTION 'YSQL only supports logical replication slots' USING ERRCODE = '0A000'; END $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_logical_slot_changes(slot_name name, upto_lsn pg_lsn, upto_nchanges int, VARIADIC options text[] DEFAULT '{}')
+    RETURNS TABLE (lsn pg_lsn, xid xid, data text) LANGUAGE plpgsql VOLATILE AS $$
+    BEGIN RAISE EXCEPTION 'invalid record offset at 0/1' USING ERRCODE = 'XX000'; END $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_local_wal_lsn() RETURNS pg_lsn LANGUAGE sql VOLATILE AS $$ SELECT '0/1556F18'::pg_lsn $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_logical_emit_message(transactional boolean, prefix text, content text) RETURNS pg_lsn LANGUAGE sql VOLATILE AS $$
+    SELECT '0/1556F18'::pg_lsn $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_no_xid() RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+    BEGIN RAISE EXCEPTION 'Yugabyte does not support xid' USING ERRCODE = '0A000'; END $$;
   CREATE OR REPLACE FUNCTION pg_catalog.yb_get_replication_slots(OUT slot_name name, OUT plugin name, OUT slot_type text, OUT datoid oid, OUT temporary boolean,
       OUT active boolean, OUT active_pid int, OUT xmin xid, OUT catalog_xmin xid, OUT restart_lsn pg_lsn, OUT confirmed_flush_lsn pg_lsn, OUT wal_status text,
       OUT safe_wal_size bigint, OUT two_phase boolean, OUT yb_stream_id text, OUT yb_restart_commit_ht bigint, OUT yb_lsn_type text, OUT yb_restart_time timestamptz)

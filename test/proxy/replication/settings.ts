@@ -18,6 +18,8 @@ export interface ReplicationSettings {
   readonly publicationRefreshMs: number;
   /** `cdc_send_null_before_image_if_not_exists`. */
   readonly nullBeforeImages: boolean;
+  /** `cdc_max_virtual_wal_per_tserver`: how many consumers a node serves at once. */
+  readonly maxVirtualWals: number;
   /** `wal_sender_timeout`. */
   readonly walSenderTimeoutMs: number;
 }
@@ -27,6 +29,7 @@ export const DEFAULT_SETTINGS: ReplicationSettings = {
   activeWindowMs: 300_000,
   publicationRefreshMs: 900_000,
   nullBeforeImages: false,
+  maxVirtualWals: 5,
   walSenderTimeoutMs: 60_000,
 };
 
@@ -34,55 +37,43 @@ export const DEFAULT_SETTINGS: ReplicationSettings = {
 export interface LineBehaviour {
   /** Logical replication by PostgreSQL's protocol at all: since 2024.1.1 (docs, yugabytedb-connector). */
   readonly replicates: boolean;
-  /** `HYBRID_TIME` as an LSN type. */
+  /** `HYBRID_TIME` as an LSN type: since 2024.2.2 (pull request 25698), and the line is 2024.2.1. */
   readonly lsnTypes: boolean;
-  /** `yb_ordering_mode` of a slot. */
-  readonly orderingModes: boolean;
   /** An UPDATE under CHANGE comes with an old tuple of nothing but unset columns (older expectations of TestPgReplicationSlot.java); newer: without. */
   readonly emptyOldTuple: boolean;
   /** The Relation message of CHANGE marks the key columns (relcache.c RelationGetIndexList, "we always get the primary key"). */
   readonly changeMarksKeys: boolean;
   /** Publications are followed at commit time (`ysql_yb_enable_implicit_dynamic_tables_logical_replication`), and rewrites streamed: since 2026.1. */
   readonly dynamicTables: boolean;
-  /** Savepoints: since 2025.2.2.0 (issue 10936). */
-  readonly savepoints: boolean;
 }
 
 export const LINE_BEHAVIOUR: Readonly<Record<ClientLineName, LineBehaviour>> = {
   '2.18': {
     replicates: false,
     lsnTypes: false,
-    orderingModes: false,
     emptyOldTuple: true,
     changeMarksKeys: false,
     dynamicTables: false,
-    savepoints: false,
   },
   '2024.2': {
     replicates: true,
     lsnTypes: false,
-    orderingModes: false,
     emptyOldTuple: true,
     changeMarksKeys: false,
     dynamicTables: false,
-    savepoints: false,
   },
   '2025.2': {
     replicates: true,
     lsnTypes: true,
-    orderingModes: false,
     emptyOldTuple: true,
     changeMarksKeys: false,
     dynamicTables: false,
-    savepoints: false,
   },
   '2026.1': {
     replicates: true,
     lsnTypes: true,
-    orderingModes: true,
     emptyOldTuple: false,
     changeMarksKeys: true,
     dynamicTables: true,
-    savepoints: true,
   },
 };

@@ -30,8 +30,12 @@ export class Slot {
   /** Milliseconds since 1970 of the last poll by a consumer; 0: never. */
   polledAt = 0;
   activePid: number | undefined;
-  /** What it needs is gone: each read fails. */
-  expired = false;
+  /** How many reads fail from now on as if what they need were gone; without end where it is gone. */
+  failingReads = 0;
+  /** Reads find nothing any more, and don't say why (issue 33198). */
+  stalled = false;
+  /** Consumers that have a virtual WAL on it. */
+  consumers = 0;
 
   constructor(made: {
     readonly name: string;

@@ -76,9 +76,17 @@ export class Slots {
     this.#slots.delete(name);
   }
 
-  /** From now on what the slot needs is gone, as after the retention. */
-  expire(name: string): void {
-    this.get(name).expired = true;
+  /**
+   * From now on what the slot needs is gone, as after the retention. With `reads` only so many reads fail, in the same words: that happens to a
+   * slot in good health too (issue 31090).
+   */
+  expire(name: string, reads = Number.POSITIVE_INFINITY): void {
+    this.get(name).failingReads = reads;
+  }
+
+  /** What the slot needs is gone, and the tablet server was started again since: a read finds nothing, for ever, without an error (issue 33198). */
+  stall(name: string): void {
+    this.get(name).stalled = true;
   }
 
   /** Ends the log of a database and its slots, which go with it (xrepl_catalog_manager.cc DropAllCDCSDKStreams). */
@@ -129,6 +137,10 @@ export class Slots {
       return {};
     }
     const lsnType = String(request.lsnType);
+    if (lsnType !== 'SEQUENCE' && !this.behaviour.lsnTypes) {
+      const given = 'unknown, unknown, boolean, boolean, unknown';
+      throw new Refusal('42883', `function pg_create_logical_replication_slot(${given}) does not exist`);
+    }
     if (lsnType !== 'SEQUENCE' && lsnType !== 'HYBRID_TIME') {
       throw new Refusal('22023', `invalid lsn type`, { detail: `Valid values are SEQUENCE and HYBRID_TIME` });
     }

@@ -101,6 +101,9 @@ export class Walsender {
     }
     const database = databaseOf(this.#parameters);
     if (command.kind === 'create') {
+      if (command.lsnType !== 'SEQUENCE' && !this.#slots.behaviour.lsnTypes) {
+        throw new Refusal('42601', 'syntax error');
+      }
       const slot = await this.#slots.create(database, command);
       const snapshot = command.snapshot === 'use' ? String(slot.created) : undefined;
       // The position is there so that drivers that look for one go on (walsender.c).
