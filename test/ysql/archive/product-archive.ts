@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { CaptureRhythm } from '../../../engines/ysql/archive/capture.ts';
 import { archiveEnd } from '../../../engines/ysql/archive/open.ts';
 import { lsnOf, parseLsn, type StoredTimeline } from '../../../model/archive.ts';
 import { HoldfastError } from '../../../model/errors.ts';
 import { readTimelines } from '../../../repository/archive.ts';
 import type { Store } from '../../../repository/store.ts';
 import { query } from '../../support/sql.ts';
-import { archiveContext, archiveOnce, archiveRequest } from './archiver.ts';
+import { archiveContext, archiveOnce, archiveRequest, QUICK } from './archiver.ts';
 
 const RETRY_AFTER_MS = 50;
 const PATIENCE_MS = 300_000;
@@ -15,6 +16,7 @@ export class ProductArchive {
   readonly #url: string;
   readonly #store: Store;
   readonly #id: { readonly plan: string; readonly database: string };
+  readonly #rhythm: CaptureRhythm;
   readonly #stopping = new AbortController();
   readonly #running: Promise<void>;
   #failure: unknown;
@@ -25,10 +27,12 @@ export class ProductArchive {
     url: string,
     { store, path }: { readonly store: Store; readonly path: string },
     id: { readonly plan: string; readonly database: string },
+    rhythm: CaptureRhythm = QUICK,
   ) {
     this.#url = url;
     this.#store = store;
     this.#id = id;
+    this.#rhythm = rhythm;
     this.#running = this.#run(path).catch((error: unknown) => {
       this.#failure = error;
     });
@@ -39,7 +43,7 @@ export class ProductArchive {
     const request = archiveRequest(this.#id.database, path, {}, this.#id.plan);
     while (!signal.aborted) {
       try {
-        await archiveOnce(await archiveContext(this.#store, this.#url, request, { signal }));
+        await archiveOnce(await archiveContext(this.#store, this.#url, request, { signal }), this.#rhythm);
       } catch (error) {
         if (signal.aborted) return;
         if (!(error instanceof HoldfastError) || !error.transient) throw error;

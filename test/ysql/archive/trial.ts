@@ -21,6 +21,7 @@ import {
   ysqlSource,
 } from '../harness.ts';
 import { startYugabyteStandIn } from '../yugabyte-stand-in.ts';
+import { QUICK } from './archiver.ts';
 import { ProductArchive } from './product-archive.ts';
 import { beginArchive } from './record.ts';
 import { type Alteration, type Commit, hashTables, type SourceProduct, WrittenSource } from './source.ts';
@@ -74,11 +75,13 @@ const RENEWED_WITHIN_MS = 8_000;
 async function beginArchiving(
   url: string,
   repository: TestRepository,
-  { seed, capture }: WorldSize,
+  { seed, capture, product }: WorldSize,
 ): Promise<Archiving> {
   const id = { plan: PLAN, database: DATABASE };
   if (capture === 'product') {
-    const archive = new ProductArchive(url, repository, id);
+    // The stand-in may say nothing for seconds, though it has something to say; a stream that is begun anew would make it begin anew.
+    const rhythm = product === 'yugabytedb' ? { ...QUICK, idleMs: 60_000 } : QUICK;
+    const archive = new ProductArchive(url, repository, id, rhythm);
     await archive.begun();
     return {
       catchUp: async (commit) => (await archive.catchUp(commit)).timeline.id,
