@@ -76,13 +76,15 @@ async function connectUpstream(url: string): Promise<Socket> {
 }
 
 /** A database that can't be prepared is left to the upstream's own answer to the client. */
-async function installIn({ url, replicates }: Upstream, database: string): Promise<void> {
+async function installIn({ url, replicates, slots }: Upstream, database: string): Promise<void> {
   const admin = superuser(url, database, 'yugabytedb dialect');
   const lost = (error: Error) => process.stderr.write(`dialect in ${database}: ${error.message}\n`);
   admin.on('error', lost);
   try {
     await admin.connect();
-    await installDialect(admin, replicates ? installReplication : undefined);
+    await installDialect(admin, async () => {
+      if (replicates) await installReplication(admin, slots.behaviour);
+    });
   } catch (error) {
     process.stderr.write(`no dialect in ${database}: ${messageOf(error)}\n`);
   } finally {

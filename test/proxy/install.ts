@@ -104,11 +104,11 @@ const LOCK_KEY = 7423;
  * Gives the database of `admin` (a superuser) what YugabyteDB has and SQL can define. It all stands in `pg_catalog`, which dumps leave out.
  * Cheap where it is there already. `more` is installed too, under the same lock.
  */
-export async function installDialect(admin: Client, more?: (admin: Client) => Promise<void>): Promise<void> {
+export async function installDialect(admin: Client, more?: () => Promise<void>): Promise<void> {
   await admin.query('SELECT pg_advisory_lock($1)', [LOCK_KEY]);
   const installed = await admin.query("SELECT FROM pg_proc WHERE proname = 'yb_catalog_version'");
   if (installed.rowCount === 0) await admin.query(PLACEMENT_STORE + FUNCTIONS);
   await admin.query(MARK_HASH_KEYS);
-  await more?.(admin);
+  await more?.();
   await admin.query('SELECT pg_advisory_unlock($1)', [LOCK_KEY]);
 }

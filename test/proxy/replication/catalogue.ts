@@ -12,14 +12,25 @@ export interface PublishedTable {
 /** The tables of each publication. */
 export type Publications = ReadonlyMap<string, readonly PublishedTable[]>;
 
-const PUBLISHED = `
+/**
+ * From the tables of the catalogue alone: what `pg_get_publication_tables` and the view on it say is of the present, whatever the snapshot. Rows of a
+ * partitioned table come from its partitions.
+ */
+const published = (hasSchemas: boolean) => `
+  WITH RECURSIVE named AS (
+    SELECT p.oid AS publication, c.oid AS relation FROM pg_publication p, pg_class c WHERE p.puballtables AND c.relkind = 'r' AND c.relpersistence = 'p'
+    UNION SELECT prpubid, prrelid FROM pg_publication_rel
+    ${hasSchemas ? "UNION SELECT n.pnpubid, c.oid FROM pg_publication_namespace n JOIN pg_class c ON c.relnamespace = n.pnnspid AND c.relkind IN ('r', 'p')" : ''}
+  ), every AS (
+    SELECT * FROM named UNION SELECT e.publication, i.inhrelid FROM every e JOIN pg_inherits i ON i.inhparent = e.relation
+      JOIN pg_class c ON c.oid = e.relation AND c.relkind = 'p'
+  )
   SELECT p.pubname AS publication, c.oid::int AS oid, pg_catalog.yb_relreplident(c.oid, c.relreplident)::text AS identity,
     ARRAY(SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
           WHERE i.indrelid = c.oid AND i.indisprimary) AS key
   FROM information_schema.pg_publication p
-    LEFT JOIN information_schema.pg_publication_tables t ON t.pubname = p.pubname
-    LEFT JOIN pg_namespace n ON n.nspname = t.schemaname
-    LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename`;
+    LEFT JOIN every e ON e.publication = p.oid
+    LEFT JOIN pg_class c ON c.oid = e.relation AND c.relkind = 'r' AND c.oid >= 16384 AND c.relnamespace <> 'information_schema'::regnamespace`;
 
 /** Every publication of the database as of a hybrid time. */
 export async function publicationsAt(log: ChangeLog, hybrid: bigint): Promise<Publications> {
@@ -28,7 +39,7 @@ export async function publicationsAt(log: ChangeLog, hybrid: bigint): Promise<Pu
     oid: number | null;
     identity: string | null;
     key: readonly string[];
-  }>(hybrid, PUBLISHED);
+  }>(hybrid, published(log.hasSchemas));
   const found = new Map<string, PublishedTable[]>();
   for (const { publication, oid, identity, key } of rows) {
     const tables = found.get(publication) ?? [];

@@ -27,6 +27,8 @@ type Mark = { readonly reached: () => void };
 export class ChangeLog {
   readonly database: string;
   readonly databaseOid: number;
+  /** Whether a publication may name schemas, as from PostgreSQL 15 on. */
+  readonly hasSchemas: boolean;
   readonly #admin: Client;
   readonly #feed: Feed;
   readonly #machine: TimeMachine;
@@ -43,14 +45,21 @@ export class ChangeLog {
   #markers = 0;
   #lastFix: Promise<unknown> = Promise.resolve();
 
-  private constructor(url: string, database: string, oid: number, admin: Client, machine: TimeMachine) {
+  private constructor(
+    url: string,
+    database: string,
+    of: { readonly oid: number; readonly hasSchemas: boolean },
+    admin: Client,
+    machine: TimeMachine,
+  ) {
     this.database = database;
-    this.databaseOid = oid;
+    this.databaseOid = of.oid;
+    this.hasSchemas = of.hasSchemas;
     this.#url = url;
     this.#admin = admin;
     this.#machine = machine;
     const message = (taken: UpstreamMessage) => this.#take(taken);
-    this.#feed = new Feed({ upstreamUrl: url, database, slot: feedSlot(oid), message });
+    this.#feed = new Feed({ upstreamUrl: url, database, slot: feedSlot(of.oid), message });
   }
 
   /** Begins the log of a database. The upstream needs `wal_level = logical` and `track_commit_timestamp = on`. */
@@ -59,9 +68,9 @@ export class ChangeLog {
     admin.on('error', (error) => process.stderr.write(`changes of ${database}: ${error.message}\n`));
     await admin.connect();
     try {
-      const oid = await prepareFeed(admin);
+      const of = await prepareFeed(admin);
       const machine = await TimeMachine.open(url, database, admin);
-      const log = new ChangeLog(url, database, oid, admin, machine);
+      const log = new ChangeLog(url, database, of, admin, machine);
       log.#feed.start();
       return log;
     } catch (error) {
@@ -128,6 +137,8 @@ export class ChangeLog {
     client.on('error', (error) => process.stderr.write(`catalogue of ${this.database}: ${error.message}\n`));
     await client.connect();
     try {
+      // What functions return is estimated so high that everything would be compiled first, which takes seconds.
+      await client.query('SET jit = off');
       await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
       await client.query(`SET TRANSACTION SNAPSHOT '${snapshotId}'`);
       const found = await client.query<Row>(sql);

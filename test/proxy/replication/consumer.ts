@@ -168,6 +168,7 @@ export class Consumer {
   }
 
   async #send(transaction: LoggedTransaction): Promise<void> {
+    if (transaction.changes.length === 0) return;
     await this.#followPublications(transaction.hybrid);
     const changes = transaction.changes.filter(({ relation }) => this.#published.has(relation.oid));
     if (changes.length === 0) return;

@@ -1,5 +1,6 @@
 import type { Client } from 'pg';
 import { FEED, feedSlot } from './feed.ts';
+import type { LineBehaviour } from './settings.ts';
 
 /** The table whose rows mark places in the feed. */
 export const MARKERS = 'yb_feed_marker';
@@ -99,35 +100,45 @@ const FUNCTIONS = `
     END $$;
 `;
 
-const VIEWS = `
+/** Columns of `pg_replication_slots` that not every release has. */
+const NEWER_COLUMNS = {
+  postgres15: 'l.wal_status, l.safe_wal_size, l.two_phase,',
+  lsnTypes: ', l.yb_lsn_type',
+  dynamicTables: ', l.yb_restart_time',
+} as const;
+
+const views = (oid: string, behaviour: LineBehaviour) => `
   CREATE VIEW information_schema.pg_replication_slots AS
     SELECT l.slot_name, l.plugin, l.slot_type, l.datoid, d.datname AS database, l.temporary, l.active, l.active_pid, l.xmin, l.catalog_xmin, l.restart_lsn,
-      l.confirmed_flush_lsn, l.wal_status, l.safe_wal_size, l.two_phase, l.yb_stream_id, l.yb_restart_commit_ht, l.yb_lsn_type, l.yb_restart_time
+      l.confirmed_flush_lsn, ${oid === '' ? NEWER_COLUMNS.postgres15 : ''} l.yb_stream_id, l.yb_restart_commit_ht
+      ${behaviour.lsnTypes ? NEWER_COLUMNS.lsnTypes : ''} ${behaviour.dynamicTables ? NEWER_COLUMNS.dynamicTables : ''}
     FROM pg_catalog.yb_get_replication_slots() l LEFT JOIN pg_catalog.pg_database d ON d.oid = l.datoid;
-  CREATE VIEW information_schema.pg_publication AS SELECT tableoid, %OID%* FROM pg_catalog.pg_publication WHERE pubname <> '${FEED}';
+  CREATE VIEW information_schema.pg_publication AS SELECT tableoid, ${oid}* FROM pg_catalog.pg_publication WHERE pubname <> '${FEED}';
   CREATE VIEW information_schema.pg_publication_tables AS SELECT * FROM pg_catalog.pg_publication_tables WHERE pubname <> '${FEED}' AND schemaname <> 'information_schema';
   GRANT SELECT ON information_schema.pg_replication_slots, information_schema.pg_publication, information_schema.pg_publication_tables TO PUBLIC;
 `;
 
 /** Gives the database of `admin` what YugabyteDB has of logical replication. Cheap where it is there already. The caller holds the lock of installers. */
-export async function installReplication(admin: Client): Promise<void> {
+export async function installReplication(admin: Client, behaviour: LineBehaviour): Promise<void> {
   const installed = await admin.query<{ there: boolean; number: number }>(
     "SELECT to_regclass('information_schema.yb_replica_identity') IS NOT NULL AS there, current_setting('server_version_num')::int AS number",
   );
   if (installed.rows[0]?.there !== true) {
     // Before PostgreSQL 12 the OID was no column that `*` has.
     const oid = (installed.rows[0]?.number ?? 0) < 120_000 ? 'oid, ' : '';
-    await admin.query(FUNCTIONS + VIEWS.replace('%OID%', oid));
+    await admin.query(FUNCTIONS + views(oid, behaviour));
   }
   await admin.query('SELECT pg_catalog.yb_log_whole_rows()');
 }
 
-/** Makes the upstream's slot and publication; returns the OID of the database. What a proxy that died left is dropped first. */
-export async function prepareFeed(admin: Client): Promise<number> {
-  const found = await admin.query<{ oid: number; level: string; stamps: string }>(
-    "SELECT oid::int, current_setting('wal_level') AS level, current_setting('track_commit_timestamp') AS stamps FROM pg_database WHERE datname = current_database()",
+/** Makes the upstream's slot and publication, and tells of the database. What a proxy that died left is dropped first. */
+export async function prepareFeed(
+  admin: Client,
+): Promise<{ readonly oid: number; readonly hasSchemas: boolean }> {
+  const found = await admin.query<{ oid: number; has: boolean; level: string; stamps: string }>(
+    "SELECT oid::int, to_regclass('pg_publication_namespace') IS NOT NULL AS has, current_setting('wal_level') AS level, current_setting('track_commit_timestamp') AS stamps FROM pg_database WHERE datname = current_database()",
   );
-  const { oid = 0, level, stamps } = found.rows[0] ?? {};
+  const { oid = 0, has = false, level, stamps } = found.rows[0] ?? {};
   if (level !== 'logical' || stamps !== 'on') {
     throw new Error(
       'the upstream of the stand-in needs wal_level = logical and track_commit_timestamp = on for slots',
@@ -137,7 +148,7 @@ export async function prepareFeed(admin: Client): Promise<number> {
   await admin.query('SELECT pg_catalog.yb_log_whole_rows()');
   await admin.query(`CREATE PUBLICATION ${FEED} FOR ALL TABLES`);
   await admin.query("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", [feedSlot(oid)]);
-  return oid;
+  return { oid, hasSchemas: has };
 }
 
 export async function dropFeed(admin: Client, databaseOid: number): Promise<void> {
