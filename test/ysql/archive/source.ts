@@ -71,8 +71,10 @@ const ROWS_OF_CLIENT = 30;
 
 /** The state of the source after one commit. */
 export interface Commit {
-  /** Microseconds since 1970: the server's own record of the commit. */
+  /** Microseconds since 1970: the server's own record of the commit; of YugabyteDB, the clock a moment before. */
   readonly micros: number;
+  /** Of YugabyteDB: the clock a moment after. */
+  readonly untilMicros?: number;
   readonly xid: number;
   /** By table. */
   readonly hashes: Readonly<Record<string, string>>;
@@ -169,6 +171,13 @@ export class WrittenSource {
     while (this.commits.length < end) await this.#step();
   }
 
+  /** Commits a row, whatever is open: of a transaction that changed nothing, nothing is sent. */
+  async touch(): Promise<void> {
+    const xid = await this.#begin(this.#watcher);
+    await this.#watcher.query("INSERT INTO audit (what) VALUES ('touched')");
+    await this.#commit(this.#watcher, xid);
+  }
+
   /** Ends what is open, so that nothing is. */
   async endAll(): Promise<void> {
     for (const number of [...this.#open.keys()]) {
@@ -227,7 +236,7 @@ export class WrittenSource {
     return rows[0]?.xid ?? '';
   }
 
-  /** When it committed: by the server's record. YugabyteDB has none, so there it is the clock a moment before. */
+  /** When it committed: by the server's record, which YugabyteDB has none of. */
   async #commit(client: Client, xid: string, alteration?: Alteration): Promise<void> {
     const ask = async (when: string, values: readonly string[] = []) => {
       const sql = `SELECT (extract(epoch FROM ${when}) * 1000000)::bigint::text AS micros`;
@@ -238,7 +247,9 @@ export class WrittenSource {
     await client.query('COMMIT');
     const isNumbered = this.#product === 'postgresql';
     this.commits.push({
-      micros: isNumbered ? await ask('pg_xact_commit_timestamp($1::text::xid)', [xid]) : before,
+      ...(isNumbered
+        ? { micros: await ask('pg_xact_commit_timestamp($1::text::xid)', [xid]) }
+        : { micros: before, untilMicros: await ask('clock_timestamp()') }),
       xid: Number(xid),
       hashes: await hashTables(this.#watcher),
       ...(alteration === undefined ? {} : { alteration }),
