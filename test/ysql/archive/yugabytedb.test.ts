@@ -3,9 +3,18 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { captureChanges } from '../../../engines/ysql/archive/capture.ts';
 import { archiveEnd, closeArchive, openTimeline } from '../../../engines/ysql/archive/open.ts';
+import type { ArchiveSource } from '../../../engines/ysql/archive/source-kind.ts';
+import { YUGABYTEDB } from '../../../engines/ysql/archive/yugabytedb-source.ts';
 import { archiveName } from '../../../engines/ysql/server/archive-names.ts';
-import { positionOf, type StoredTimeline, type TimelineEnd } from '../../../model/archive.ts';
+import {
+  type Lsn,
+  lsnOf,
+  positionOf,
+  type StoredTimeline,
+  type TimelineEnd,
+} from '../../../model/archive.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
 import { archiveWindow } from '../../../planning/archive-window.ts';
 import { readTimelines } from '../../../repository/archive.ts';
@@ -259,4 +268,61 @@ test('a new table ends the timeline, so that no window holds changes that were n
   expect(await query(url, "SELECT FROM pg_replication_slots WHERE database = 'grown'")).toEqual([]);
   expect(await query(url, 'SELECT FROM pg_publication')).toEqual([]);
   expect((await newest('grown'))?.end).toMatchObject({ code: 'removed' });
+}, 120_000);
+
+/** The stand-in's slots don't move by themselves, as a server's do once a stream was begun anew (cdcsdk_virtual_wal.cc). */
+class MovingSlot {
+  safeEnd: Lsn | undefined;
+  readonly #readers = new Set<unknown>();
+  readonly #url: string;
+
+  constructor(url: string) {
+    this.#url = url;
+  }
+
+  get source(): ArchiveSource {
+    return {
+      ...YUGABYTEDB,
+      readSlot: async (session, name) => {
+        const slot = await YUGABYTEDB.readSlot(session, name);
+        const [row] = await query(
+          this.#url,
+          `SELECT active_pid, yb_get_current_hybrid_time_lsn()::text AS now FROM pg_replication_slots WHERE slot_name = '${name}'`,
+        );
+        if (row?.active_pid != null) this.#readers.add(row.active_pid);
+        if (this.#readers.size > 1) this.safeEnd ??= lsnOf(BigInt(String(row?.now)));
+        return slot === undefined || this.safeEnd === undefined ? slot : { ...slot, safeEnd: this.safeEnd };
+      },
+    };
+  }
+}
+
+test('the end of an idle source moves to what its slot shows as safe, once the stream was begun anew, and no further', async () => {
+  const url = await createSource('idle');
+  const stop = new AbortController();
+  const { signal } = stop;
+  const context = await archiveContext(store, url, archiveRequest('idle', root), { signal });
+  const slot = new MovingSlot(url);
+  const opened = await openTimeline(context);
+  const running = captureChanges(context, { ...opened, source: slot.source }, { ...RHYTHM, idleMs: 3_000 });
+  running.catch(() => undefined);
+  await archived('idle', 1);
+  const busy = await newest('idle');
+  await eventually('the end moves', async () => {
+    const timeline = await newest('idle');
+    return slot.safeEnd !== undefined && timeline !== undefined && archiveEnd(timeline) === slot.safeEnd;
+  });
+  await sleep(2_000);
+  const timeline = await newest('idle');
+  if (timeline === undefined || busy === undefined) throw new Error('there is no timeline');
+  expect(archiveEnd(timeline)).toBe(slot.safeEnd);
+  const moved = timeline.segments.slice(busy.segments.length);
+  expect(moved).toHaveLength(1);
+  expect(archiveWindow('idle', [timeline])).toMatchObject({ holes: [], intervals: [{}] });
+  // What commits later is archived behind it.
+  await archived('idle', 2);
+  const [end] = archiveWindow('idle', await timelinesOf('idle')).intervals;
+  expect(end?.segments.length).toBeGreaterThan(timeline.segments.length);
+  stop.abort();
+  await expect(running).rejects.toBeDefined();
 }, 120_000);
