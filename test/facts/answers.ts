@@ -50,6 +50,8 @@ export const FUNCTION_FACTS: Readonly<Record<string, FactId>> = {
   yb_relreplident: 'server.replica-identity',
   yb_note_replica_identity: 'server.replica-identity',
   yb_log_whole_rows: 'server.replica-identity',
+  yb_rows_written: 'server.slot-savepoints',
+  yb_feed_mark: 'server.slot-savepoints',
 };
 
 /** What differs between release lines in logical replication. */
@@ -59,6 +61,7 @@ export const REPLICATION_LINE_FACTS: Readonly<Record<keyof LineBehaviour, FactId
   emptyOldTuple: 'server.yboutput',
   changeMarksKeys: 'server.yboutput',
   dynamicTables: 'server.slot-tables',
+  filtersSavepoints: 'server.slot-savepoints',
 };
 
 /** Flags of logical replication that the stand-in has. */

@@ -296,6 +296,11 @@ export const FACTS = {
     known: 'docs',
     from: 'docs, LR/_index "Limitations"; the text of the error: yugabyte connector, YugabyteDBCdcErrorClassifierTest',
   },
+  'server.slot-savepoints': {
+    says: 'Before 2025.2.2.0 a slot sends rows that were rolled back to a savepoint, as if they had been committed. Played for a rollback of a transaction that has not failed.',
+    known: 'source',
+    from: '#10936; cdcsdk_producer.cc cdc_enable_savepoint_rollback_filtering ("data that was never actually committed")',
+  },
   'server.wal-functions': {
     says: '`txid_current()` says `Yugabyte does not support xid`. `pg_current_wal_lsn()` and IDENTIFY_SYSTEM are called unsupported, and answer with what the node’s own PostgreSQL has, which says nothing. Reading a slot by SQL functions is unsupported.',
     known: 'source',

@@ -25,7 +25,7 @@ export interface Upstream {
   /** What it passes for. */
   readonly line: ClientLine;
   readonly slots: Slots;
-  /** Whether the server behind can play slots: `wal_level = logical`, and a line that has them. */
+  /** Whether the server behind can play slots (`wal_level = logical` and `track_commit_timestamp = on`), and the line has them. */
   readonly replicates: boolean;
   /** Takes the statements whose index YSQL would build without backfill. */
   readonly nonconcurrent: string[];

@@ -140,11 +140,12 @@ async function lineOf({
   line,
 }: YsqlProxyOptions): Promise<{ readonly line: ClientLine; readonly isLogical: boolean }> {
   const found = await asking(upstreamUrl, 'yugabytedb line', (client) =>
-    client.query<{ number: string; level: string }>(
-      "SELECT current_setting('server_version_num') AS number, current_setting('wal_level') AS level",
+    client.query<{ number: string; logical: boolean }>(
+      `SELECT current_setting('server_version_num') AS number,
+         current_setting('wal_level') = 'logical' AND current_setting('track_commit_timestamp') = 'on' AS logical`,
     ),
   );
-  const isLogical = found.rows[0]?.level === 'logical';
+  const isLogical = found.rows[0]?.logical === true;
   const isEleven = Number(found.rows[0]?.number) < 120_000;
   const chosen = CLIENT_LINES[line ?? (isEleven ? '2024.2' : '2025.2')];
   if ((chosen.major === 11) === isEleven) return { line: chosen, isLogical };

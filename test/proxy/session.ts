@@ -28,6 +28,13 @@ import { hybridOfReadTime } from './replication/hybrid-time.ts';
 import { CALL } from './replication/install.ts';
 import type { Refusal } from './replication/refusal.ts';
 import { rewriteRefusal, rewrittenTable } from './replication/rewrites.ts';
+import {
+  rowsOf,
+  rowsSince,
+  savepointStep,
+  type WrittenRows,
+  writtenRows,
+} from './replication/written-rows.ts';
 import { isDdl, isSavepoint, nonconcurrentIndex, refusalOf } from './rules.ts';
 import { nowMicros, type SnapshotKeeper, SnapshotTooOld } from './snapshots.ts';
 import { type SocketReader, send } from './sockets.ts';
@@ -91,6 +98,8 @@ export class Session {
   /** What YSQL keeps apart within a transaction. */
   #ddlSeen = false;
   #savepointSeen = false;
+  /** Of each savepoint, a transaction id from before it was set. */
+  readonly #savepoints = new Map<string, string>();
 
   constructor(client: Socket, server: Socket, upstream: Upstream, parameters: ReadonlyMap<string, string>) {
     this.#client = client;
@@ -199,19 +208,54 @@ export class Session {
       ? 'query'
       : kindOfFirst(found);
     const preparation = await this.#prepare(kind, found);
+    const rolledBack = await this.#beforeSavepoint(found);
     this.#failed = false;
     await this.#relay(
       query(preparation.kind === 'refused' ? preparation.statement : await this.#translated(sql, found)),
     );
     this.#refusing = false;
+    if (rolledBack !== undefined && !this.#failed) await this.#sendBesides(rolledBack);
     const [only] = found;
     if (found.length === 1 && only !== undefined && !this.#failed) {
       const ofReplication = this.#upstream.replicates ? replicationNotes(only) : [];
       for (const note of [...placementNotes(only), ...ofReplication]) await this.#own(note);
+      await this.#afterRewrite(only);
       const colocated = colocatedDatabase(only);
       if (colocated !== undefined) await colocate(this.#upstream.url, colocated);
     }
     if (preparation.kind === 'wrapped') await this.#own('COMMIT');
+  }
+
+  /** What is about to be rolled back to a savepoint, which older releases send all the same (issue 10936). */
+  async #beforeSavepoint(found: readonly Statement[]): Promise<WrittenRows | undefined> {
+    const { replicates, slots } = this.#upstream;
+    const step = found[0] === undefined ? undefined : savepointStep(found[0]);
+    if (step === undefined || !replicates || slots.behaviour.filtersSavepoints || this.#status !== 'T')
+      return undefined;
+    const log = slots.logOf(databaseOf(this.#parameters));
+    if (step.kind === 'set' && log !== undefined) this.#savepoints.set(step.name, await log.newXid());
+    const since = step.kind === 'rollback' ? this.#savepoints.get(step.name) : undefined;
+    return since === undefined ? undefined : writtenRows((await this.#own(rowsSince(since))).value);
+  }
+
+  /** Rows that the slots of the database send with the transaction at hand, though it didn't write them. */
+  async #sendBesides(rows: WrittenRows): Promise<void> {
+    const log = this.#upstream.slots.logOf(databaseOf(this.#parameters));
+    if (log === undefined) return;
+    log.sendBesides(rows);
+    await this.#own('SELECT pg_catalog.yb_feed_mark()');
+  }
+
+  /** A table that was written anew is sent anew, from 2026.1 on (issue 31636). TRUNCATE leaves nothing to send. */
+  async #afterRewrite(only: Statement): Promise<void> {
+    const { replicates, slots } = this.#upstream;
+    const table = replicates && slots.behaviour.dynamicTables ? rewrittenTable(only) : undefined;
+    if (table === undefined) return;
+    const alone = this.#status === 'I';
+    if (alone) await this.#own('BEGIN');
+    const rows = writtenRows((await this.#own(rowsOf(table))).value);
+    if (rows !== undefined) await this.#sendBesides(rows);
+    if (alone) await this.#own('COMMIT');
   }
 
   async #translated(sql: string, found: readonly Statement[]): Promise<string> {
@@ -349,7 +393,7 @@ export class Session {
   /** A database with a log of changes goes back to any instant of it, which the log knows from what its slots send. */
   async #snapshotOf(micros: bigint, readTime: string): Promise<string> {
     const database = databaseOf(this.#parameters);
-    const log = await this.#upstream.slots.logOf(database);
+    const log = this.#upstream.slots.logOf(database);
     const hybrid = hybridOfReadTime(readTime);
     if (log === undefined || hybrid === 'invalid' || !log.reaches(hybrid)) {
       return await this.#keeper.snapshotAt(micros, database);

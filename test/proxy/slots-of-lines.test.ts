@@ -137,3 +137,25 @@ test('2026.1 follows publications at once, and neither refuses TRUNCATE nor send
   ]);
   expect(stream.messages.filter(({ type }) => type === 'R').map(({ keys }) => keys)).toContainEqual(['a']);
 });
+
+test('2026.1 sends the rows of a table that was written anew again, and none that was rolled back to a savepoint', async () => {
+  await start('2026.1');
+  const client = await session();
+  await client.query('CREATE TABLE anew (a int PRIMARY KEY, b text)');
+  await client.query("INSERT INTO anew VALUES (1, '7')");
+  await client.query('CREATE PUBLICATION anew FOR TABLE anew');
+  const stream = await replication();
+  await stream.command('CREATE_REPLICATION_SLOT anew LOGICAL yboutput HYBRID_TIME');
+  stream.start('anew', 'anew');
+  await client.query('ALTER TABLE anew ALTER COLUMN b TYPE int USING b::int');
+  await client.query('BEGIN');
+  await client.query('SAVEPOINT here');
+  await client.query('INSERT INTO anew VALUES (2, 2)');
+  await client.query('ROLLBACK TO here');
+  await client.query('INSERT INTO anew VALUES (3, 3)');
+  await client.query('COMMIT');
+  expect(rows(await received(stream, 2))).toEqual([
+    ['I', undefined, ['1', '7']],
+    ['I', undefined, ['3', '3']],
+  ]);
+});

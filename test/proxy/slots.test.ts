@@ -580,4 +580,23 @@ describe('as YugabyteDB 2025.2', () => {
     ).toBe(0);
     await client.query('DROP PUBLICATION hidden');
   });
+
+  test('what was rolled back to a savepoint is sent as if it had been committed', async () => {
+    const { client, stream } = await streaming('savepoints', [
+      'CREATE TABLE savepoints (a int PRIMARY KEY, b text)',
+      'CREATE PUBLICATION savepoints FOR TABLE savepoints',
+    ]);
+    await client.query('BEGIN');
+    await client.query("INSERT INTO savepoints VALUES (1, 'kept')");
+    await client.query('SAVEPOINT here');
+    await client.query("INSERT INTO savepoints VALUES (2, 'rolled back')");
+    await client.query('ROLLBACK TO SAVEPOINT here');
+    await client.query('COMMIT');
+    expect(
+      rows(await received(stream, 1))
+        .map((row) => JSON.stringify(row))
+        .sort(),
+    ).toEqual(['["I",null,["1","kept"]]', '["I",null,["2","rolled back"]]']);
+    expect(await value(client, 'SELECT count(*)::int FROM savepoints')).toBe(1);
+  });
 });

@@ -5,6 +5,7 @@ import { hybridOfMicros } from './hybrid-time.ts';
 import { dropFeed, MARKERS, prepareFeed } from './install.ts';
 import type { Change, Relation, UpstreamMessage } from './messages.ts';
 import { type FixedInstant, TimeMachine } from './time-machine.ts';
+import type { WrittenRows } from './written-rows.ts';
 
 /** A transaction of the upstream. What only the stand-in wrote has no changes. */
 export interface LoggedTransaction {
@@ -37,6 +38,8 @@ export class ChangeLog {
   readonly #hybrids = new Map<number, bigint>();
   readonly #relations = new Map<number, Relation>();
   readonly #types = new Map<number, Buffer>();
+  /** By transaction: what is sent besides what the upstream logged. */
+  readonly #besides = new Map<number, Change[]>();
   readonly #marks = new Map<string, Mark>();
   readonly #instants = new Map<bigint, Promise<FixedInstant>>();
   readonly #waiting = new Set<() => void>();
@@ -148,6 +151,17 @@ export class ChangeLog {
     }
   }
 
+  /** A transaction id that is newer than all that others have, and older than what they get. */
+  async newXid(): Promise<string> {
+    const found = await this.#admin.query<{ xid: string }>('SELECT txid_current()::text AS xid');
+    return found.rows[0]?.xid ?? '';
+  }
+
+  /** Has a transaction that has not committed yet, and writes a marker, send these rows too, before its own. */
+  sendBesides({ xid, changes }: WrittenRows): void {
+    this.#besides.set(xid, [...(this.#besides.get(xid) ?? []), ...changes]);
+  }
+
   /** Those of the relations that are there now. */
   async existing(oids: readonly number[]): Promise<ReadonlySet<number>> {
     const found = await this.#admin.query<{ oid: number }>(
@@ -228,7 +242,9 @@ export class ChangeLog {
     const hybrid = clock > this.#last ? clock : this.#last + 1n;
     this.#last = hybrid;
     this.#hybrids.set(open.xid, hybrid);
-    const changes = open.changes.filter(({ relation }) => relation.schema !== 'information_schema');
+    const own = open.changes.filter(({ relation }) => relation.schema !== 'information_schema');
+    const changes = [...(this.#besides.get(open.xid) ?? []), ...own];
+    this.#besides.delete(open.xid);
     this.#transactions.push({ hybrid, xid: open.xid, changes });
     for (const done of this.#waiting) done();
     for (const { relation, after } of open.changes) {

@@ -90,6 +90,26 @@ const FUNCTIONS = `
   CREATE OR REPLACE FUNCTION pg_catalog.yb_note_replica_identity(relation text, identity "char") RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
     DELETE FROM information_schema.yb_replica_identity i WHERE i.relation = $1::regclass;
     INSERT INTO information_schema.yb_replica_identity VALUES ($1::regclass, $2) $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_rows_written(since bigint, only_relation oid) RETURNS text LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$
+    DECLARE t record; found jsonb; everything jsonb := '[]';
+    BEGIN
+      FOR t IN SELECT c.oid, n.nspname, c.relname, array_agg(a.attname::text ORDER BY a.attnum) AS names,
+          string_agg(format('%I::text', a.attname), ', ' ORDER BY a.attnum) AS texts,
+          jsonb_agg(jsonb_build_object('name', a.attname, 'type', a.atttypid::bigint, 'modifier', a.atttypmod) ORDER BY a.attnum) AS columns
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+        WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND c.oid >= 16384 AND n.nspname NOT IN ('information_schema', 'pg_catalog')
+          AND a.attnum > 0 AND NOT a.attisdropped AND coalesce(to_jsonb(a)->>'attgenerated', '') = '' AND (only_relation IS NULL OR c.oid = only_relation) GROUP BY 1, 2, 3
+      LOOP
+        EXECUTE format('SELECT jsonb_agg(jsonb_build_array(%s)) FROM ONLY %I.%I r WHERE %s', t.texts, t.nspname, t.relname,
+          CASE WHEN since IS NULL THEN 'true' ELSE format('xmin::text::bigint >= %s AND pg_xact_commit_timestamp(xmin) IS NULL', since) END) INTO found;
+        CONTINUE WHEN found IS NULL;
+        everything := everything || jsonb_build_object('oid', t.oid::bigint, 'schema', t.nspname, 'name', t.relname, 'columns', t.columns, 'rows', found);
+      END LOOP;
+      IF everything = '[]' THEN RETURN ''; END IF;
+      RETURN jsonb_build_object('xid', txid_current(), 'tables', everything)::text;
+    END $$;
+  CREATE OR REPLACE FUNCTION pg_catalog.yb_feed_mark() RETURNS void LANGUAGE sql VOLATILE SECURITY DEFINER AS $$
+    INSERT INTO information_schema.${MARKERS} VALUES (md5(random()::text || clock_timestamp()::text)) $$;
   CREATE OR REPLACE FUNCTION pg_catalog.yb_log_whole_rows() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
     DECLARE name text;
     BEGIN

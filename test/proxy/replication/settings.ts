@@ -45,6 +45,8 @@ export interface LineBehaviour {
   readonly changeMarksKeys: boolean;
   /** Publications are followed at commit time (`ysql_yb_enable_implicit_dynamic_tables_logical_replication`), and rewrites streamed: since 2026.1. */
   readonly dynamicTables: boolean;
+  /** Rows that were rolled back to a savepoint are left out (`cdc_enable_savepoint_rollback_filtering`): since 2025.2.2.0 (issue 10936), and the line is 2025.2.1. */
+  readonly filtersSavepoints: boolean;
 }
 
 export const LINE_BEHAVIOUR: Readonly<Record<ClientLineName, LineBehaviour>> = {
@@ -54,6 +56,7 @@ export const LINE_BEHAVIOUR: Readonly<Record<ClientLineName, LineBehaviour>> = {
     emptyOldTuple: true,
     changeMarksKeys: false,
     dynamicTables: false,
+    filtersSavepoints: false,
   },
   '2024.2': {
     replicates: true,
@@ -61,6 +64,7 @@ export const LINE_BEHAVIOUR: Readonly<Record<ClientLineName, LineBehaviour>> = {
     emptyOldTuple: true,
     changeMarksKeys: false,
     dynamicTables: false,
+    filtersSavepoints: false,
   },
   '2025.2': {
     replicates: true,
@@ -68,6 +72,7 @@ export const LINE_BEHAVIOUR: Readonly<Record<ClientLineName, LineBehaviour>> = {
     emptyOldTuple: true,
     changeMarksKeys: false,
     dynamicTables: false,
+    filtersSavepoints: false,
   },
   '2026.1': {
     replicates: true,
@@ -75,5 +80,6 @@ export const LINE_BEHAVIOUR: Readonly<Record<ClientLineName, LineBehaviour>> = {
     emptyOldTuple: false,
     changeMarksKeys: true,
     dynamicTables: true,
+    filtersSavepoints: true,
   },
 };

@@ -33,6 +33,7 @@ export class Slots {
   readonly #url: string;
   readonly #slots = new Map<string, Slot>();
   readonly #logs = new Map<string, Promise<ChangeLog>>();
+  readonly #begun = new Map<string, ChangeLog>();
   #answerer: Promise<Client> | undefined;
   /** One after another: two slots of a name, or of a database without a log, must not be made at once. */
   #last: Promise<unknown> = Promise.resolve();
@@ -55,9 +56,9 @@ export class Slots {
     return slot;
   }
 
-  /** The log of a database that has, or had, a slot. */
-  async logOf(database: string): Promise<ChangeLog | undefined> {
-    return await this.#logs.get(database);
+  /** The log of a database that has, or had, a slot. One that is being made waits for transactions that must not wait for it. */
+  logOf(database: string): ChangeLog | undefined {
+    return this.#begun.get(database);
   }
 
   /** @throws Refusal in YugabyteDB's words */
@@ -94,6 +95,7 @@ export class Slots {
     for (const slot of this.all(database)) this.#slots.delete(slot.name);
     const log = this.#logs.get(database);
     this.#logs.delete(database);
+    this.#begun.delete(database);
     await (await log)?.close(true);
   }
 
@@ -206,7 +208,9 @@ export class Slots {
     const begun = ChangeLog.begin(this.#url, database);
     this.#logs.set(database, begun);
     begun.catch(() => this.#logs.delete(database));
-    return await begun;
+    const log = await begun;
+    this.#begun.set(database, log);
+    return log;
   }
 
   async #answering(): Promise<Client> {

@@ -38,6 +38,7 @@ export class TestReplication {
   failure: Error | undefined;
   readonly #tables = new Map<number, string>();
   #stream: Promise<unknown> = Promise.resolve();
+  #alive: NodeJS.Timeout | undefined;
 
   private constructor(client: pg.Client) {
     this.client = client;
@@ -72,6 +73,8 @@ export class TestReplication {
       .catch((error: Error) => {
         this.failure = error;
       });
+    // Who says nothing for `wal_sender_timeout` is cut off; a position of 0 confirms nothing.
+    this.#alive = setInterval(() => this.feedback(0n), 5000);
   }
 
   feedback(flushed: bigint, replyRequested = false): void {
@@ -93,6 +96,7 @@ export class TestReplication {
 
   /** Ends the stream in an orderly way, and the connection. */
   async end(): Promise<void> {
+    clearInterval(this.#alive);
     if (this.failure === undefined) this.client.connection.stream.write(encode('c'));
     await Promise.race([this.#stream, new Promise((resolve) => setTimeout(resolve, 500))]);
     await this.client.end();

@@ -25,6 +25,10 @@ export class TimeMachine {
   readonly #template: string;
   readonly #folder: string;
   readonly #oldest: number;
+  /** Transactions and subtransactions that committed since the machine was opened, with their commit timestamps as hybrid times. */
+  readonly #committed = new Map<number, bigint>();
+  /** Every older transaction has ended. */
+  #unsettled: number;
   #files = 0;
 
   private constructor(
@@ -41,6 +45,7 @@ export class TimeMachine {
     this.#template = template;
     this.#folder = folder;
     this.#oldest = oldest;
+    this.#unsettled = oldest;
   }
 
   static async open(url: string, database: string, admin: Client): Promise<TimeMachine> {
@@ -76,15 +81,14 @@ export class TimeMachine {
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       running = await this.#running();
     }
-    const committed = await this.#committed(running.next);
-    const visible: number[] = [];
+    await this.#learn(running);
+    let next = this.#oldest;
     const hidden = new Set(running.xids);
-    for (const [xid, clock] of committed) {
+    for (const [xid, clock] of this.#committed) {
       const isVisible = !running.xids.has(xid) && (hybrids.get(xid) ?? clock) <= hybrid;
-      if (isVisible) visible.push(xid);
-      else hidden.add(xid);
+      if (!isVisible) hidden.add(xid);
+      else if (xid >= next) next = xid + 1;
     }
-    const next = Math.max(this.#oldest, ...visible.map((xid) => xid + 1));
     const listed = [...hidden].filter((xid) => xid < next).sort((one, other) => one - other);
     return { snapshotId: await this.#write(listed, next) };
   }
@@ -102,14 +106,16 @@ export class TimeMachine {
     return { xids: new Set(row?.xids.map(short)), next: short(row?.next ?? '0') };
   }
 
-  /** Transactions and subtransactions that committed since the machine was opened, with their commit timestamps as hybrid times. */
-  async #committed(next: number): Promise<readonly (readonly [xid: number, clock: bigint])[]> {
+  /** Asks for those that may have committed since the last time. */
+  async #learn(running: { readonly xids: ReadonlySet<number>; readonly next: number }): Promise<void> {
     const found = await this.#admin.query<{ xid: string; micros: string }>(
       `SELECT xid::text, floor(extract(epoch FROM at) * 1000000)::bigint::text AS micros
        FROM (SELECT xid, pg_xact_commit_timestamp(xid::text::xid) AS at FROM generate_series($1::bigint, $2::bigint) xid) c WHERE at IS NOT NULL`,
-      [this.#oldest, next - 1],
+      [this.#unsettled, running.next - 1],
     );
-    return found.rows.map(({ xid, micros }) => [Number(xid), hybridOfMicros(BigInt(micros))]);
+    for (const { xid, micros } of found.rows)
+      this.#committed.set(Number(xid), hybridOfMicros(BigInt(micros)));
+    this.#unsettled = Math.min(running.next, ...running.xids);
   }
 
   async #write(hidden: readonly number[], next: number): Promise<string> {
