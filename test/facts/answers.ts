@@ -47,7 +47,7 @@ export const FUNCTION_FACTS: Readonly<Record<string, FactId>> = {
   yb_local_wal_lsn: 'server.wal-functions',
   yb_logical_emit_message: 'server.wal-functions',
   yb_no_xid: 'server.wal-functions',
-  yb_relreplident: 'server.replica-identity',
+  relreplident: 'server.replica-identity',
   yb_note_replica_identity: 'server.replica-identity',
   yb_log_whole_rows: 'server.replica-identity',
   yb_rows_written: 'server.slot-savepoints',

@@ -1,3 +1,8 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { eventually } from '../support/processes.ts';
@@ -5,6 +10,7 @@ import { startYsqlProxy, type YsqlProxy } from './proxy.ts';
 import { lsnText, microsOfHybrid } from './replication/hybrid-time.ts';
 import { UPSTREAM_SETTINGS } from './replication/settings.ts';
 import { type SeenTransaction, TestReplication } from './replication/test-client.ts';
+import { writeYsqlTools } from './tools.ts';
 
 let postgres: PostgresServer;
 let proxy: YsqlProxy;
@@ -598,5 +604,41 @@ describe('as YugabyteDB 2025.2', () => {
         .sort(),
     ).toEqual(['["I",null,["1","kept"]]', '["I",null,["2","rolled back"]]']);
     expect(await value(client, 'SELECT count(*)::int FROM savepoints')).toBe(1);
+  });
+
+  test('a dump has what a client made, and nothing of what the stand-in needs', async () => {
+    const { client } = await streaming(
+      'dumped',
+      [
+        'CREATE TABLE dumped_c (a int PRIMARY KEY)',
+        'CREATE TABLE dumped_f (a int PRIMARY KEY)',
+        'ALTER TABLE dumped_f REPLICA IDENTITY FULL',
+        'INSERT INTO dumped_c VALUES (70007)',
+        'CREATE PUBLICATION dumped FOR TABLE dumped_c',
+      ],
+      { start: false },
+    );
+    const folder = await mkdtemp(join(tmpdir(), 'ysql-tools-'));
+    const tools = join(await writeYsqlTools(folder, postgres.binDirectory, '2025.2'), '../postgres/bin');
+    const at = String(
+      await value(client, 'SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint'),
+    );
+    await client.query('INSERT INTO dumped_c VALUES (80008)');
+    const { stdout } = await promisify(execFile)(join(tools, 'ysql_dump'), [
+      `--dbname=${proxy.url}`,
+      `--read-time=${at}`,
+    ]);
+    const words = stdout.split('\n');
+    expect(words.filter((line) => line.includes('REPLICA IDENTITY') && line.includes('dumped_'))).toEqual([
+      'ALTER TABLE ONLY public.dumped_f REPLICA IDENTITY FULL;',
+    ]);
+    expect(
+      words.filter((line) => line.startsWith('CREATE PUBLICATION') && line.includes('dump')),
+    ).toHaveLength(1);
+    expect(stdout).not.toContain('yb_stand_in');
+    expect(stdout).not.toContain('yb_feed');
+    expect(words).toContain('70007');
+    expect(words).not.toContain('80008');
+    await rm(folder, { recursive: true });
   });
 });

@@ -1,4 +1,5 @@
 import type { ChangeLog } from './change-log.ts';
+import { FEED } from './feed.ts';
 
 /** A table that a publication has, as the catalogue showed it at some hybrid time. */
 export interface PublishedTable {
@@ -25,10 +26,10 @@ const published = (hasSchemas: boolean) => `
     SELECT * FROM named UNION SELECT e.publication, i.inhrelid FROM every e JOIN pg_inherits i ON i.inhparent = e.relation
       JOIN pg_class c ON c.oid = e.relation AND c.relkind = 'p'
   )
-  SELECT p.pubname AS publication, c.oid::int AS oid, pg_catalog.yb_relreplident(c.oid, c.relreplident)::text AS identity,
+  SELECT p.pubname AS publication, c.oid::int AS oid, pg_catalog.relreplident(c.oid, c.relreplident)::text AS identity,
     ARRAY(SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
           WHERE i.indrelid = c.oid AND i.indisprimary) AS key
-  FROM information_schema.pg_publication p
+  FROM (SELECT oid, pubname FROM pg_publication WHERE pubname <> '${FEED}') p
     LEFT JOIN every e ON e.publication = p.oid
     LEFT JOIN pg_class c ON c.oid = e.relation AND c.relkind = 'r' AND c.oid >= 16384 AND c.relnamespace <> 'information_schema'::regnamespace`;
 

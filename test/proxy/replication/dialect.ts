@@ -1,6 +1,6 @@
 import { replaceRanges, type Statement, statements, type Token } from '../sql.ts';
 
-/** Views and functions that the stand-in has in the place of the upstream's (install.ts). */
+/** Relations in whose place the stand-in has functions of the same name (install.ts). */
 const VIEWS: ReadonlySet<string> = new Set([
   'pg_replication_slots',
   'pg_publication',
@@ -61,7 +61,7 @@ function edit(tokens: readonly Token[], at: number): readonly Edit[] {
   const qualified = tokens[at - 1]?.text === '.' && tokens[at - 2]?.text === 'pg_catalog';
   const start = tokens[qualified ? at - 2 : at]?.start ?? token.start;
   if (VIEWS.has(token.text) && next?.text !== '.' && (qualified || tokens[at - 1]?.text !== '.')) {
-    return [{ start, end: token.end, with: `information_schema.${token.text}` }];
+    return [{ start, end: token.end, with: `pg_catalog.${token.text}()` }];
   }
   const named = FUNCTIONS[token.text];
   if (named !== undefined && next?.text === '(')
@@ -73,7 +73,7 @@ function edit(tokens: readonly Token[], at: number): readonly Edit[] {
       {
         start: alias?.start ?? token.start,
         end: token.end,
-        with: `pg_catalog.yb_relreplident(${prefix}oid, ${prefix}relreplident)`,
+        with: `pg_catalog.relreplident(${prefix}oid, ${prefix}relreplident)`,
       },
     ];
   }

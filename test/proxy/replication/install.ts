@@ -11,7 +11,7 @@ export const CALL = 'yb_stand_in_call';
 export const ANSWERS = 'pg_stat_tmp';
 
 /**
- * The slots are the proxy's, and their SQL must stand in any query. So a function calls the proxy: it says what it wants in a notice, which the
+ * `relreplident` is a function too, so that a column that is computed by it keeps its name. The slots are the proxy's, and their SQL must stand in any query. So a function calls the proxy: it says what it wants in a notice, which the
  * proxy takes out of the stream, and waits for the answer as a file of the upstream's.
  *
  * Signatures: yugabyte-db src/yb/yql/pgwrapper/ysql_migrations (pg_create_logical_replication_slot with yb_lsn_type and yb_ordering_mode,
@@ -83,7 +83,7 @@ const FUNCTIONS = `
       FROM jsonb_array_elements(pg_catalog.yb_stand_in_call('{"kind":"list"}')->'slots') s $$;
   CREATE OR REPLACE FUNCTION pg_catalog.yb_get_current_hybrid_time_lsn(OUT current_hybrid_time_lsn bigint) RETURNS SETOF bigint LANGUAGE sql VOLATILE AS $$
     SELECT (floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint) << 12 $$;
-  CREATE OR REPLACE FUNCTION pg_catalog.yb_relreplident(relation oid, upstream "char") RETURNS "char" LANGUAGE sql STABLE AS $$
+  CREATE OR REPLACE FUNCTION pg_catalog.relreplident(relation oid, upstream "char") RETURNS "char" LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN $1 < 16384 THEN $2 ELSE
       coalesce((SELECT identity FROM information_schema.yb_replica_identity i WHERE i.relation = $1), CASE WHEN c.relkind IN ('r', 'p', 'm') THEN 'c' ELSE $2 END) END
     FROM pg_catalog.pg_class c WHERE c.oid = $1 $$;
@@ -120,23 +120,34 @@ const FUNCTIONS = `
     END $$;
 `;
 
-/** Columns of `pg_replication_slots` that not every release has. */
-const NEWER_COLUMNS = {
-  postgres15: 'l.wal_status, l.safe_wal_size, l.two_phase,',
-  lsnTypes: ', l.yb_lsn_type',
-  dynamicTables: ', l.yb_restart_time',
-} as const;
+/** Columns of `pg_replication_slots`, some of which not every release has. */
+const slotColumns = (isEleven: boolean, { lsnTypes, dynamicTables }: LineBehaviour) => [
+  ...['slot_name name', 'plugin name', 'slot_type text', 'datoid oid', 'database name', 'temporary boolean'],
+  ...['active boolean', 'active_pid int', 'xmin xid', 'catalog_xmin xid', 'restart_lsn pg_lsn'],
+  'confirmed_flush_lsn pg_lsn',
+  ...(isEleven ? [] : ['wal_status text', 'safe_wal_size bigint', 'two_phase boolean']),
+  ...['yb_stream_id text', 'yb_restart_commit_ht bigint'],
+  ...(lsnTypes ? ['yb_lsn_type text'] : []),
+  ...(dynamicTables ? ['yb_restart_time timestamptz'] : []),
+];
 
-const views = (oid: string, behaviour: LineBehaviour) => `
-  CREATE VIEW information_schema.pg_replication_slots AS
-    SELECT l.slot_name, l.plugin, l.slot_type, l.datoid, d.datname AS database, l.temporary, l.active, l.active_pid, l.xmin, l.catalog_xmin, l.restart_lsn,
-      l.confirmed_flush_lsn, ${oid === '' ? NEWER_COLUMNS.postgres15 : ''} l.yb_stream_id, l.yb_restart_commit_ht
-      ${behaviour.lsnTypes ? NEWER_COLUMNS.lsnTypes : ''} ${behaviour.dynamicTables ? NEWER_COLUMNS.dynamicTables : ''}
-    FROM pg_catalog.yb_get_replication_slots() l LEFT JOIN pg_catalog.pg_database d ON d.oid = l.datoid;
-  CREATE VIEW information_schema.pg_publication AS SELECT tableoid, ${oid}* FROM pg_catalog.pg_publication WHERE pubname <> '${FEED}';
-  CREATE VIEW information_schema.pg_publication_tables AS SELECT * FROM pg_catalog.pg_publication_tables WHERE pubname <> '${FEED}' AND schemaname <> 'information_schema';
-  GRANT SELECT ON information_schema.pg_replication_slots, information_schema.pg_publication, information_schema.pg_publication_tables TO PUBLIC;
-`;
+/**
+ * A function with the name of a view or catalogue, which the proxy puts in its place. No view: `pg_dump` allows none that isn't the system's
+ * (`restrict_nonsystem_relation_kind`).
+ */
+function inThePlaceOf(name: string, columns: readonly string[], from: string): string {
+  const names = columns.map((column) => `s.${column.split(' ')[0]}`).join(', ');
+  return `CREATE OR REPLACE FUNCTION pg_catalog.${name}() RETURNS TABLE (${columns.join(', ')}) LANGUAGE sql VOLATILE AS $$ SELECT ${names} FROM ${from} $$;`;
+}
+
+/** The columns of a relation of the system's, with their types. */
+async function columnsOf(admin: Client, relation: string): Promise<readonly string[]> {
+  const found = await admin.query<{ column: string }>(
+    `SELECT attname || ' ' || format_type(atttypid, atttypmod) AS column FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 ORDER BY attnum`,
+    [`pg_catalog.${relation}`],
+  );
+  return found.rows.map(({ column }) => column);
+}
 
 /** Gives the database of `admin` what YugabyteDB has of logical replication. Cheap where it is there already. The caller holds the lock of installers. */
 export async function installReplication(admin: Client, behaviour: LineBehaviour): Promise<void> {
@@ -144,9 +155,25 @@ export async function installReplication(admin: Client, behaviour: LineBehaviour
     "SELECT to_regclass('information_schema.yb_replica_identity') IS NOT NULL AS there, current_setting('server_version_num')::int AS number",
   );
   if (installed.rows[0]?.there !== true) {
-    // Before PostgreSQL 12 the OID was no column that `*` has.
-    const oid = (installed.rows[0]?.number ?? 0) < 120_000 ? 'oid, ' : '';
-    await admin.query(FUNCTIONS + views(oid, behaviour));
+    // Before PostgreSQL 12 the OID was no column like others.
+    const isEleven = (installed.rows[0]?.number ?? 0) < 120_000;
+    const hidden = ['tableoid oid', ...(isEleven ? ['oid oid'] : [])];
+    const slots =
+      '(SELECT l.*, d.datname AS database FROM pg_catalog.yb_get_replication_slots() l LEFT JOIN pg_catalog.pg_database d ON d.oid = l.datoid) s';
+    const isOthers = `s.pubname <> '${FEED}'`;
+    const tables = `pg_catalog.pg_publication_tables s WHERE ${isOthers} AND s.schemaname <> 'information_schema'`;
+    await admin.query(
+      [
+        FUNCTIONS,
+        inThePlaceOf('pg_replication_slots', slotColumns(isEleven, behaviour), slots),
+        inThePlaceOf(
+          'pg_publication',
+          [...hidden, ...(await columnsOf(admin, 'pg_publication'))],
+          `pg_catalog.pg_publication s WHERE ${isOthers}`,
+        ),
+        inThePlaceOf('pg_publication_tables', await columnsOf(admin, 'pg_publication_tables'), tables),
+      ].join('\n'),
+    );
   }
   await admin.query('SELECT pg_catalog.yb_log_whole_rows()');
 }
