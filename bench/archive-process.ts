@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import type { VerbContext } from '../engines/engine.ts';
 import { type CaptureProgress, captureChanges } from '../engines/ysql/archive/capture.ts';
 import { openTimeline } from '../engines/ysql/archive/open.ts';
+import { POSTGRESQL } from '../engines/ysql/archive/postgresql-source.ts';
 import type { ArchiveRequest, Lsn, Timeline } from '../model/archive.ts';
 import { putTimeline } from '../repository/archive.ts';
 import { ArchiveLease } from '../repository/archive-lease.ts';
@@ -85,7 +86,7 @@ if (timeline !== undefined) await putTimeline(store, timeline);
 const opened =
   timeline === undefined
     ? await openTimeline(context)
-    : { stored: { timeline, segments: [] }, end: timeline.startLsn };
+    : { source: POSTGRESQL, stored: { timeline, segments: [] }, end: timeline.startLsn };
 try {
   await captureChanges(context, opened);
 } catch (error) {

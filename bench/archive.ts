@@ -15,7 +15,6 @@ import { archiveName } from '../engines/ysql/server/archive-names.ts';
 import { parseConnectionUrl } from '../engines/ysql/server/connection-url.ts';
 import { withSession } from '../engines/ysql/server/session.ts';
 import { type Lsn, microsOfIso, postgresLsn, type Timeline } from '../model/archive.ts';
-import { parseTransactionSnapshot } from '../model/transaction-snapshot.ts';
 import { createScratchFolder } from '../parts/scratch.ts';
 import { chainsOf } from '../planning/archive-window.ts';
 import { readTimeline } from '../repository/archive.ts';
@@ -371,7 +370,7 @@ class ArchiveBench {
         await createPosition(session);
         const cut = new Cut({
           instantMicros: BigInt(Date.now()) * 2_000n,
-          snapshot: parseTransactionSnapshot(timeline.snapshotXids),
+          sees: () => false,
           baseMicros: BigInt(microsOfIso(timeline.createdAt)),
           applied: undefined,
         });

@@ -20,7 +20,7 @@ export interface ArchivePolicy {
 
 /**
  * A position in a server's WAL as 16 upper-case hex digits, so that positions compare as text. PostgreSQL writes `0/16B3748`;
- * `lsnOf` and `postgresLsn` translate.
+ * `lsnOf` and `postgresLsn` translate. Of YugabyteDB, a hybrid time (`hybrid-time.ts`).
  */
 export type Lsn = string;
 
@@ -31,13 +31,17 @@ export interface Timeline {
   readonly id: string;
   readonly plan: string;
   readonly database: string;
-  /** `system_identifier` of `pg_control_system()`, decimal. */
+  /** `system_identifier` of `pg_control_system()`, decimal. Of YugabyteDB, the universe's UUID. */
   readonly systemIdentifier: string;
   readonly databaseOid: number;
   /** Name of the replication slot. */
   readonly slot: string;
-  /** Name of the logical decoding plugin: `pgoutput`, protocol version 1. */
+  /** Name of the logical decoding plugin: `pgoutput`, or `yboutput` of YugabyteDB; protocol version 1. */
   readonly plugin: string;
+  /** Positions are hybrid times (YugabyteDB): each names an instant. Absent: they are places in PostgreSQL's WAL. */
+  readonly positions?: 'hybrid-time';
+  /** `yb_stream_id` of the slot, by which another slot of the same name is told. Absent on PostgreSQL. */
+  readonly streamId?: string;
   readonly publication: string;
   /** `server_version` of the source, such as `15.18`. */
   readonly serverVersion: string;
@@ -51,8 +55,9 @@ export interface Timeline {
   readonly createdAt: string;
   /**
    * `pg_current_snapshot()` taken after the slot was there, `xmin:xmax:xip,…`. Every transaction from `xmax` on commits after `startLsn`.
+   * Absent where positions are hybrid times.
    */
-  readonly snapshotXids: string;
+  readonly snapshotXids?: string;
   /** Hash of the columns of all tables and of the publication; see `engines/ysql/archive/tables.ts`. */
   readonly schemaFingerprint: string;
   /** The timeline before, and why it ended. */
@@ -61,8 +66,11 @@ export interface Timeline {
 
 export interface ArchivedTable {
   readonly table: string;
-  /** `default`: the primary key. `index`: the named unique index. `full`: the whole old row. */
-  readonly identity: 'default' | 'full' | 'index';
+  /**
+   * `default`: the primary key. `index`: the named unique index. `full`: the whole old row. `change` (YugabyteDB): the primary key, and of an
+   * update the changed columns alone.
+   */
+  readonly identity: 'default' | 'full' | 'index' | 'change';
 }
 
 /** Why a timeline goes no further. Written once. */

@@ -1,9 +1,9 @@
 import { type ArchiveInterval, microsOfIso, type StoredSegment, type Timeline } from '../model/archive.ts';
 import type { StoredProof } from '../model/archive-proof.ts';
-import type { SnapshotPlace } from '../model/backup.ts';
 import type { ArchiveChain } from '../model/replay.ts';
 import { parseTransactionSnapshot } from '../model/transaction-snapshot.ts';
 import { soundUntil } from './archive-proofs.ts';
+import type { BasePlace } from './base-place.ts';
 
 /*
  * Which segments of an archive lead from a backup to an instant. Pure. What the base holds is decided transaction by transaction when
@@ -39,27 +39,23 @@ const DOUBT_MICROS = 60_000_000;
  */
 export function chainFrom(
   { timeline, interval, proofs = [] }: ChainCandidate,
-  place: SnapshotPlace | undefined,
+  place: BasePlace | undefined,
 ): ArchiveChain | NoChain {
-  const xids = place?.snapshotXids[timeline.database];
-  if (place === undefined || xids === undefined) {
+  if (place?.databases.includes(timeline.database) !== true) {
     return { reason: 'the backup does not say which transactions it holds' };
   }
   const seenBy = microsOfIso(place.seenBy);
   if (interval.toMicros < seenBy) return { reason: 'the archive ends before the backup' };
   if (interval.startLsn > place.walLsn) return { reason: 'the archive begins after the backup' };
-  const { xmin } = parseTransactionSnapshot(xids);
-  const isFromStart = interval.startLsn === timeline.startLsn;
-  if (isFromStart && xmin < parseTransactionSnapshot(timeline.snapshotXids).xmax) {
-    return { reason: 'transactions that were open when the archive began were open during the backup too' };
-  }
-  if (!isFromStart && interval.fromMicros > seenBy - OVERLAP_MICROS) {
-    return { reason: 'what is left of the archive begins too shortly before the backup' };
-  }
+  const obstacle = obstacleOf({ timeline, interval }, place);
+  if (obstacle !== undefined) return { reason: obstacle };
   const until = soundUntil(seenBy, proofs);
   if (until === undefined) return { reason: 'a proof has refuted the changes after the backup' };
+  // What a hybrid-time base holds is a beginning of the stream: nothing before it is read.
+  const overlapsFrom =
+    timeline.positions === 'hybrid-time' ? Number.POSITIVE_INFINITY : seenBy - OVERLAP_MICROS;
   const first = interval.segments.findIndex(
-    ({ endLsn, maxCommitMicros }) => endLsn > place.walLsn || maxCommitMicros >= seenBy - OVERLAP_MICROS,
+    ({ endLsn, maxCommitMicros }) => endLsn > place.walLsn || maxCommitMicros >= overlapsFrom,
   );
   return {
     timeline: timeline.id,
@@ -69,6 +65,27 @@ export function chainFrom(
   };
 }
 
+/** Whether what the base holds can be told apart from what it doesn't, transaction by transaction. Returns why not, a clause. */
+function obstacleOf({ timeline, interval }: ChainCandidate, place: BasePlace): string | undefined {
+  const byHybridTime = timeline.positions === 'hybrid-time';
+  if (byHybridTime !== (place.snapshotXids === undefined)) {
+    return 'the backup was read at another kind of position than the archive has, so it is of another server';
+  }
+  if (byHybridTime) return undefined;
+  const [xids, began] = [place.snapshotXids?.[timeline.database], timeline.snapshotXids];
+  if (xids === undefined || began === undefined) {
+    return 'backup or archive does not say which transactions were open';
+  }
+  const isFromStart = interval.startLsn === timeline.startLsn;
+  if (isFromStart && parseTransactionSnapshot(xids).xmin < parseTransactionSnapshot(began).xmax) {
+    return 'transactions that were open when the archive began were open during the backup too';
+  }
+  if (!isFromStart && interval.fromMicros > microsOfIso(place.seenBy) - OVERLAP_MICROS) {
+    return 'what is left of the archive begins too shortly before the backup';
+  }
+  return undefined;
+}
+
 /**
  * Of the chains from the base at `place`, one for each interval of the database's timelines, the one that leads furthest. Where there is
  * none, every reason against them, each once.
@@ -76,7 +93,7 @@ export function chainFrom(
 export function furthestChain(
   database: string,
   candidates: readonly ChainCandidate[],
-  place: SnapshotPlace | undefined,
+  place: BasePlace | undefined,
 ): ArchiveChain | NoChain {
   let furthest: ArchiveChain | undefined;
   const reasons = new Set<string>();

@@ -4,9 +4,11 @@ import {
   type ArchiveWindow,
   isoOfMicros,
   microsOfIso,
+  positionOf,
   type StoredSegment,
   type StoredTimeline,
 } from '../model/archive.ts';
+import { wholeMicrosBefore } from '../model/hybrid-time.ts';
 
 /**
  * What an archive holds without a gap, from listings alone. Two intervals are joined only where the next segment's name begins where the
@@ -53,7 +55,7 @@ function intervalsOf({ timeline, segments, end }: StoredTimeline): readonly Arch
     intervals.push({
       timeline: timeline.id,
       fromMicros,
-      toMicros: chain.reduce((newest, { maxCommitMicros }) => Math.max(newest, maxCommitMicros), fromMicros),
+      toMicros: Math.max(fromMicros, endOf(timeline, chain)),
       startLsn: first.startLsn,
       endLsn: last.endLsn,
       segments: chain,
@@ -62,6 +64,16 @@ function intervalsOf({ timeline, segments, end }: StoredTimeline): readonly Arch
   if (intervals.length > 0) return intervals;
   const { startLsn, id } = timeline;
   return [{ timeline: id, fromMicros: created, toMicros: created, startLsn, endLsn: startLsn, segments: [] }];
+}
+
+/** The last instant that the chain has whole. */
+function endOf({ positions }: StoredTimeline['timeline'], chain: readonly StoredSegment[]): number {
+  const last = chain.at(-1);
+  if (positions === 'hybrid-time' && last !== undefined) {
+    // More may commit in the microsecond of the last commit.
+    return Number(wholeMicrosBefore(positionOf(last.endLsn)));
+  }
+  return chain.reduce((newest, { maxCommitMicros }) => Math.max(newest, maxCommitMicros), 0);
 }
 
 /**

@@ -9,7 +9,7 @@ const MAX_DELETIONS_SHOWN = 10;
 /** What will happen in the source. It is printed before it is done. */
 const ARCHIVE = {
   begin:
-    'archive of changes: makes a publication and a replication slot in each database of the source, of the tables that have a replica identity',
+    'archive of changes: makes a publication and a replication slot in each database of the source, of the tables that have a replica identity (on YugabyteDB a primary key; up to 2025.2 a slot has the server refuse TRUNCATE and what rewrites a table)',
   end: 'archive of changes: drops its publications and replication slots; what is archived stays in the repository',
 } as const;
 

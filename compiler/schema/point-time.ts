@@ -68,7 +68,7 @@ const archive = z
     retention: duration('How far back any second is kept; at least 1h.', '7d').prefault('7d'),
     maxSourceLag: reading((value) => readSize(value, '64MiB', '16TiB'), {
       description:
-        'Once the source keeps so much WAL for the archive, the archive gives its slot up, says so, and begins anew.',
+        'Once the source keeps so much WAL for the archive, the archive gives its slot up, says so, and begins anew. YugabyteDB tells no bytes: there a slot that was not read for 8 hours is given up, whatever this says.',
       pattern: SIZE_PATTERN,
       examples: ['20GiB'],
     }).prefault('20GiB'),
@@ -85,7 +85,7 @@ const archive = z
   )
   .meta({
     description:
-      'An archive of changes in the repository, by logical replication from PostgreSQL 15 or newer. `apply` makes a publication and a replication slot in each database; without this key it drops them.',
+      'An archive of changes in the repository, by logical replication from PostgreSQL 15 or newer, or YugabyteDB 2025.2.2 or newer. `apply` makes a publication and a replication slot in each database; without this key it drops them.',
     examples: [{ lag: '5s', retention: '7d' }],
   });
 

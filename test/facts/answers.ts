@@ -1,4 +1,5 @@
 import type { ClientLine } from '../proxy/client-lines.ts';
+import type { LineBehaviour, ReplicationSettings } from '../proxy/replication/settings.ts';
 import type { FactId } from './facts.ts';
 
 /** What differs between release lines of the client programs, and how it is known that it does. */
@@ -35,6 +36,42 @@ export const FUNCTION_FACTS: Readonly<Record<string, FactId>> = {
   yb_is_database_colocated: 'server.colocated',
   yb_is_local_table: 'server.colocated',
   yb_catalog_version: 'server.catalog-version',
+  yb_stand_in_call: 'server.slots',
+  yb_may_replicate: 'server.slots',
+  yb_create_logical_replication_slot: 'server.slots',
+  yb_create_physical_replication_slot: 'server.slots',
+  yb_drop_replication_slot: 'server.slots',
+  yb_get_replication_slots: 'server.slots',
+  yb_get_current_hybrid_time_lsn: 'server.slot-lsn',
+  yb_logical_slot_changes: 'server.slot-guesses',
+  yb_local_wal_lsn: 'server.wal-functions',
+  yb_logical_emit_message: 'server.wal-functions',
+  yb_no_xid: 'server.wal-functions',
+  relreplident: 'server.replica-identity',
+  yb_note_replica_identity: 'server.replica-identity',
+  yb_log_whole_rows: 'server.replica-identity',
+  yb_rows_written: 'server.slot-savepoints',
+  yb_feed_mark: 'server.slot-savepoints',
+};
+
+/** What differs between release lines in logical replication. */
+export const REPLICATION_LINE_FACTS: Readonly<Record<keyof LineBehaviour, FactId>> = {
+  replicates: 'server.slots',
+  lsnTypes: 'server.slot-lsn',
+  emptyOldTuple: 'server.yboutput',
+  changeMarksKeys: 'server.yboutput',
+  dynamicTables: 'server.slot-tables',
+  filtersSavepoints: 'server.slot-savepoints',
+};
+
+/** Flags of logical replication that the stand-in has. */
+export const REPLICATION_SETTING_FACTS: Readonly<Record<keyof ReplicationSettings, FactId>> = {
+  maxSlots: 'server.slots',
+  activeWindowMs: 'server.slot-lock',
+  publicationRefreshMs: 'server.slot-tables',
+  nullBeforeImages: 'server.before-image',
+  maxVirtualWals: 'server.slot-lock',
+  walSenderTimeoutMs: 'server.slots',
 };
 
 /** Settings of YugabyteDB that the proxy knows; those that only programs set are in `program-dialect.ts`. */

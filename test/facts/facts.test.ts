@@ -4,8 +4,17 @@ import { CLIENT_LINES } from '../proxy/client-lines.ts';
 import { SETTINGS } from '../proxy/dialect.ts';
 import { PROGRAM_SETTINGS } from '../proxy/program-dialect.ts';
 import { OWN_OPTIONS } from '../proxy/programs/ysql-dump.ts';
+import { DEFAULT_SETTINGS, LINE_BEHAVIOUR } from '../proxy/replication/settings.ts';
 import { OPERATIONS } from '../universe/simulator/operations.ts';
-import { FUNCTION_FACTS, LINE_FACTS, OPERATION_FACTS, PAGE_FACTS, SETTING_FACTS } from './answers.ts';
+import {
+  FUNCTION_FACTS,
+  LINE_FACTS,
+  OPERATION_FACTS,
+  PAGE_FACTS,
+  REPLICATION_LINE_FACTS,
+  REPLICATION_SETTING_FACTS,
+  SETTING_FACTS,
+} from './answers.ts';
 import { FACTS, type Fact } from './facts.ts';
 
 /*
@@ -41,8 +50,13 @@ test('what differs between the client lines', () => {
   expect(without(fields, LINE_FACTS)).toEqual([]);
 });
 
+test('what differs between the lines in logical replication, and its flags', () => {
+  expect(without(Object.keys(LINE_BEHAVIOUR['2025.2']), REPLICATION_LINE_FACTS)).toEqual([]);
+  expect(without(Object.keys(DEFAULT_SETTINGS), REPLICATION_SETTING_FACTS)).toEqual([]);
+});
+
 test('functions that the proxy installs or translates', async () => {
-  const texts = await sources('proxy');
+  const texts = [...(await sources('proxy')), ...(await sources('proxy/replication'))];
   const installed = texts.flatMap(({ text }) =>
     [...text.matchAll(/CREATE OR REPLACE FUNCTION pg_catalog\.(\w+)/g)].map(([, name = '']) => name),
   );

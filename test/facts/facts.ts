@@ -246,6 +246,71 @@ export const FACTS = {
     known: 'source',
     from: '#3587, #7993, #8992, #9388, #15220, #24004, #28956',
   },
+  'server.slots': {
+    says: '`CREATE_REPLICATION_SLOT name LOGICAL plugin [EXPORT_SNAPSHOT|NOEXPORT_SNAPSHOT|USE_SNAPSHOT] [SEQUENCE|HYBRID_TIME]`; the default is USE_SNAPSHOT, whose `snapshot_name` is a hybrid time, and SEQUENCE; exporting, temporary and physical slots, and DROP … WAIT, are refused. A cluster has ten slots, a name is one of the cluster. `pg_replication_slots` has `yb_stream_id` and `yb_restart_commit_ht`, later `yb_lsn_type` and `yb_restart_time`.',
+    known: 'source',
+    from: 'backend/replication/repl_gram.y, walsender.c, slot.c, slotfuncs.c; commands/ybccmds.c; ysql_migrations; logical replication since 2024.1.1 (docs, yugabytedb-connector)',
+  },
+  'server.slot-lsn': {
+    says: 'SEQUENCE counts the records of a slot from 2 on; with HYBRID_TIME, from 2024.2.2 on, each record has the hybrid time of its commit. A commit ends at its LSN plus one; the LSN of a commit acknowledges it; a feedback with nothing open is not kept, one beyond what was sent is; a start before the confirmed place moves there without a word. `confirmed_flush_lsn` is 0/2 and `restart_lsn` 0/1 before the first feedback, of either type.',
+    known: 'source',
+    from: 'src/yb/cdc/cdcsdk_virtual_wal.cc GetRecordLSN; yb_decode.c YBDecodeCommit; yb_virtual_wal_client.c CalculateRestartLSN; logical.c CreateDecodingContext; xrepl_catalog_manager.cc PopulateCDCStateTable; pull request 25698',
+  },
+  'server.slot-snapshot': {
+    says: 'A read as of the `snapshot_name` of a slot, with ` ht` behind it, sees what committed up to then, and the slot sends what committed after it.',
+    known: 'docs',
+    from: 'docs, advanced-topic of logical replication, "Initial snapshot", "Using the HYBRID_TIME LSN"',
+  },
+  'server.slot-lock': {
+    says: 'A second START_REPLICATION on a slot is accepted, up to `cdc_max_virtual_wal_per_tserver` (5) on a node. `active` means polled within `ysql_cdc_active_replication_slot_window_ms`, and until then a drop fails with `replication slot "x" is active`.',
+    known: 'source',
+    from: '#20755, #33050; slot.c ReplicationSlotDrop; docs, streaming_drop_repl_slot (five minutes) and yb-tserver (one minute)',
+  },
+  'server.slot-expiry': {
+    says: 'Where the retention took what a slot needs, reads fail with `CDCSDK Trying to fetch already GCed intents for transaction …`. A slot in good health may say so for a moment too, and after a restart of the tablet server one may find nothing for ever, without an error.',
+    known: 'source',
+    from: 'src/yb/cdc/cdcsdk_producer.cc; #27835, #28840; #31090; #33198',
+  },
+  'server.slot-tables': {
+    says: 'A slot reads the tables that a publication had when the slot was made; a later publication does not exist for it. Up to 2025.2 the list is read again each `cdcsdk_publication_list_refresh_interval_secs` (900), and what was written to a new table before is never sent; from 2026.1 on it follows each commit. Tables without a primary key are left out.',
+    known: 'source',
+    from: 'yb_virtual_wal_client.c InitVirtualWal, YBCRemoveTablesWithoutPrimaryKeyIfNotAllowedBySlot; docs, advanced-topic, "Versions earlier than v2026.1"; #19291',
+  },
+  'server.slot-ddl': {
+    says: 'Up to 2025.2 TRUNCATE and what rewrites a table are refused while its database has a slot (`cannot rewrite a table that is a part of CDC or XCluster replication`). DROP TABLE goes through, and what nobody has read is gone. TRUNCATE is never sent; from 2026.1 on a rewrite sends the rows again.',
+    known: 'source',
+    from: 'yb-voyager #2272; #16625; #17951; docs, LR/_index "Limitations"; #29674, #31636',
+  },
+  'server.yboutput': {
+    says: 'Messages are those of pgoutput. Under CHANGE an UPDATE has the key and what changed, and `u` for the rest, as for an unchanged TOAST value; older builds send an old tuple of nothing but `u` before it, and mark no key in the Relation message. A DELETE has the key and NULLs. A primary key that changes is DELETE and INSERT.',
+    known: 'source',
+    from: 'proto.c logicalrep_write_tuple; TestPgReplicationSlot.java testReplicationConnectionConsumption, of two ages; relcache.c RelationGetIndexList; the changed key: docs of Striim',
+  },
+  'server.replica-identity': {
+    says: '`relreplident` of a table is `c`, CHANGE, unless it was altered. For a slot the identity at its making stays in force. pgoutput fails at START_REPLICATION with `replica identity CHANGE (for table: n) is not supported for output plugin pgoutput`.',
+    known: 'source',
+    from: 'yb_virtual_wal_client.c ValidateReplicaIdentities; slot.c ReplicationSlotAcquire; docs, key-concepts',
+  },
+  'server.before-image': {
+    says: 'A row that is updated or deleted in the transaction that inserted it has no image of before; under another identity than CHANGE the stream fails unless `cdc_send_null_before_image_if_not_exists` is on.',
+    known: 'docs',
+    from: 'docs, LR/_index "Limitations"; the text of the error: yugabyte connector, YugabyteDBCdcErrorClassifierTest',
+  },
+  'server.slot-savepoints': {
+    says: 'Before 2025.2.2.0 a slot sends rows that were rolled back to a savepoint, as if they had been committed. Played for a rollback of a transaction that has not failed.',
+    known: 'source',
+    from: '#10936; cdcsdk_producer.cc cdc_enable_savepoint_rollback_filtering ("data that was never actually committed")',
+  },
+  'server.wal-functions': {
+    says: '`txid_current()` says `Yugabyte does not support xid`. `pg_current_wal_lsn()` and IDENTIFY_SYSTEM are called unsupported, and answer with what the node’s own PostgreSQL has, which says nothing. Reading a slot by SQL functions is unsupported.',
+    known: 'source',
+    from: 'backend/utils/adt/txid.c; access/transam/xlogfuncs.c and walsender.c IdentifySystem, where nothing refuses them; docs, LR/_index "Limitations"',
+  },
+  'server.slot-guesses': {
+    says: 'Nobody has seen what 2.18 says to a replication command, what `pg_logical_slot_get_changes` says, the text at the cap of virtual WALs beyond `max capacity reached`, and since which release an UPDATE under CHANGE has no empty old tuple and its Relation marks the key.',
+    known: 'open',
+    from: '#33050 for the cap; the rest is the worse of what is possible',
+  },
   'server.index-check': {
     says: '`yb_index_check(oid)` raises XX002 for an index that is not as its table, and 0A000 for ybgin; a primary key is the table. In 2.20.11, 2024.1.6, 2024.2.3, 2025.1 and later.',
     known: 'source',

@@ -5,8 +5,8 @@ import {
   type StoredSegment,
   type Timeline,
 } from '../../model/archive.ts';
-import type { SnapshotPlace } from '../../model/backup.ts';
 import { chainFrom, furthestChain, segmentsTo } from '../../planning/archive-chain.ts';
+import type { BasePlace } from '../../planning/base-place.ts';
 
 const T0 = Date.parse('2026-11-29T00:00:00Z') * 1000;
 const MINUTE = 60_000_000;
@@ -57,8 +57,9 @@ function intervalOf(fromMinute: number, toMinute: number): ArchiveInterval {
 }
 
 /** A base in the middle of a minute. */
-function baseAt(minute: number, xids = '100:120:100,110'): SnapshotPlace {
+function baseAt(minute: number, xids = '100:120:100,110'): BasePlace {
   return {
+    databases: ['shop'],
     snapshotXids: { shop: xids },
     walLsn: lsnOf(BigInt(1_050 + minute * 100)),
     seenBy: isoOfMicros(T0 + minute * MINUTE + MINUTE / 2),
@@ -84,9 +85,9 @@ test('the segments of a replay end with the one that holds the first commit afte
   expect(segmentsTo(chain, chain.fromMicros).at(-1)).toMatchObject({ key: 's31' });
 });
 
-test.each<readonly [string, ArchiveInterval, SnapshotPlace | undefined, RegExp]>([
+test.each<readonly [string, ArchiveInterval, BasePlace | undefined, RegExp]>([
   ['says nothing of its transactions', intervalOf(0, 60), undefined, /does not say which transactions/],
-  ['is of another database', intervalOf(0, 60), { ...baseAt(30), snapshotXids: {} }, /does not say/],
+  ['is of another database', intervalOf(0, 60), { ...baseAt(30), databases: [] }, /does not say/],
   ['is newer than the archive', intervalOf(0, 60), baseAt(61), /ends before the backup/],
   ['is older than the archive', intervalOf(35, 60), baseAt(30), /begins after the backup/],
   [

@@ -6,6 +6,9 @@ import type { ClientLine } from './client-lines.ts';
 import type { Faults } from './faults.ts';
 import { installDialect } from './install.ts';
 import type { Place } from './nodes.ts';
+import { installReplication } from './replication/install.ts';
+import type { Slots } from './replication/slots.ts';
+import { Walsender, wantsReplication } from './replication/walsender.ts';
 import { Session } from './session.ts';
 import type { SnapshotKeeper } from './snapshots.ts';
 import { SocketReader, send } from './sockets.ts';
@@ -21,6 +24,9 @@ export interface Upstream {
   readonly exportSnapshot: boolean;
   /** The release line that it pretends to be. */
   readonly line: ClientLine;
+  readonly slots: Slots;
+  /** Whether the server behind can play slots (`wal_level = logical` and `track_commit_timestamp = on`), and the line has them. */
+  readonly replicates: boolean;
   /** Collects the statements whose index YSQL would build without backfill. */
   readonly nonconcurrent: string[];
 }
@@ -40,8 +46,10 @@ export async function serveClient(client: Socket, upstream: Upstream): Promise<v
     return;
   }
   try {
-    await installIn(upstream.url, databaseOf(opening.parameters));
-    await new Session(client, server, upstream, opening.parameters).run(reader);
+    const { parameters } = opening;
+    await installIn(upstream, databaseOf(parameters));
+    if (wantsReplication(parameters)) await new Walsender(client, server, upstream, parameters).run(reader);
+    else await new Session(client, server, upstream, parameters).run(reader);
   } finally {
     server.destroy();
   }
@@ -68,13 +76,15 @@ async function connectUpstream(url: string): Promise<Socket> {
 }
 
 /** Installs the dialect in a database. If it can't, it leaves the answer to the client to the upstream. */
-async function installIn(url: string, database: string): Promise<void> {
+async function installIn({ url, replicates, slots }: Upstream, database: string): Promise<void> {
   const admin = superuser(url, database, 'yugabytedb dialect');
   const lost = (error: Error) => process.stderr.write(`dialect in ${database}: ${error.message}\n`);
   admin.on('error', lost);
   try {
     await admin.connect();
-    await installDialect(admin);
+    await installDialect(admin, async () => {
+      if (replicates) await installReplication(admin, slots.behaviour);
+    });
   } catch (error) {
     process.stderr.write(`no dialect in ${database}: ${messageOf(error)}\n`);
   } finally {

@@ -104,12 +104,13 @@ const LOCK_KEY = 7423;
 
 /**
  * Installs in the database of `admin` (a superuser) the parts of YugabyteDB that SQL can define. They are in `pg_catalog`, which dumps
- * leave out. Cheap when they exist already.
+ * leave out. Cheap when they exist already. Installs `more` too, under the same lock.
  */
-export async function installDialect(admin: Client): Promise<void> {
+export async function installDialect(admin: Client, more?: () => Promise<void>): Promise<void> {
   await admin.query('SELECT pg_advisory_lock($1)', [LOCK_KEY]);
   const installed = await admin.query("SELECT FROM pg_proc WHERE proname = 'yb_catalog_version'");
   if (installed.rowCount === 0) await admin.query(PLACEMENT_STORE + FUNCTIONS);
   await admin.query(MARK_HASH_KEYS);
+  await more?.();
   await admin.query('SELECT pg_advisory_unlock($1)', [LOCK_KEY]);
 }

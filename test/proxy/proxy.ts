@@ -6,6 +6,8 @@ import { CLIENT_LINES, type ClientLine, type ClientLineName } from './client-lin
 import { serveClient } from './connection.ts';
 import { Faults } from './faults.ts';
 import type { Node } from './nodes.ts';
+import type { ReplicationSettings } from './replication/settings.ts';
+import { Slots } from './replication/slots.ts';
 import { SnapshotKeeper } from './snapshots.ts';
 import { asking } from './superuser.ts';
 
@@ -33,6 +35,8 @@ export interface YsqlProxyOptions {
    * 2026.1 (YugabyteDB PR 32263).
    */
   readonly exportSnapshot?: boolean;
+  /** Flags of logical replication, where they are not YugabyteDB's defaults. Slots need an upstream with `wal_level = logical` and `track_commit_timestamp = on`. */
+  readonly replication?: Partial<ReplicationSettings>;
 }
 
 /** A running proxy. */
@@ -46,7 +50,9 @@ export interface YsqlProxy {
   readonly nodeUrls: readonly string[];
   /** Errors to return instead of answers. */
   readonly faults: Faults;
-  /** Makes a node answer nobody from now on; `yb_servers()` still lists it. */
+  /** Replication slots, and what may be done to them behind a client's back. */
+  readonly slots: Slots;
+  /** From now on a node answers nobody; `yb_servers()` still tells of it. */
   takeDown(node: number): void;
   /** Ends every client's connection and every snapshot. */
   stop(): Promise<void>;
@@ -57,7 +63,8 @@ export interface YsqlProxy {
  * (`yb_read_time`). It can't go back to an instant that nobody named while it was the present.
  */
 export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlProxy> {
-  const line = await lineOf(options);
+  const { line, isLogical } = await lineOf(options);
+  const slots = new Slots(options.upstreamUrl, line.name, options.replication ?? {});
   const keeper = new SnapshotKeeper({
     upstreamUrl: options.upstreamUrl,
     historyRetentionMs: options.historyRetentionMs ?? 900_000,
@@ -84,7 +91,7 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
       const place = { nodes, node, upstreamUrl: options.upstreamUrl };
       serveClient(client, {
         url: options.upstreamUrl,
-        keeper,
+        ...{ keeper, slots, replicates: isLogical && slots.behaviour.replicates },
         place,
         faults,
         line,
@@ -111,7 +118,7 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
     port: nodes[0]?.port ?? 0,
     url: nodeUrls[0] ?? '',
     nodeUrls,
-    faults,
+    ...{ faults, slots },
     takeDown(index) {
       const node = nodes[index];
       if (node !== undefined) node.down = true;
@@ -123,18 +130,26 @@ export async function startYsqlProxy(options: YsqlProxyOptions): Promise<YsqlPro
       for (const client of clients) client.destroy();
       await Promise.all(closed);
       await keeper.close();
+      await slots.close();
     },
   };
 }
 
-/** Chooses the release line. Only a line's own PostgreSQL version can play it: catalogue and SQL differ too much. */
-async function lineOf({ upstreamUrl, line }: YsqlProxyOptions): Promise<ClientLine> {
+/** A line is played by its own PostgreSQL only: catalogue and SQL differ too much. */
+async function lineOf({
+  upstreamUrl,
+  line,
+}: YsqlProxyOptions): Promise<{ readonly line: ClientLine; readonly isLogical: boolean }> {
   const found = await asking(upstreamUrl, 'yugabytedb line', (client) =>
-    client.query<{ number: string }>("SELECT current_setting('server_version_num') AS number"),
+    client.query<{ number: string; logical: boolean }>(
+      `SELECT current_setting('server_version_num') AS number,
+         current_setting('wal_level') = 'logical' AND current_setting('track_commit_timestamp') = 'on' AS logical`,
+    ),
   );
+  const isLogical = found.rows[0]?.logical === true;
   const isEleven = Number(found.rows[0]?.number) < 120_000;
   const chosen = CLIENT_LINES[line ?? (isEleven ? '2024.2' : '2025.2')];
-  if ((chosen.major === 11) === isEleven) return chosen;
+  if ((chosen.major === 11) === isEleven) return { line: chosen, isLogical };
   throw new Error(`the line ${chosen.name} needs PostgreSQL ${chosen.major}, and the upstream isn't`);
 }
 

@@ -23,6 +23,18 @@ import { colocate } from './install.ts';
 import { changeDatabase, translateNodes } from './nodes.ts';
 import { colocatedDatabase, placementNotes } from './placement-store.ts';
 import { deniedSetting, maySet } from './privileges.ts';
+import { replicationNotes, translateReplication } from './replication/dialect.ts';
+import { hybridOfReadTime } from './replication/hybrid-time.ts';
+import { CALL } from './replication/install.ts';
+import type { Refusal } from './replication/refusal.ts';
+import { rewriteRefusal, rewrittenTable } from './replication/rewrites.ts';
+import {
+  rowsOf,
+  rowsSince,
+  savepointStep,
+  type WrittenRows,
+  writtenRows,
+} from './replication/written-rows.ts';
 import { isDdl, isSavepoint, nonconcurrentIndex, refusalOf } from './rules.ts';
 import { nowMicros, type SnapshotKeeper, SnapshotTooOld } from './snapshots.ts';
 import { type SocketReader, send } from './sockets.ts';
@@ -86,6 +98,8 @@ export class Session {
   /** YSQL refuses DDL and savepoints in the same transaction. */
   #ddlSeen = false;
   #savepointSeen = false;
+  /** Of each savepoint, a transaction id from before it was set. */
+  readonly #savepoints = new Map<string, string>();
 
   constructor(client: Socket, server: Socket, upstream: Upstream, parameters: ReadonlyMap<string, string>) {
     this.#client = client;
@@ -179,23 +193,69 @@ export class Session {
     return undefined;
   }
 
+  /** Up to 2025.2 no table of a database with a slot may be written anew. */
+  #rewriteRefusal(found: readonly Statement[]): Refusal | undefined {
+    const { replicates, slots } = this.#upstream;
+    if (!replicates || slots.behaviour.dynamicTables) return undefined;
+    const database = databaseOf(this.#parameters);
+    if (slots.all(database).length === 0) return undefined;
+    const table = found.map(rewrittenTable).find((name) => name !== undefined);
+    return table === undefined ? undefined : rewriteRefusal(database, table);
+  }
+
   async #simpleUnit(sql: string, found: readonly Statement[]): Promise<void> {
     const kind = found.some((statement) => kindOfStatement(statement) === 'query')
       ? 'query'
       : kindOfFirst(found);
     const preparation = await this.#prepare(kind, found);
+    const rolledBack = await this.#beforeSavepoint(found);
     this.#failed = false;
     await this.#relay(
       query(preparation.kind === 'refused' ? preparation.statement : await this.#translated(sql, found)),
     );
     this.#refusing = false;
+    if (rolledBack !== undefined && !this.#failed) await this.#sendBesides(rolledBack);
     const [only] = found;
     if (found.length === 1 && only !== undefined && !this.#failed) {
-      for (const note of placementNotes(only)) await this.#own(note);
+      const ofReplication = this.#upstream.replicates ? replicationNotes(only) : [];
+      for (const note of [...placementNotes(only), ...ofReplication]) await this.#own(note);
+      await this.#afterRewrite(only);
       const colocated = colocatedDatabase(only);
       if (colocated !== undefined) await colocate(this.#upstream.url, colocated);
     }
     if (preparation.kind === 'wrapped') await this.#own('COMMIT');
+  }
+
+  /** What is about to be rolled back to a savepoint, which older releases send all the same (issue 10936). */
+  async #beforeSavepoint(found: readonly Statement[]): Promise<WrittenRows | undefined> {
+    const { replicates, slots } = this.#upstream;
+    const step = found[0] === undefined ? undefined : savepointStep(found[0]);
+    if (step === undefined || !replicates || slots.behaviour.filtersSavepoints || this.#status !== 'T')
+      return undefined;
+    const log = slots.logOf(databaseOf(this.#parameters));
+    if (step.kind === 'set' && log !== undefined) this.#savepoints.set(step.name, await log.newXid());
+    const since = step.kind === 'rollback' ? this.#savepoints.get(step.name) : undefined;
+    return since === undefined ? undefined : writtenRows((await this.#own(rowsSince(since))).value);
+  }
+
+  /** Rows that the slots of the database send with the transaction at hand, though it didn't write them. */
+  async #sendBesides(rows: WrittenRows): Promise<void> {
+    const log = this.#upstream.slots.logOf(databaseOf(this.#parameters));
+    if (log === undefined) return;
+    log.sendBesides(rows);
+    await this.#own('SELECT pg_catalog.yb_feed_mark()');
+  }
+
+  /** A table that was written anew is sent anew, from 2026.1 on (issue 31636). TRUNCATE leaves nothing to send. */
+  async #afterRewrite(only: Statement): Promise<void> {
+    const { replicates, slots } = this.#upstream;
+    const table = replicates && slots.behaviour.dynamicTables ? rewrittenTable(only) : undefined;
+    if (table === undefined) return;
+    const alone = this.#status === 'I';
+    if (alone) await this.#own('BEGIN');
+    const rows = writtenRows((await this.#own(rowsOf(table))).value);
+    if (rows !== undefined) await this.#sendBesides(rows);
+    if (alone) await this.#own('COMMIT');
   }
 
   async #translated(sql: string, found: readonly Statement[]): Promise<string> {
@@ -205,7 +265,12 @@ export class Session {
       found.length === 1 && only !== undefined && only.tokens[1]?.text === 'database'
         ? await changeDatabase(only, place)
         : sql;
-    return translateNodes(translate(changed, this.#line), place);
+    return this.#dialect(changed);
+  }
+
+  #dialect(sql: string): string {
+    const { place, replicates } = this.#upstream;
+    return translateNodes(translate(replicates ? translateReplication(sql) : sql, this.#line), place);
   }
 
   async #extended(type: string, bytes: Buffer): Promise<void> {
@@ -219,12 +284,7 @@ export class Session {
       this.#batch = undefined;
       this.#take(this.#closeBatch(preparation, bytes));
     } else if (preparation.kind !== 'refused') {
-      await send(
-        this.#server,
-        type === 'P'
-          ? translateParse(bytes, (sql) => translateNodes(translate(sql, this.#line), this.#upstream.place))
-          : bytes,
-      );
+      await send(this.#server, type === 'P' ? translateParse(bytes, (sql) => this.#dialect(sql)) : bytes);
     }
   }
 
@@ -256,6 +316,8 @@ export class Session {
     const { faults, exportSnapshot } = this.#upstream;
     const fault = faults.meet(found);
     if (fault !== undefined) return this.#refuse(fault.code, fault.message);
+    const rewrite = this.#rewriteRefusal(found);
+    if (rewrite !== undefined) return this.#refuse(rewrite.code, rewrite.message);
     if (
       !exportSnapshot &&
       found.some(({ tokens }) => tokens.some((token) => token.text === 'pg_export_snapshot'))
@@ -279,7 +341,7 @@ export class Session {
     const shown = (await this.#own(`SHOW ${upstreamSetting('yb_read_time')}`)).value;
     const micros = instant(shown);
     if (micros === 'invalid') return refusedReadTime(shown);
-    if (micros !== 0n) return await this.#importSnapshot(micros);
+    if (micros !== 0n) return await this.#importSnapshot(micros, shown);
     this.#pin = 'present';
     return READY;
   }
@@ -309,10 +371,10 @@ export class Session {
   }
 
   /** Makes the current transaction read the instant; outside of a transaction the proxy opens one. */
-  async #importSnapshot(micros: bigint): Promise<Preparation> {
+  async #importSnapshot(micros: bigint, readTime: string): Promise<Preparation> {
     const outside = this.#status === 'I';
     try {
-      const snapshot = await this.#keeper.snapshotAt(micros, databaseOf(this.#parameters));
+      const snapshot = await this.#snapshotOf(micros, readTime);
       if (outside) await this.#own('BEGIN');
       await this.#own('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
       await this.#own('SET TRANSACTION READ ONLY');
@@ -328,6 +390,17 @@ export class Session {
     }
   }
 
+  /** A database with a log of changes goes back to any instant of it, which the log knows from what its slots send. */
+  async #snapshotOf(micros: bigint, readTime: string): Promise<string> {
+    const database = databaseOf(this.#parameters);
+    const log = this.#upstream.slots.logOf(database);
+    const hybrid = hybridOfReadTime(readTime);
+    if (log === undefined || hybrid === 'invalid' || !log.reaches(hybrid)) {
+      return await this.#keeper.snapshotAt(micros, database);
+    }
+    return (await log.instant(hybrid)).snapshotId;
+  }
+
   /** Releases the sessions that hold instants before a database is dropped or renamed: YugabyteDB has no such sessions, so none may block it. */
   async #beforeDatabaseChange(found: readonly Statement[]): Promise<void> {
     for (const { tokens } of found) {
@@ -336,7 +409,10 @@ export class Session {
         rest.some(({ text: word }) => word === 'rename' || word === 'template') || verb?.text === 'drop';
       if (object?.text !== 'database' || !inTheWay) continue;
       const names = rest.map(identifier).filter((name) => name !== undefined);
-      for (const name of new Set(names)) await this.#keeper.release(name);
+      for (const name of new Set(names)) {
+        await this.#keeper.release(name);
+        await this.#upstream.slots.forget(name);
+      }
     }
   }
 
@@ -378,6 +454,7 @@ export class Session {
         let ready: TransactionStatus | undefined;
         for (const piece of walker.feed(chunk)) {
           if (piece.kind === 'message' && piece.type === 'Z') ready = transactionStatus(piece.bytes);
+          else if (isCall(piece)) this.#serveCall(piece.bytes);
           else if (this.#captured === undefined || isAsynchronous(piece))
             forwarded.push(this.#forClient(piece));
           else this.#captured.push(piece);
@@ -390,6 +467,14 @@ export class Session {
       this.#ready?.reject(new Error('the upstream closed the connection'));
       this.#client.end();
     }
+  }
+
+  /** A function of the stand-in wants something of the proxy (replication/install.ts). */
+  #serveCall(bytes: Buffer): void {
+    const said = errorFields(bytes).get('M') ?? '';
+    this.#upstream.slots
+      .serveCall(databaseOf(this.#parameters), said)
+      .catch((error: Error) => this.#client.destroy(error));
   }
 
   /** Adds this session to the node's `pg_stat_activity`. */
@@ -436,6 +521,14 @@ export class Session {
 /** Parameter changes and notifications may arrive at any time. They belong to the client, even during the proxy's own statements. */
 function isAsynchronous(piece: Piece): boolean {
   return piece.kind === 'message' && (piece.type === 'S' || piece.type === 'A');
+}
+
+function isCall(piece: Piece): piece is Extract<Piece, { kind: 'message' }> {
+  return (
+    piece.kind === 'message' &&
+    piece.type === 'N' &&
+    errorFields(piece.bytes).get('M')?.startsWith(CALL) === true
+  );
 }
 
 function kindOfFirst(found: readonly Statement[]): StatementKind {

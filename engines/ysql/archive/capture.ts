@@ -1,27 +1,20 @@
-import {
-  type Lsn,
-  microsOfIso,
-  positionOf,
-  type SegmentHeader,
-  type TimelineEnd,
-} from '../../../model/archive.ts';
+import { type Lsn, microsOfIso, positionOf, type TimelineEnd } from '../../../model/archive.ts';
 import { defined } from '../../../model/defined.ts';
-import {
-  ARCHIVE_FORMAT_VERSION,
-  putSegment,
-  putSegmentOfParts,
-  putSegmentPart,
-  type SegmentPart,
-} from '../../../repository/archive.ts';
-import { compressFrame } from '../../../repository/backups/zstd-frames.ts';
+import { HoldfastError } from '../../../model/errors.ts';
+import { wholeMicrosBefore } from '../../../model/hybrid-time.ts';
+import { putSegmentPart, type SegmentPart } from '../../../repository/archive.ts';
 import { crashPoint } from '../../../repository/crash-points.ts';
 import { connect, resolveTarget, type Session, withSession } from '../server/session.ts';
 import type { ArchiveContext } from './context.ts';
+import { IdleRecord } from './idle-record.ts';
 import { endTimeline, type OpenedTimeline, schemaObstacle, slotObstacle } from './open.ts';
-import { ReplicationStream, type StreamListener } from './replication-stream.ts';
+import { withKeyMarked } from './relation-keys.ts';
+import { ARCHIVE_SLOT_EXPIRED, ReplicationStream, type StreamListener } from './replication-stream.ts';
+import { momentAfter, readSequences } from './sample.ts';
 import { type ClosedSegment, SegmentBuilder } from './segment-builder.ts';
-import { type Moment, moveIdlePosition, readMoment, readSequences, readSlot } from './server-state.ts';
-import { dropClosedSlot } from './slot.ts';
+import { dropSlot } from './slot.ts';
+import type { Slot } from './source-kind.ts';
+import { storeSegment } from './store-segment.ts';
 import { type ArchivableTables, archivableTables } from './tables.ts';
 
 /** How often things are looked at, milliseconds. A test has them more often. */
@@ -37,12 +30,6 @@ const RHYTHM: CaptureRhythm = { tickMs: 200, watchMs: 10_000, idleMs: 60_000 };
 
 /** So many closed segments or parts may wait for the store; then the source waits. Bounds memory to about three segments. */
 const JOBS_AHEAD = 2;
-
-/**
- * A commit's time is taken a moment before its record is written (0.03 % of commits lie below the running maximum, by at most 2.8 ms:
- * facts, change archive, section 2). Idle time is told with this margin.
- */
-const CLOCK_MARGIN_MICROS = 1_000_000;
 
 /** What a person is told of a stream that runs. */
 export interface CaptureProgress {
@@ -66,23 +53,35 @@ export async function captureChanges(
   rhythm: CaptureRhythm = RHYTHM,
 ): Promise<TimelineEnd> {
   const { request, signal } = context;
+  const { source, stored } = opened;
+  const { slot, publication } = stored.timeline;
   const target = await resolveTarget(context, request.source.connection);
   const side = await connect(target, request.database, signal);
   const capture = new Capture(context, opened, side, rhythm);
-  const { slot, publication } = opened.stored.timeline;
-  let end: TimelineEnd;
+  let end: TimelineEnd | 'reopen';
   try {
-    const from = { slot, publication, from: opened.end };
-    const stream = await ReplicationStream.open(target, request.database, from, capture, signal);
-    try {
-      end = await capture.run(stream);
-    } finally {
-      await stream.close();
-    }
+    await capture.prepare();
+    do {
+      const from = { source, slot, publication, from: capture.stored };
+      const stream = await ReplicationStream.open(target, request.database, from, capture, signal);
+      try {
+        end = await capture.run(stream);
+      } finally {
+        await stream.close();
+      }
+    } while (end === 'reopen');
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.code !== ARCHIVE_SLOT_EXPIRED) throw error;
+    const obstacle = { code: 'slot-lost', reason: error.message, lsn: capture.stored } as const;
+    end = await endTimeline(context, stored, obstacle);
   } finally {
     await side.close();
   }
-  await withSession(target, request.database, signal, (session) => dropClosedSlot(session, slot, signal));
+  // YugabyteDB takes minutes to free a slot: whoever opens the next timeline waits for that.
+  if (source.product === 'yugabytedb') return end;
+  await withSession(target, request.database, signal, (session) =>
+    dropSlot(source, session, slot, { signal, forMs: source.freeWithinMs }),
+  );
   return end;
 }
 
@@ -92,6 +91,8 @@ class Capture implements StreamListener {
   readonly #side: Session;
   readonly #rhythm: CaptureRhythm;
   readonly #builder: SegmentBuilder;
+  /** Columns of primary keys, on YugabyteDB. */
+  #keys: ReadonlyMap<string, readonly string[]> = new Map();
   readonly #failure = Promise.withResolvers<never>();
   readonly #over = Promise.withResolvers<TimelineEnd>();
   #stream: ReplicationStream | undefined;
@@ -107,11 +108,11 @@ class Capture implements StreamListener {
   #watchedAt = Date.now();
   /** A look is waiting or under way. On a slow source one may take longer than the time between two. */
   #isWatching = false;
-  #idle: Moment | undefined;
-  /** What was asked of the source to move an idle window: nothing yet; the clock and a position; and to write a record, which makes it send one. */
-  #askedIdle: 'nothing' | 'moment' | 'record' = 'nothing';
-  /** The server told a position behind what is stored, though nothing came: another database of it is written to. */
-  #isServerAhead = false;
+  /** On PostgreSQL. */
+  readonly #idle: IdleRecord | undefined;
+  /** In this stream. */
+  #hasAcknowledged = false;
+  #reopen: (() => void) | undefined;
   /** The server asked for a reply, perhaps while something was being stored. */
   #owesReply = false;
   #segments = 0;
@@ -123,7 +124,13 @@ class Capture implements StreamListener {
     this.#opened = opened;
     this.#side = side;
     this.#rhythm = rhythm;
-    this.#builder = new SegmentBuilder(positionOf(opened.end));
+    const { source } = opened;
+    this.#builder = new SegmentBuilder(
+      positionOf(opened.end),
+      source.product === 'yugabytedb' ? (relation) => withKeyMarked(relation, this.#keys) : undefined,
+    );
+    const waits = { idleMs: rhythm.idleMs, lagMs: context.request.policy.lagMs };
+    this.#idle = source.idle === 'record' ? new IdleRecord(source, side, waits) : undefined;
     this.#stored = opened.end;
     const { timeline, segments } = opened.stored;
     this.#storedUntilMicros = segments.reduce(
@@ -133,23 +140,38 @@ class Capture implements StreamListener {
     this.#failure.promise.catch(() => undefined);
   }
 
-  async run(stream: ReplicationStream): Promise<TimelineEnd> {
+  /** Everything before it is stored. */
+  get stored(): Lsn {
+    return this.#stored;
+  }
+
+  /** Until the timeline ends, or until the stream should be begun anew, which only happens while nothing waits to be stored. */
+  async run(stream: ReplicationStream): Promise<TimelineEnd | 'reopen'> {
     this.#stream = stream;
+    this.#hasAcknowledged = false;
+    const { promise: reopened, resolve } = Promise.withResolvers<'reopen'>();
+    this.#reopen = () => resolve('reopen');
     this.#report();
     const ticker = setInterval(() => this.#tick(), this.#rhythm.tickMs);
     const sideLost = this.#side.lost.then((error) => Promise.reject(error));
+    const ends = [stream.ended, this.#failure.promise, this.#over.promise, sideLost, reopened] as const;
+    let isReopening = false;
     try {
-      return await Promise.race([stream.ended, this.#failure.promise, this.#over.promise, sideLost]);
+      const end = await Promise.race(ends);
+      isReopening = end === 'reopen';
+      return end;
     } finally {
       clearInterval(ticker);
-      this.#isOver = true;
+      this.#reopen = undefined;
+      if (!isReopening) this.#isOver = true;
       // The job under way ends by itself or by the signal. What it stored counts: the next attempt finds it.
       await this.#jobs;
     }
   }
 
   message(payload: Buffer): void {
-    if (this.#isOver) return;
+    // What comes after the decision to begin anew comes again.
+    if (this.#isOver || this.#reopen === undefined) return;
     const mayClose = this.#builder.take(payload, Date.now());
     const { segmentBytes } = this.#context.request.policy;
     if (mayClose) {
@@ -162,13 +184,11 @@ class Capture implements StreamListener {
   keepalive(position: bigint, replyRequested: boolean): void {
     this.#owesReply ||= replyRequested;
     // What waits to be stored is stored first, so a busy moment is no reason to pass a position over: the next may be busy too.
-    if (this.#isOver || !this.#builder.isEmpty || position <= this.#builder.end) return;
-    this.#isServerAhead = true;
-    const idle = this.#idle;
-    if (idle !== undefined && position >= positionOf(idle.lsn)) {
-      this.#idle = undefined;
-      const micros = Math.max(this.#storedUntilMicros, idle.micros - CLOCK_MARGIN_MICROS);
-      this.#store(this.#builder.closeIdle(position, micros), []);
+    if (this.#isOver || this.#idle === undefined) return;
+    if (!this.#builder.isEmpty || position <= this.#builder.end) return;
+    const until = this.#idle.untilAt(position);
+    if (until !== undefined) {
+      this.#store(this.#builder.closeIdle(position, Math.max(this.#storedUntilMicros, until)), []);
     } else if (this.#owesReply) {
       // A server that shuts down waits until its slot has everything.
       this.#owesReply = false;
@@ -190,25 +210,8 @@ class Capture implements StreamListener {
       this.#enqueue(() => this.#watch());
     }
     if (!this.#builder.isEmpty || this.#waiting > 0) return;
-    const idleMs = now - this.#storedAt;
-    if (this.#askedIdle !== 'record' && idleMs >= this.#rhythm.idleMs) {
-      this.#askedIdle = 'record';
-      this.#enqueue(() => this.#askIdle('record'));
-    } else if (
-      // A plan's databases reach an instant together, so an idle one must not hold the others up. A server that moves by itself needs no record
-      // of ours, which would move the other databases' archives in turn.
-      this.#askedIdle === 'nothing' &&
-      this.#isServerAhead &&
-      idleMs >= this.#context.request.policy.lagMs
-    ) {
-      this.#askedIdle = 'moment';
-      this.#enqueue(() => this.#askIdle('moment'));
-    }
-  }
-
-  async #askIdle(what: 'moment' | 'record'): Promise<void> {
-    if (what === 'record') await moveIdlePosition(this.#side);
-    this.#idle = await readMoment(this.#side);
+    const due = this.#idle?.due(now - this.#storedAt);
+    if (due !== undefined) this.#enqueue(due);
   }
 
   #close(): void {
@@ -231,46 +234,16 @@ class Capture implements StreamListener {
 
   #store(closed: ClosedSegment, parts: readonly SegmentPart[]): void {
     this.#storedAt = Date.now();
-    this.#askedIdle = 'nothing';
-    this.#isServerAhead = false;
-    this.#idle = undefined;
+    this.#idle?.reset();
     this.#enqueue(() => this.#put(closed, parts));
   }
 
   async #put(closed: ClosedSegment, parts: readonly SegmentPart[]): Promise<void> {
-    const { store, request, signal, lease } = this.#context;
     const { timeline } = this.#opened.stored;
-    const { sample, tables } = await this.#sample();
+    const { sample, tables } = await this.#sample(closed.endLsn);
     // Nothing is stored that may not fit the timeline's tables: so whatever is stored can be replayed.
     if (await this.#endIfAltered(tables)) return;
-    const header: SegmentHeader = {
-      formatVersion: ARCHIVE_FORMAT_VERSION,
-      timeline: timeline.id,
-      startLsn: closed.startLsn,
-      endLsn: closed.endLsn,
-      transactions: closed.transactions,
-      messages: closed.messages,
-      ...sample,
-    };
-    const head = compressFrame(Buffer.from(`${JSON.stringify(header)}\n`), 1);
-    const range = {
-      startLsn: closed.startLsn,
-      endLsn: closed.endLsn,
-      minCommitMicros: closed.minCommitMicros,
-      maxCommitMicros: closed.maxCommitMicros,
-    };
-    if (parts.length === 0) {
-      await lease.hold({ signal });
-      await putSegment(store, request, timeline.id, range, Buffer.concat([head, ...closed.frames]), {
-        signal,
-      });
-    } else {
-      const put = (body: Buffer) => putSegmentPart(store, request, timeline.id, body, { signal });
-      const all = [await put(head), ...parts];
-      if (closed.frames.length > 0) all.push(await put(Buffer.concat(closed.frames)));
-      await lease.hold({ signal });
-      await putSegmentOfParts(store, request, timeline.id, range, all, { signal });
-    }
+    await storeSegment(this.#context, timeline.id, closed, parts, sample);
     crashPoint('archive-stored');
     this.#stored = closed.endLsn;
     this.#storedUntilMicros = Math.max(this.#storedUntilMicros, closed.maxCommitMicros);
@@ -278,21 +251,35 @@ class Capture implements StreamListener {
     this.#transactions += closed.transactions;
     this.#storedBytes += closed.storedBytes;
     this.#stream?.acknowledge(positionOf(closed.endLsn));
+    this.#hasAcknowledged ||= closed.transactions > 0;
     this.#report();
   }
 
   /** Sequences and schema, read after the segment's last commit. */
-  async #sample() {
-    const sampledAt = await readMoment(this.#side);
+  async #sample(end: Lsn) {
+    const sampledAt = await momentAfter(this.#opened.source, this.#side, end, this.#context.signal);
     const sequences = await readSequences(this.#side);
     const tables = await this.#readTables();
     const { schemaFingerprint } = tables;
     return { tables, sample: { ...defined({ sequences }), schemaFingerprint, sampledAt } };
   }
 
+  /** Which columns are keys has to be known before the first message comes. */
+  async prepare(): Promise<void> {
+    await this.#readTables();
+  }
+
   async #readTables(): Promise<ArchivableTables> {
-    const { publication } = this.#opened.stored.timeline;
-    return await archivableTables(this.#side, this.#context.request.source, publication);
+    const { source, stored } = this.#opened;
+    const { publication } = stored.timeline;
+    const tables = await archivableTables(
+      this.#side,
+      source.tables,
+      this.#context.request.source,
+      publication,
+    );
+    this.#keys = tables.keys;
+    return tables;
   }
 
   /** Ends the timeline at what is stored where the schema is not the timeline's any more. */
@@ -311,21 +298,45 @@ class Capture implements StreamListener {
   }
 
   async #lookAround(): Promise<void> {
-    const { stored } = this.#opened;
-    const { slot: name } = stored.timeline;
+    const { source, stored } = this.#opened;
+    const { timeline } = stored;
     const { lease, request, signal } = this.#context;
-    const slot = await readSlot(this.#side, name);
+    const slot = await source.readSlot(this.#side, timeline.slot);
     const obstacle =
       slot === undefined
-        ? ({ code: 'slot-lost', reason: `The source has no replication slot ${name} any more.` } as const)
-        : slotObstacle(slot, this.#stored, request.policy.maxSourceLagBytes);
+        ? ({
+            code: 'slot-lost',
+            reason: `The source has no replication slot ${timeline.slot} any more.`,
+          } as const)
+        : slotObstacle(source, slot, { timeline, end: this.#stored, policy: request.policy });
     if (obstacle !== undefined) {
       await this.#stream?.close();
       this.#finish(await endTimeline(this.#context, stored, { lsn: this.#stored, ...obstacle }));
       return;
     }
     await lease.hold({ signal });
-    await this.#endIfAltered(await this.#readTables());
+    if (await this.#endIfAltered(await this.#readTables())) return;
+    if (slot?.safeEnd !== undefined) this.#moveToSafePoint(slot.safeEnd);
+  }
+
+  /**
+   * On YugabyteDB: the slot shows a position up to which everything was sent and acknowledged, so nothing earlier will come. It moves while the source is
+   * idle, each minute, but for a stream that has acknowledged something: that has to be begun anew first (cdcsdk_virtual_wal.cc, UpdateRestartTimeIfRequired,
+   * compares what was acknowledged, one behind the last commit, with the last commit).
+   */
+  #moveToSafePoint(safeEnd: NonNullable<Slot['safeEnd']>): void {
+    // This look itself is the one job that there may be.
+    if (!this.#builder.isEmpty || this.#waiting > 1) return;
+    const position = positionOf(safeEnd);
+    if (position > this.#builder.end) {
+      const micros = Math.max(this.#storedUntilMicros, Number(wholeMicrosBefore(position)));
+      this.#store(this.#builder.closeIdle(position, micros), []);
+      return;
+    }
+    if (this.#hasAcknowledged && Date.now() - this.#storedAt >= this.#rhythm.idleMs) {
+      this.#reopen?.();
+      this.#reopen = undefined;
+    }
   }
 
   #finish(end: TimelineEnd): void {

@@ -1,5 +1,8 @@
+import { positionOf } from '../../../model/archive.ts';
 import { permanent } from '../../../model/errors.ts';
-import { isVisible, type TransactionSnapshot } from '../../../model/transaction-snapshot.ts';
+import { microsOfHybridTime } from '../../../model/hybrid-time.ts';
+import { isVisible, parseTransactionSnapshot } from '../../../model/transaction-snapshot.ts';
+import type { BasePlace } from '../../../planning/base-place.ts';
 import type { BeginMessage } from './messages.ts';
 
 /** A transaction by what identifies it, for people. */
@@ -9,17 +12,33 @@ export interface TransactionMark {
   readonly commitMicros: bigint;
 }
 
+/** Whether a backup holds a transaction of the stream. */
+export type Sight = (transaction: Pick<BeginMessage, 'xid' | 'commitLsn'>) => boolean;
+
+/** What the backup at `place` holds: by its snapshot of PostgreSQL, or everything before its hybrid time. Throws `ARCHIVE_SNAPSHOT` (permanent). */
+export function sightOf({ snapshotXids, walLsn }: BasePlace, database: string): Sight {
+  if (snapshotXids === undefined) {
+    const end = positionOf(walLsn);
+    return ({ commitLsn }) => commitLsn < end;
+  }
+  const snapshot = parseTransactionSnapshot(snapshotXids[database] ?? '');
+  return ({ xid }) => isVisible(snapshot, xid);
+}
+
 export interface CutOptions {
   /** The instant, microseconds since 1970: what committed at it is in. */
   readonly instantMicros: bigint;
-  readonly snapshot: TransactionSnapshot;
+  /** Of the base. */
+  readonly sees: Sight;
+  /** Positions are hybrid times, so they say when a transaction committed. */
+  readonly byHybridTime?: boolean;
   /** The read point of the base, microseconds since 1970, by the source's clock. */
   readonly baseMicros: bigint;
   /**
    * Present for a proof: not the instant decides but what a later backup sees, which is no beginning of the order of commits. Transactions that it
    * doesn't see, before the last one that it sees, touch other rows: theirs were locked until it saw them.
    */
-  readonly until?: { readonly snapshot: TransactionSnapshot; readonly micros: bigint } | undefined;
+  readonly until?: { readonly sees: Sight; readonly micros: bigint } | undefined;
   /** The last transaction that an earlier attempt applied. */
   readonly applied?: Pick<TransactionMark, 'commitLsn'> | undefined;
 }
@@ -70,7 +89,9 @@ export class Cut {
    * Throws `ARCHIVE_ORDER` where a commit is older than the one before it, and `ARCHIVE_BASE_TOO_NEW` where the base holds a
    * transaction that is later than the instant (both permanent).
    */
-  decide({ xid, commitLsn, commitMicros }: BeginMessage): Decision {
+  decide({ xid, commitLsn, commitMicros: told }: BeginMessage): Decision {
+    const { instantMicros, sees, applied, until, byHybridTime } = this.#options;
+    const commitMicros = byHybridTime === true ? microsOfHybridTime(commitLsn) : told;
     const mark: TransactionMark = { xid, commitLsn, commitMicros };
     if (this.#newest !== undefined && commitLsn <= this.#newest.commitLsn) {
       throw permanent(
@@ -80,10 +101,9 @@ export class Cut {
       );
     }
     this.#newest = mark;
-    const { instantMicros, snapshot, applied, until } = this.#options;
-    const isInBase = isVisible(snapshot, xid);
+    const isInBase = sees(mark);
     if (until !== undefined) {
-      if (!isVisible(until.snapshot, xid)) {
+      if (!until.sees(mark)) {
         this.#firstLeftOut ??= mark;
         return 'after';
       }

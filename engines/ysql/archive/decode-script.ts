@@ -128,6 +128,8 @@ function print(message, relations) {
       let old;
       if (String.fromCharCode(kind) !== 'N') {
         old = tuple(from);
+        // YugabyteDB 2025.2 sends an old row of which nothing is set, where the key stays.
+        if (old.every((value) => value === undefined)) old = undefined;
         kind = from.byte();
       }
       const values = tuple(from);

@@ -76,7 +76,9 @@ export class KeyedFold {
     else this.#come(this.#keyOf(change.row), change.row, undefined);
   }
 
-  #update({ old, row }: UpdateMessage): void {
+  #update({ old: told, row }: UpdateMessage): void {
+    // YugabyteDB 2025.2 sends an old row of which nothing is set, where the key stays.
+    const old = this.#columns.some((column) => told?.tuple[column] !== undefined) ? told : undefined;
     // A key value that is stored out of line and did not change is left out of the new row.
     const newKeyFrom = (cell: Cell, column: number) => (cell === undefined ? old?.tuple[column] : cell);
     const key = this.#columns.map((column) => newKeyFrom(row[column], column));

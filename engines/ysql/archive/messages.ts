@@ -5,7 +5,8 @@ import { WireRow } from './wire-row.ts';
 
 /*
  * The messages of PostgreSQL's output plugin `pgoutput`, protocol version 1, as the server sends them in CopyData (PostgreSQL's manual,
- * "Logical Replication Message Formats"). Values are text in UTF-8.
+ * "Logical Replication Message Formats"). Values are text in UTF-8. YugabyteDB's `yboutput` has one replica identity more, and leaves columns that
+ * an UPDATE did not change unset as PostgreSQL does with values stored out of line (its proto.c).
  */
 
 export type { Cell, Tuple };
@@ -24,7 +25,7 @@ export interface RelationMessage {
   readonly oid: number;
   readonly schema: string;
   readonly table: string;
-  /** `d` primary key, `i` an index, `f` the whole row, `n` none. */
+  /** `d` primary key, `i` an index, `f` the whole row, `n` none; `c` (YugabyteDB) primary key, and new values of what changed alone. */
   readonly identity: string;
   readonly columns: readonly RelationColumn[];
 }
@@ -232,7 +233,7 @@ function readRelation(reader: MessageReader): RelationMessage {
   const schema = reader.text();
   const table = reader.text();
   const identity = reader.letter('a replica identity');
-  if (!'dinf'.includes(identity)) {
+  if (!'dinfc'.includes(identity)) {
     throw reader.damaged(`the replica identity of table "${table}" is ${describeLetter(identity)}`);
   }
   const columns: RelationColumn[] = [];

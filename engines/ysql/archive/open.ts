@@ -1,14 +1,13 @@
-import { formatBytes } from '../../../model/amounts.ts';
 import {
+  type ArchivePolicy,
   isoOfMicros,
   type Lsn,
   type StoredTimeline,
   type Timeline,
   type TimelineEnd,
-  type TimelineEndCode,
 } from '../../../model/archive.ts';
 import { defined } from '../../../model/defined.ts';
-import { permanent, transient } from '../../../model/errors.ts';
+import { transient } from '../../../model/errors.ts';
 import { chainsOf } from '../../../planning/archive-window.ts';
 import {
   ARCHIVE_FORMAT_VERSION,
@@ -21,24 +20,18 @@ import { sha256Hex } from '../../../repository/sha256.ts';
 import { archiveName } from '../server/archive-names.ts';
 import { readServer, type Server } from '../server/server.ts';
 import { resolveTarget, type Session, withSession } from '../server/session.ts';
+import { archiveSource } from './archive-source.ts';
 import type { ArchiveContext } from './context.ts';
 import { DECODE_SCRIPT } from './decode-script.ts';
-import {
-  readMoment,
-  readSlot,
-  readSnapshotXids,
-  readSourceIdentity,
-  type Slot,
-  type SourceIdentity,
-} from './server-state.ts';
-import { createPublication, createSlot, dropPublication, dropSlot, PLUGIN, refuseBusy } from './slot.ts';
+import { createPublication, dropPublication, dropSlot } from './slot.ts';
+import type { ArchiveSource, Obstacle, Slot, SourceIdentity } from './source-kind.ts';
 import { type ArchivableTables, archivableTables } from './tables.ts';
-import { replicationLimits } from './yugabytedb-limits.ts';
 
 /** How often a publication is made anew in one attempt. */
 const PUBLISH_TRIES = 5;
 
 export interface OpenedTimeline {
+  readonly source: ArchiveSource;
   readonly stored: StoredTimeline;
   /** The archive's end: everything before it is stored. */
   readonly end: Lsn;
@@ -57,60 +50,48 @@ export function archiveEnd({ timeline, segments }: StoredTimeline): Lsn {
  * Goes on with the newest timeline where the slot still has everything behind the archive's end. Otherwise ends it with the reason, and
  * begins another: publication, slot, then the timeline's first object. May be killed at any point and called again.
  *
- * @throws HoldfastError `ARCHIVE_NOT_POSTGRESQL`, `ARCHIVE_NO_TABLE` (permanent), `ARCHIVE_SLOT_BUSY` (transient)
+ * @throws HoldfastError `ARCHIVE_YUGABYTEDB_RELEASE`, `ARCHIVE_NO_TABLE` (permanent), `ARCHIVE_SLOT_BUSY` (transient)
  */
 export async function openTimeline(context: ArchiveContext): Promise<OpenedTimeline> {
   const { request, store, signal } = context;
   const target = await resolveTarget(context, request.source.connection);
   return await withSession(target, request.database, signal, async (session) => {
     const server = await readServer(session);
-    requirePostgres(server);
+    const source = archiveSource(server);
     const name = archiveName(request.plan, request.database);
     const timelines = await readTimelines(store, request, { signal });
     const newest = timelines.at(-1);
     const found: Found = {
-      identity: await readSourceIdentity(session),
-      slot: await readSlot(session, name),
-      tables: await archivableTables(session, request.source, name),
+      source,
+      server,
+      name,
+      identity: await source.identify(session),
+      slot: await source.readSlot(session, name),
+      tables: await archivableTables(session, source.tables, request.source, name),
     };
-    if (newest === undefined) return await begin(context, session, { server, name, found });
-    if (newest.end !== undefined) {
-      return await begin(context, session, { server, name, found, ended: newest.end });
-    }
-    const obstacle = obstacleTo(newest, found, request.policy.maxSourceLagBytes);
-    if (obstacle === undefined) return { stored: newest, end: archiveEnd(newest) };
-    const ended = await endTimeline(context, newest, obstacle);
-    return await begin(context, session, { server, name, found, ended });
+    if (newest === undefined) return await begin(context, session, found);
+    if (newest.end !== undefined) return await begin(context, session, found, newest.end);
+    const obstacle = obstacleTo(newest, found, request.policy);
+    if (obstacle === undefined) return { source, stored: newest, end: archiveEnd(newest) };
+    return await begin(context, session, found, await endTimeline(context, newest, obstacle));
   });
 }
 
 interface Found {
+  readonly source: ArchiveSource;
+  readonly server: Server;
+  /** Of slot and publication. */
+  readonly name: string;
   readonly identity: SourceIdentity;
   readonly slot: Slot | undefined;
   readonly tables: ArchivableTables;
 }
 
-interface Obstacle {
-  readonly code: TimelineEndCode;
-  readonly reason: string;
-  /** Absent: the archive's end. */
-  readonly lsn?: Lsn;
-}
-
-export function requirePostgres({ product, version }: Server): void {
-  if (product === 'postgresql') return;
-  throw permanent(
-    'ARCHIVE_NOT_POSTGRESQL',
-    `An archive of changes is built for PostgreSQL 15 or newer, and the source is YugabyteDB ${version}. Of this release: ${replicationLimits(version).join('; ')}`,
-    'Remove pointTime.archive from the plan. A plan of the universe (source.universe) reaches any second by pointTime.offCluster or pointTime.inCluster.',
-  );
-}
-
 /** Why the newest timeline can't go on. */
 function obstacleTo(
   stored: StoredTimeline,
-  { identity, slot, tables }: Found,
-  maxSourceLagBytes: number,
+  { source, identity, slot, tables }: Found,
+  policy: ArchivePolicy,
 ): Obstacle | undefined {
   const { timeline } = stored;
   const end = archiveEnd(stored);
@@ -132,30 +113,36 @@ function obstacleTo(
       reason: `The source has no replication slot ${timeline.slot} any more: somebody dropped it, or the archive gave it up (maxSourceLag) while the repository could not be written.`,
     };
   }
-  return slotObstacle(slot, end, maxSourceLagBytes) ?? schemaObstacle(stored, tables);
+  return slotObstacle(source, slot, { timeline, end, policy }) ?? schemaObstacle(stored, tables);
 }
 
-/** What of a slot's state ends a timeline. @param end everything before it is stored. */
-export function slotObstacle(slot: Slot, end: Lsn, maxSourceLagBytes: number): Obstacle | undefined {
-  if (slot.walStatus === 'lost') {
+interface Reading {
+  readonly timeline: Timeline;
+  /** Everything before it is stored. */
+  readonly end: Lsn;
+  readonly policy: ArchivePolicy;
+}
+
+/** What of a slot's state ends a timeline. */
+export function slotObstacle(
+  source: ArchiveSource,
+  slot: Slot,
+  { timeline, end, policy }: Reading,
+): Obstacle | undefined {
+  if (slot.streamId !== timeline.streamId) {
     return {
       code: 'slot-lost',
-      reason: 'The source removed WAL that was not archived yet (max_slot_wal_keep_size).',
+      reason: `The source has another replication slot of the name ${timeline.slot} than before: somebody dropped the archive's and made one.`,
     };
   }
-  if (slot.confirmedFlush > end) {
+  if (slot.lost !== undefined) return { code: 'slot-lost', reason: slot.lost };
+  if (slot.confirmedEnd > end) {
     return {
       code: 'gap',
-      reason: `The slot was moved to ${slot.confirmedFlush}, past the archive's end at ${end}: what lies between was never sent.`,
+      reason: `The slot was moved to ${slot.confirmedEnd}, past the archive's end at ${end}: what lies between was never sent.`,
     };
   }
-  if (slot.keptBytes > maxSourceLagBytes) {
-    return {
-      code: 'source-lag',
-      reason: `The slot kept ${formatBytes(slot.keptBytes)} of WAL on the source, more than maxSourceLag (${formatBytes(maxSourceLagBytes)}), and was given up.`,
-    };
-  }
-  return undefined;
+  return source.slotObstacle(slot, end, policy);
 }
 
 export function schemaObstacle(
@@ -188,44 +175,36 @@ export async function endTimeline(
   return end;
 }
 
-interface Beginning {
-  readonly server: Server;
-  readonly name: string;
-  readonly found: Found;
-  /** Of the timeline before. */
-  readonly ended?: TimelineEnd;
-}
-
 /** A slot that is there has no timeline: an attempt died before it wrote one, or the timeline has ended. */
 async function begin(
   context: ArchiveContext,
   session: Session,
-  { server, name, found, ended }: Beginning,
+  { source, server, name, identity }: Found,
+  ended?: TimelineEnd,
 ): Promise<OpenedTimeline> {
   const { request, store, signal, lease } = context;
   await lease.hold({ signal });
-  if (found.slot !== undefined) refuseBusy(found.slot, name);
-  await dropSlot(session, name);
-  const tables = await publish(context, session, name);
+  await dropOldSlot(context, source, session, name);
+  const tables = await publish(context, source, session, name);
   context.log('begin an archive of changes', { database: request.database, slot: name });
-  const startLsn = await createSlot(session, name);
-  const moment = await readMoment(session);
-  const createdAt = isoOfMicros(moment.micros);
+  const slot = await source.createSlot(session, name);
+  const createdAt = isoOfMicros((await source.readMoment(session)).micros);
   const timeline: Timeline = {
     formatVersion: ARCHIVE_FORMAT_VERSION,
-    id: `${createdAt.replaceAll(/[-:.]/g, '')}-${startLsn}`,
+    id: `${createdAt.replaceAll(/[-:.]/g, '')}-${slot.startLsn}`,
     plan: request.plan,
     database: request.database,
-    ...found.identity,
+    ...identity,
     slot: name,
-    plugin: PLUGIN,
+    plugin: source.plugin,
+    ...defined({ positions: source.positions }),
     publication: name,
     serverVersion: server.version,
     tables: tables.archived,
     notArchived: tables.notArchived.map(({ table, reason }) => ({ table, reason })),
-    startLsn,
+    ...slot,
     createdAt,
-    snapshotXids: await readSnapshotXids(session),
+    ...defined({ snapshotXids: await source.readSnapshotXids(session) }),
     // Read before the slot was there: if anything was altered since, the stream finds another fingerprint, and begins anew.
     schemaFingerprint: tables.schemaFingerprint,
     ...(ended === undefined ? {} : { previous: { timeline: ended.timeline, reason: ended.reason } }),
@@ -236,23 +215,44 @@ async function begin(
   await lease.hold({ signal });
   await putTimeline(store, timeline, { signal });
   return {
+    source,
     stored: { timeline, segments: [] },
-    end: startLsn,
+    end: slot.startLsn,
     began: ended?.reason ?? 'The plan has an archive of changes from now on.',
     ...defined({ ended }),
   };
 }
 
+/** On YugabyteDB this may take some minutes, which the lease is held for. On PostgreSQL whoever reads it won't go by waiting. */
+async function dropOldSlot(
+  { request, signal, lease, log, heartbeat }: ArchiveContext,
+  source: ArchiveSource,
+  session: Session,
+  name: string,
+): Promise<void> {
+  const waits = source.product === 'yugabytedb';
+  await dropSlot(source, session, name, {
+    signal,
+    forMs: waits ? source.freeWithinMs : 0,
+    waiting: async (reader) => {
+      log('wait until the replication slot of the last archive can be dropped', { slot: name, reader });
+      heartbeat({ database: request.database, waitsFor: `slot ${name} ${reader}` });
+      await lease.hold({ signal });
+    },
+  });
+}
+
 /** Makes the publication anew, and again where a table came meanwhile. Returns the tables that it has. */
 async function publish(
   { request }: ArchiveContext,
+  source: ArchiveSource,
   session: Session,
   name: string,
 ): Promise<ArchivableTables> {
   for (let tries = 1; ; tries += 1) {
-    const wanted = await archivableTables(session, request.source, name);
+    const wanted = await archivableTables(session, source.tables, request.source, name);
     await createPublication(session, name, wanted);
-    const tables = await archivableTables(session, request.source, name);
+    const tables = await archivableTables(session, source.tables, request.source, name);
     if (tables.unpublished.length === 0) return tables;
     if (tries < PUBLISH_TRIES) continue;
     throw transient(
@@ -269,7 +269,8 @@ export async function closeArchive(context: ArchiveContext): Promise<void> {
   const target = await resolveTarget(context, request.source.connection);
   const name = archiveName(request.plan, request.database);
   await withSession(target, request.database, signal, async (session) => {
-    await dropSlot(session, name);
+    const source = archiveSource(await readServer(session));
+    await dropOldSlot(context, source, session, name);
     await dropPublication(session, name);
   });
   const newest = (await readTimelines(store, request, { signal })).at(-1);

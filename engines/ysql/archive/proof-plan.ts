@@ -1,10 +1,10 @@
 import { isoOfMicros, microsOfIso, type StoredTimeline } from '../../../model/archive.ts';
 import type { ProofWish } from '../../../model/archive-proof.ts';
-import type { SnapshotPlace } from '../../../model/backup.ts';
 import type { CatalogueEntry } from '../../../model/recovery.ts';
 import { chainFrom } from '../../../planning/archive-chain.ts';
 import { isSpokenOf } from '../../../planning/archive-proofs.ts';
 import { archiveWindow } from '../../../planning/archive-window.ts';
+import type { BasePlace } from '../../../planning/base-place.ts';
 import type { Store } from '../../../repository/store.ts';
 import { readPlaces } from './sources.ts';
 
@@ -63,11 +63,11 @@ interface Open {
 
 /** For each database of the base the timeline that leads furthest; undefined where one has none. What proofs say of it is left to `leadsTo`. */
 function openTimelines(
-  place: SnapshotPlace,
+  place: BasePlace,
   timelines: ReadonlyMap<string, readonly StoredTimeline[]>,
 ): ReadonlyMap<string, Open> | undefined {
   const found = new Map<string, Open>();
-  for (const database of Object.keys(place.snapshotXids)) {
+  for (const database of place.databases) {
     for (const stored of timelines.get(database) ?? []) {
       for (const interval of archiveWindow(database, [stored]).intervals) {
         const chain = chainFrom({ timeline: stored.timeline, interval }, place);
@@ -80,14 +80,10 @@ function openTimelines(
   return found;
 }
 
-function leadsTo(
-  chosen: ReadonlyMap<string, Open> | undefined,
-  from: SnapshotPlace,
-  to: SnapshotPlace,
-): boolean {
+function leadsTo(chosen: ReadonlyMap<string, Open> | undefined, from: BasePlace, to: BasePlace): boolean {
   const stretch = { fromMicros: microsOfIso(from.seenBy), toMicros: microsOfIso(to.seenBy) };
   if (chosen === undefined) return false;
-  return Object.keys(to.snapshotXids).every((database) => {
+  return to.databases.every((database) => {
     const open = chosen.get(database);
     return (
       open !== undefined &&

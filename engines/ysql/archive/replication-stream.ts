@@ -1,20 +1,34 @@
 import type { Duplex } from 'node:stream';
 import pg from 'pg';
-import { type Lsn, positionOf, postgresLsn } from '../../../model/archive.ts';
+import { type Lsn, lsnOf, positionOf, postgresLsn } from '../../../model/archive.ts';
 import { permanent, transient } from '../../../model/errors.ts';
 import { type ConnectionTarget, clientConfigs } from '../server/connection-url.ts';
 import { databaseError } from '../server/errors.ts';
 import { loginOptions } from '../server/login-triggers.ts';
 import { sessionSettings } from '../server/session-settings.ts';
+import type { ArchiveSource } from './source-kind.ts';
 
 /** What the stream hands on, in order. A message's bytes are valid only during the call. */
 export interface StreamListener {
   message(payload: Buffer): void;
-  /** Everything that committed before this position has been handed on. */
+  /** Everything that committed before this position has been handed on. Of YugabyteDB, it is the last record's, whose transaction may not have ended. */
   keepalive(position: bigint, replyRequested: boolean): void;
 }
 
+/** What is read, and from where: everything before `from` is stored. */
+interface StreamPlace {
+  readonly source: ArchiveSource;
+  readonly slot: string;
+  readonly publication: string;
+  readonly from: Lsn;
+}
+
+/** Nothing can be read of the slot any more. */
+export const ARCHIVE_SLOT_EXPIRED = 'ARCHIVE_SLOT_EXPIRED';
+
 const CONNECT_TIMEOUT_MS = 15_000;
+const GOODBYE_MS = 2_000;
+const TERMINATE = Buffer.from([0x58, 0, 0, 0, 4]);
 /** The server ends a connection that says nothing for `wal_sender_timeout`, 60 s by default. */
 const STATUS_EVERY_MS = 10_000;
 /** Nothing at all for so long, while the server answers each status by a keepalive when asked: the connection is dead. */
@@ -45,6 +59,7 @@ export class ReplicationStream {
   readonly #socket: Duplex;
   readonly #listener: StreamListener;
   readonly #fail: (error: unknown) => void;
+  readonly #source: ArchiveSource;
   readonly #slot: string;
   readonly #signal: AbortSignal;
   readonly #onAbort = () => this.#socket.destroy();
@@ -58,17 +73,17 @@ export class ReplicationStream {
 
   private constructor(
     client: pg.Client,
-    slot: string,
-    from: Lsn,
+    { source, slot, from }: Pick<StreamPlace, 'source' | 'slot' | 'from'>,
     listener: StreamListener,
     signal: AbortSignal,
   ) {
     this.#client = client;
     this.#socket = client.connection.stream;
+    this.#source = source;
     this.#slot = slot;
     this.#listener = listener;
     this.#signal = signal;
-    this.#flushed = positionOf(from);
+    this.#flushed = source.acknowledged(positionOf(from));
     const { promise, reject } = Promise.withResolvers<never>();
     // Whoever reads may have left already; a rejection that nobody awaits must not end the worker.
     promise.catch(() => undefined);
@@ -80,19 +95,20 @@ export class ReplicationStream {
   static async open(
     target: ConnectionTarget,
     database: string,
-    { slot, publication, from }: { readonly slot: string; readonly publication: string; readonly from: Lsn },
+    place: StreamPlace,
     listener: StreamListener,
     signal: AbortSignal,
   ): Promise<ReplicationStream> {
     signal.throwIfAborted();
-    const client = await connectForReplication(target, database, signal);
-    const stream = new ReplicationStream(client, slot, from, listener, signal);
-    stream.#start(publication, from);
+    const client = await connectForReplication(target, database, signal, place.source);
+    const stream = new ReplicationStream(client, place, listener, signal);
+    stream.#start(place.publication);
     return stream;
   }
 
   /** From now on the server may forget what lies before this position: it is stored. */
-  acknowledge(position: bigint): void {
+  acknowledge(end: bigint): void {
+    const position = this.#source.acknowledged(end);
     if (position <= this.#flushed) return;
     this.#flushed = position;
     this.#sendStatus(false);
@@ -111,14 +127,27 @@ export class ReplicationStream {
     if (!this.#isPausing) this.#socket.resume();
   }
 
+  /** Says goodbye, so that the server frees what it holds for the stream at once: YugabyteDB has few of them, and one that leaks stays. */
   async close(): Promise<void> {
+    const isOpen = !this.#closing && this.#socket.writable;
     this.#closing = true;
     clearInterval(this.#timer);
     this.#signal.removeEventListener('abort', this.#onAbort);
+    if (isOpen) {
+      const { promise: gone, resolve } = Promise.withResolvers<void>();
+      const timer = setTimeout(resolve, GOODBYE_MS);
+      this.#socket.once('close', resolve);
+      this.#socket.end(TERMINATE);
+      // What still comes is read and forgotten, else the end would wait behind it.
+      this.#isHeld = false;
+      this.#socket.resume();
+      await gone;
+      clearTimeout(timer);
+    }
     this.#socket.destroy();
   }
 
-  #start(publication: string, from: Lsn): void {
+  #start(publication: string): void {
     const socket = this.#socket;
     // The library's own listener would parse the frames too.
     socket.removeAllListeners('data');
@@ -129,7 +158,7 @@ export class ReplicationStream {
     this.#signal.addEventListener('abort', this.#onAbort, { once: true });
     const options = `proto_version '1', publication_names '${publication}'`;
     this.#client.connection.query(
-      `START_REPLICATION SLOT "${this.#slot}" LOGICAL ${postgresLsn(from)} (${options})`,
+      `START_REPLICATION SLOT "${this.#slot}" LOGICAL ${postgresLsn(lsnOf(this.#flushed))} (${options})`,
     );
     this.#timer = setInterval(() => this.#look(), STATUS_EVERY_MS);
   }
@@ -143,6 +172,7 @@ export class ReplicationStream {
   }
 
   #read(chunk: Buffer): void {
+    if (this.#closing) return;
     this.#heardAt = Date.now();
     const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
     let at = 0;
@@ -206,7 +236,19 @@ export class ReplicationStream {
     const told = `The source ended the stream of replication slot ${this.#slot} (${code}): ${message}`;
     // 55000: WAL that it needs is gone; 42704: the slot or its publication is gone. Opening the archive again finds out and says so.
     const passes =
-      code.startsWith('08') || code.startsWith('53') || code.startsWith('57') || /^(55|42704)/.test(code);
+      code.startsWith('08') ||
+      code.startsWith('53') ||
+      code.startsWith('57') ||
+      /^(55|42704)/.test(code) ||
+      // Whatever goes wrong among its nodes is told so.
+      (code === 'XX000' && this.#source.product === 'yugabytedb');
+    if (this.#source.isExpired(message)) {
+      return permanent(
+        ARCHIVE_SLOT_EXPIRED,
+        `The source has no longer what replication slot ${this.#slot} lacks (${code}): ${message}`,
+        'A new timeline begins, and a base backup is asked for. See that a worker runs all the time.',
+      );
+    }
     const remedy = 'See the log of the source; `holdfast doctor` looks at what an archive needs.';
     return passes
       ? transient('ARCHIVE_STREAM_ENDED', told, `It is tried again. ${remedy}`)
@@ -221,7 +263,7 @@ export class ReplicationStream {
     this.#fail(
       databaseError(error, `stream the changes of slot ${this.#slot}`, {
         signal: this.#signal,
-        product: 'postgresql',
+        product: this.#source.product,
       }),
     );
   }
@@ -247,6 +289,7 @@ async function connectForReplication(
   target: ConnectionTarget,
   database: string,
   signal: AbortSignal,
+  { product }: ArchiveSource,
 ): Promise<pg.Client> {
   let failure: unknown;
   for (const config of clientConfigs(target, database, ...loginOptions(target))) {
@@ -274,6 +317,6 @@ async function connectForReplication(
   }
   throw databaseError(failure, `connect for replication to database "${database}"`, {
     signal,
-    product: 'postgresql',
+    product,
   });
 }

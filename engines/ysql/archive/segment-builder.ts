@@ -25,6 +25,7 @@ export interface ClosedSegment {
  * that it needs (C5 of the archive's invariants), so that it can be read alone.
  */
 export class SegmentBuilder {
+  readonly #amend: (relation: Buffer) => Buffer;
   readonly #relations = new Map<number, Buffer>();
   readonly #types = new Map<number, Buffer>();
   /** Of the segment under way. */
@@ -44,10 +45,14 @@ export class SegmentBuilder {
   #start: bigint;
   #end: bigint;
 
-  /** @param from the archive's end: transactions that end there or before are stored already, and are skipped. */
-  constructor(from: bigint) {
+  /**
+   * @param from the archive's end: transactions that end there or before are stored already, and are skipped
+   * @param amend makes of a Relation message what is stored
+   */
+  constructor(from: bigint, amend: (relation: Buffer) => Buffer = (relation) => relation) {
     this.#start = from;
     this.#end = from;
+    this.#amend = amend;
   }
 
   /** End of the last transaction that was taken whole. */
@@ -86,10 +91,7 @@ export class SegmentBuilder {
         this.#openedAt ??= nowMs;
         break;
       case 'relation':
-        this.#relations.set(message.oid, Buffer.from(payload));
-        if (this.#skipping) return false;
-        this.#described.add(message.oid);
-        break;
+        return this.#relation(message.oid, Buffer.from(this.#amend(payload)));
       case 'type':
         this.#types.set(message.oid, Buffer.from(payload));
         break;
@@ -112,6 +114,14 @@ export class SegmentBuilder {
         break;
     }
     if (!this.#skipping) this.#append(payload);
+    return false;
+  }
+
+  #relation(oid: number, described: Buffer): false {
+    this.#relations.set(oid, described);
+    if (this.#skipping) return false;
+    this.#described.add(oid);
+    this.#append(described);
     return false;
   }
 

@@ -1,12 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { permanent, transient } from '../../../model/errors.ts';
+import { HoldfastError, permanent, transient } from '../../../model/errors.ts';
+import { sqlState } from '../server/errors.ts';
 import { quoteIdentifier } from '../server/identifiers.ts';
-import { onlyRow, type Session } from '../server/session.ts';
-import { readSlot, requireLsn, type Slot } from './server-state.ts';
+import type { Session } from '../server/session.ts';
+import type { ArchiveSource } from './source-kind.ts';
 import type { ArchivableTables } from './tables.ts';
-
-/** `pgoutput`, the decoding plugin that each PostgreSQL has. */
-export const PLUGIN = 'pgoutput';
 
 /**
  * Makes the publication anew, of exactly the tables that have a replica identity, each by name: a publication of all tables, or of a
@@ -42,47 +40,68 @@ export async function dropPublication(session: Session, name: string): Promise<v
   );
 }
 
-/** Returns the position from which on the slot has every transaction whole. Waits until those that run now have ended. */
-export async function createSlot(session: Session, name: string): Promise<string> {
-  const rows = await session.query<{ lsn: string }>(
-    `create replication slot ${name}`,
-    `SELECT lsn::text AS lsn FROM pg_catalog.pg_create_logical_replication_slot($1, '${PLUGIN}')`,
-    [name],
-  );
-  return requireLsn(onlyRow(rows, 'the replication slot').lsn);
+/** What dropping a slot may wait for. */
+interface Patience {
+  readonly signal: AbortSignal;
+  /** 0: not at all. */
+  readonly forMs: number;
+  /** Told at once when it begins to wait, and at each look. Throws where waiting has no sense any more. */
+  readonly waiting?: (reader: string) => Promise<void>;
 }
 
-/** A slot that isn't there is no error. Throws `ARCHIVE_SLOT_BUSY` (transient) while a process reads it. */
-export async function dropSlot(session: Session, name: string): Promise<void> {
-  const slot = await readSlot(session, name);
-  if (slot === undefined) return;
-  refuseBusy(slot, name);
-  await session.query(
-    `drop replication slot ${name}`,
-    'SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots WHERE slot_name = $1',
-    [name],
-  );
-}
+const LOOK_EVERY_MS: Readonly<Record<ArchiveSource['product'], number>> = {
+  postgresql: 50,
+  yugabytedb: 1_000,
+};
+const IN_USE = '55006';
 
-/** A server notices that a stream was closed when it next reads or writes there, later where it is busy. */
-const FREE_WITHIN_MS = 10_000;
-const LOOK_EVERY_MS = 50;
-
-/** Drops the slot of a stream that has just been closed, once the server has noticed. Throws as `dropSlot` where that takes too long. */
-export async function dropClosedSlot(session: Session, name: string, signal: AbortSignal): Promise<void> {
-  const deadline = Date.now() + FREE_WITHIN_MS;
-  while ((await readSlot(session, name))?.activePid != null && Date.now() < deadline) {
-    await sleep(LOOK_EVERY_MS, undefined, { signal });
+/**
+ * Drops a slot; one that isn't there is no error. While it is read it can't be dropped, and on YugabyteDB for some minutes after its last reader has gone.
+ *
+ * @throws HoldfastError `ARCHIVE_SLOT_BUSY` (transient) where that takes longer than the caller waits
+ */
+export async function dropSlot(
+  source: ArchiveSource,
+  session: Session,
+  name: string,
+  { signal, forMs, waiting }: Patience,
+): Promise<void> {
+  const deadline = Date.now() + forMs;
+  for (;;) {
+    const slot = await source.readSlot(session, name);
+    if (slot === undefined) return;
+    if (slot.reader === null && (await dropFreeSlot(session, name))) return;
+    const reader = slot.reader ?? 'is in use';
+    if (Date.now() >= deadline) throw busy(source, name, reader);
+    await waiting?.(reader);
+    await sleep(LOOK_EVERY_MS[source.product], undefined, { signal });
   }
-  await dropSlot(session, name);
 }
 
-export function refuseBusy(slot: Slot, name: string): void {
-  if (slot.activePid === null) return;
-  throw transient(
+/** False where somebody began to read it meanwhile, or the source thinks so. */
+async function dropFreeSlot(session: Session, name: string): Promise<boolean> {
+  try {
+    await session.query(
+      `drop replication slot ${name}`,
+      'SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots WHERE slot_name = $1',
+      [name],
+    );
+    return true;
+  } catch (error) {
+    if (error instanceof HoldfastError && sqlState(error.cause) === IN_USE) return false;
+    throw error;
+  }
+}
+
+function busy({ product }: ArchiveSource, name: string, reader: string): Error {
+  const ends =
+    product === 'postgresql'
+      ? 'a connection that was cut ends within wal_sender_timeout'
+      : 'YugabyteDB calls a slot in use for some minutes after its last reader has gone (ysql_cdc_active_replication_slot_window_ms)';
+  return transient(
     'ARCHIVE_SLOT_BUSY',
-    `Replication slot ${name} is being read by process ${slot.activePid} of the source`,
-    'It is tried again: a connection that was cut ends within wal_sender_timeout. If another Holdfast archives a plan of the same name there, rename one of the plans.',
+    `Replication slot ${name} ${reader}`,
+    `It is tried again: ${ends}. If another Holdfast archives a plan of the same name there, rename one of the plans.`,
   );
 }
 

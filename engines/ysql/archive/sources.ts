@@ -1,10 +1,10 @@
 import { isoOfMicros, microsOfIso, type StoredTimeline } from '../../../model/archive.ts';
-import type { SnapshotPlace } from '../../../model/backup.ts';
 import type { ArchiveGap, CatalogueEntry, InstantRange, RecoverySource } from '../../../model/recovery.ts';
 import type { ArchiveChain } from '../../../model/replay.ts';
 import { furthestChain } from '../../../planning/archive-chain.ts';
 import { provedUntil } from '../../../planning/archive-proofs.ts';
 import { archiveWindow } from '../../../planning/archive-window.ts';
+import { type BasePlace, basePlace } from '../../../planning/base-place.ts';
 import { archivedDatabases, readTimelines } from '../../../repository/archive.ts';
 import { readManifest } from '../../../repository/backups/manifest.ts';
 import { mapBounded } from '../../../repository/bounded.ts';
@@ -16,7 +16,7 @@ const MANIFESTS_AT_ONCE = 8;
 /** Backups from which a replay might begin, the newest first, and the timelines of each database. */
 export interface Places {
   /** Without a place: the backup doesn't say which transactions it holds. */
-  readonly bases: readonly { readonly base: CatalogueEntry; readonly place: SnapshotPlace | undefined }[];
+  readonly bases: readonly { readonly base: CatalogueEntry; readonly place: BasePlace | undefined }[];
   readonly timelines: ReadonlyMap<string, readonly StoredTimeline[]>;
 }
 
@@ -36,9 +36,14 @@ export async function readPlaces(
     .filter((entry) => entry.contents === 'all' && mayBeBase(entry, all))
     .toSorted((one, other) => Date.parse(other.instant) - Date.parse(one.instant));
   const read = mapBounded(candidates, MANIFESTS_AT_ONCE, async (base) => {
-    const { readPoint } = await readManifest(store, { plan, backup: base.backup }, options);
-    const place = readPoint.kind === 'pg-snapshot' ? readPoint.place : undefined;
-    return { base, place };
+    const { readPoint, databases } = await readManifest(store, { plan, backup: base.backup }, options);
+    return {
+      base,
+      place: basePlace(
+        readPoint,
+        databases.map(({ name }) => name),
+      ),
+    };
   });
   return { bases: await Array.fromAsync(read), timelines };
 }
@@ -88,7 +93,7 @@ function mayBeBase({ instant }: CatalogueEntry, timelines: readonly StoredTimeli
 /** The instants that all databases of the base can be brought to. */
 function sourceFrom(
   base: CatalogueEntry,
-  place: SnapshotPlace | undefined,
+  place: BasePlace | undefined,
   timelines: ReadonlyMap<string, readonly StoredTimeline[]>,
 ): RecoverySource {
   const passedOver = (reason: string): RecoverySource => ({
@@ -102,7 +107,7 @@ function sourceFrom(
   const chains: Record<string, ArchiveChain> = {};
   let fromMicros = microsOfIso(place.seenBy);
   let toMicros = Number.POSITIVE_INFINITY;
-  for (const database of Object.keys(place.snapshotXids)) {
+  for (const database of place.databases) {
     const candidates = (timelines.get(database) ?? []).flatMap((stored) =>
       archiveWindow(database, [stored]).intervals.map((interval) => ({ ...stored, interval })),
     );

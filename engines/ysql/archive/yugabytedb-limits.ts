@@ -17,6 +17,15 @@ interface Limit {
 /** Replication slots with a publication came with it. */
 const FIRST_WITH_SLOTS: Release = [2024, 1, 1];
 
+/** Savepoints, which drivers and PL/pgSQL make unasked, and positions by hybrid time that lose nothing. */
+const FIRST_ARCHIVABLE: Release = [2025, 2, 2];
+
+/** Whether an archive of changes can be kept of this release. One that names no release is none. */
+export function isArchivable(version: string): boolean {
+  const release = releaseOf(version);
+  return release !== undefined && !isBefore(release, FIRST_ARCHIVABLE);
+}
+
 const LIMITS: readonly Limit[] = [
   { says: 'TRUNCATE is never sent (issue 29674)' },
   {

@@ -1,16 +1,16 @@
 import { microsOfIso, type SegmentHeader, type Timeline } from '../../../model/archive.ts';
-import type { ReadPoint, SnapshotPlace } from '../../../model/backup.ts';
 import { defined } from '../../../model/defined.ts';
 import { permanent } from '../../../model/errors.ts';
+import type { Manifest } from '../../../model/manifest.ts';
 import type { ArchiveChain, ReplayReport, ReplayWish } from '../../../model/replay.ts';
-import { parseTransactionSnapshot } from '../../../model/transaction-snapshot.ts';
 import { chainFrom, segmentsTo } from '../../../planning/archive-chain.ts';
 import { archiveWindow } from '../../../planning/archive-window.ts';
+import { type BasePlace, basePlace } from '../../../planning/base-place.ts';
 import { readTimeline } from '../../../repository/archive.ts';
 import { readManifest } from '../../../repository/backups/manifest.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { replay } from '../archive/apply.ts';
-import { Cut, describeTransaction } from '../archive/cut.ts';
+import { Cut, describeTransaction, sightOf } from '../archive/cut.ts';
 import { createPosition, readPosition } from '../archive/position.ts';
 import { readMessages } from '../archive/read-segments.ts';
 import { holdsLargeObjects } from '../large-objects.ts';
@@ -85,7 +85,7 @@ export async function checkReplay(context: RestoreContext): Promise<void> {
 interface FoundChain {
   readonly timeline: Timeline;
   readonly chain: ArchiveChain;
-  readonly place: SnapshotPlace;
+  readonly place: BasePlace;
 }
 
 /** Finds the chain again in storage: its segments may have been deleted since the restore was planned. */
@@ -99,7 +99,7 @@ async function findChain(
   const stored =
     name === undefined ? undefined : await readTimeline(store, id, name, { signal, signedBy: 'trusted' });
   if (stored === undefined) throw noChain(database, to, `the archive has no timeline ${name ?? 'of it'}`);
-  const place = placeOf(manifest.readPoint);
+  const place = placeOf(manifest);
   const reasons: string[] = [];
   for (const interval of archiveWindow(database, [stored]).intervals) {
     const chain = chainFrom(
@@ -119,9 +119,12 @@ async function findChain(
   throw noChain(database, to, reasons.join('; '));
 }
 
-/** Returns where a read point stands among the server's transactions; undefined when it doesn't say so. */
-export function placeOf(readPoint: ReadPoint): SnapshotPlace | undefined {
-  return readPoint.kind === 'pg-snapshot' ? readPoint.place : undefined;
+/** Where a backup stands among the server's transactions. Undefined when it doesn't say so. */
+function placeOf({ readPoint, databases }: Manifest): BasePlace | undefined {
+  return basePlace(
+    readPoint,
+    databases.map(({ name }) => name),
+  );
 }
 
 function noChain(database: string, to: string, reason: string): Error {
@@ -155,12 +158,11 @@ const BEYOND_MICROS = 60_000_000;
 /** Reads which transactions the later backup of a proof sees. Throws `ARCHIVE_NO_CHAIN` (permanent) when it doesn't say so. */
 async function placeOfLater({ store, manifest, signal }: RestoreContext, backup: string, database: string) {
   const later = await readManifest(store, { plan: manifest.plan, backup }, { signal });
-  const place = placeOf(later.readPoint);
-  const xids = place?.snapshotXids[database];
-  if (place === undefined || xids === undefined) {
+  const place = placeOf(later);
+  if (place?.databases.includes(database) !== true) {
     throw noChain(database, backup, 'that backup does not say which transactions it holds');
   }
-  return { snapshot: parseTransactionSnapshot(xids), micros: BigInt(microsOfIso(place.seenBy)) };
+  return { sees: sightOf(place, database), micros: BigInt(microsOfIso(place.seenBy)) };
 }
 
 interface Replaying extends FoundChain {
@@ -180,7 +182,8 @@ async function run(
   const from = await readPosition(session);
   const cut = new Cut({
     instantMicros: BigInt(instantMicros),
-    snapshot: parseTransactionSnapshot(place.snapshotXids[name] ?? ''),
+    sees: sightOf(place, name),
+    byHybridTime: timeline.positions === 'hybrid-time',
     baseMicros: BigInt(microsOfIso(place.seenBy)),
     applied: from,
     until,

@@ -3,7 +3,6 @@ import { Cut } from '../../../engines/ysql/archive/cut.ts';
 import { createPosition, readPosition, readRowCounts } from '../../../engines/ysql/archive/position.ts';
 import { parseConnectionUrl } from '../../../engines/ysql/server/connection-url.ts';
 import { type Session, withSession } from '../../../engines/ysql/server/session.ts';
-import { parseTransactionSnapshot } from '../../../model/transaction-snapshot.ts';
 import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';
 import { query } from '../../support/sql.ts';
 import * as write from './pgoutput.ts';
@@ -62,7 +61,7 @@ async function apply(session: Session, messages: readonly Buffer[], failAt?: num
   const from = await readPosition(session);
   const cut = new Cut({
     instantMicros: T + 1_000n,
-    snapshot: parseTransactionSnapshot('200:200:'),
+    sees: ({ xid }) => xid < 200,
     baseMicros: T,
     applied: from,
   });

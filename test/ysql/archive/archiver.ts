@@ -52,6 +52,6 @@ export async function archiveContext(
 }
 
 /** One attempt, as the activities do it: opens the archive and stores changes until the timeline ends or `signal` aborts. */
-export async function archiveOnce(context: ArchiveContext): Promise<TimelineEnd> {
-  return await captureChanges(context, await openTimeline(context), QUICK);
+export async function archiveOnce(context: ArchiveContext, rhythm = QUICK): Promise<TimelineEnd> {
+  return await captureChanges(context, await openTimeline(context), rhythm);
 }

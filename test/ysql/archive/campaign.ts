@@ -1,16 +1,17 @@
 /**
- * The campaign of instants: `npm run crash:archive -- --instants 500 --seed 7 [--postgresql 18] [--each 100]`. So many instants (`--each`) have a source of
+ * The campaign of instants: `npm run crash:archive -- --instants 500 --seed 7 [--postgresql 18 | --product yugabytedb] [--each 100]`. So many instants (`--each`) have a source of
  * their own, whose changes the product captures while they are made. Ends with code 1 where a restored state is not the source's, or an
  * instant is refused that could be had.
  */
 import { parseArgs } from 'node:util';
 import type { PostgresVersion } from '../../../parts/postgres.ts';
 import { Dice } from '../../crash/dice.ts';
-import { ALL_ALTERATIONS } from './source.ts';
+import { ALL_ALTERATIONS, type SourceProduct } from './source.ts';
 import { anyInstant, makeWorld, restoreBase, tryInstant } from './trial.ts';
 
 const BASES = 2;
 const SAID_EVERY = 25;
+const PRODUCTS: readonly SourceProduct[] = ['postgresql', 'yugabytedb'];
 const VERSIONS: readonly PostgresVersion[] = [15, 16, 17, 18];
 
 const { values } = parseArgs({
@@ -18,14 +19,16 @@ const { values } = parseArgs({
     instants: { type: 'string', default: '100' },
     seed: { type: 'string', default: String(Math.floor(Math.random() * 1_000_000)) },
     postgresql: { type: 'string', default: '15' },
+    product: { type: 'string', default: 'postgresql' },
     each: { type: 'string', default: '100' },
   },
 });
 const wanted = Number(values.instants);
 const instantsOfSource = Number(values.each);
 const version = VERSIONS.find((each) => String(each) === values.postgresql);
-if (version === undefined) {
-  process.stderr.write(`versions: ${VERSIONS.join(', ')}\n`);
+const product = PRODUCTS.find((each) => each === values.product);
+if (version === undefined || product === undefined) {
+  process.stderr.write(`versions: ${VERSIONS.join(', ')}; products: ${PRODUCTS.join(', ')}\n`);
   process.exit(2);
 }
 const say = (line: string) => process.stdout.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`);
@@ -37,15 +40,16 @@ let wrong = 0;
 for (let seed = Number(values.seed); tried < wanted; seed += 1) {
   const dice = new Dice(seed);
   // Each alteration comes up in three worlds.
+  const all = ALL_ALTERATIONS[product];
   const alterations = Array.from(
     { length: BASES },
-    (_, number) => ALL_ALTERATIONS[(seed * BASES + number) % ALL_ALTERATIONS.length],
+    (_, number) => all[(seed * BASES + number) % all.length],
   ).filter((alteration) => alteration !== undefined);
   const world = await makeWorld({
     seed,
     transactions: 400,
     bases: BASES,
-    version,
+    ...{ product, version },
     capture: 'product',
     alterations,
   });
@@ -74,6 +78,6 @@ for (let seed = Number(values.seed); tried < wanted; seed += 1) {
   }
 }
 say(
-  `PostgreSQL ${version}, ${tried} instants from seed ${values.seed}: ${transactions} transactions replayed, ${refused} instants refused for an altered schema, ${wrong} instants wrong`,
+  `${product === 'yugabytedb' ? 'stand-in for YugabyteDB 2026.1' : `PostgreSQL ${version}`}, ${tried} instants from seed ${values.seed}: ${transactions} transactions replayed, ${refused} instants refused for an altered schema, ${wrong} instants wrong`,
 );
 process.exit(wrong === 0 ? 0 : 1);

@@ -1,4 +1,11 @@
-import { Cut, type CutOptions, formatLsn, formatMicros } from '../../../engines/ysql/archive/cut.ts';
+import {
+  Cut,
+  type CutOptions,
+  formatLsn,
+  formatMicros,
+  type Sight,
+  sightOf,
+} from '../../../engines/ysql/archive/cut.ts';
 import { isVisible, parseTransactionSnapshot } from '../../../model/transaction-snapshot.ts';
 
 const T = 1_796_000_000_000_000n;
@@ -6,10 +13,14 @@ const T = 1_796_000_000_000_000n;
 function cutAt(instant: bigint, changes: Partial<CutOptions> = {}): Cut {
   return new Cut({
     instantMicros: T + instant,
-    snapshot: parseTransactionSnapshot('100:105:100,103'),
+    sees: bySnapshot('100:105:100,103'),
     baseMicros: T,
     ...changes,
   });
+}
+
+function bySnapshot(xids: string): Sight {
+  return sightOf({ databases: ['shop'], seenBy: '', walLsn: '', snapshotXids: { shop: xids } }, 'shop');
 }
 
 const begin = (xid: number, lsn: number, micros: number) =>

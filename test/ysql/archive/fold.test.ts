@@ -34,7 +34,22 @@ function folded(...changes: readonly RowChange[]): readonly FoldedRow[] {
   return fold.rows();
 }
 
+const UNSET: Tuple = [undefined, undefined, undefined];
+
 test.each<readonly [string, readonly RowChange[], readonly FoldedRow[]]>([
+  [
+    'an old row of which nothing is set says nothing, as YugabyteDB sends it',
+    [{ kind: 'update', oid: 1, old: { of: 'key', tuple: UNSET }, row: ['1', undefined, 'y'] }],
+    [{ key: ['1'], existed: true, row: ['1', undefined, 'y'], origin: ['1'] }],
+  ],
+  [
+    'a key that changes as a row that goes and one that comes, as YugabyteDB sends it',
+    [remove('1'), insert('2', 'a', 'x'), update('2', undefined, 'y')],
+    [
+      { key: ['1'], existed: true },
+      { key: ['2'], existed: false, row: ['2', 'a', 'y'] },
+    ],
+  ],
   [
     'of many updates the last one counts',
     [update('1', 'a', 'x'), update('1', 'b', 'y')],

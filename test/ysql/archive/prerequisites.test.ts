@@ -1,4 +1,4 @@
-import { requirePostgres } from '../../../engines/ysql/archive/open.ts';
+import { archiveSource } from '../../../engines/ysql/archive/archive-source.ts';
 import { checkArchive } from '../../../engines/ysql/archive/prerequisites.ts';
 import { replicationLimits } from '../../../engines/ysql/archive/yugabytedb-limits.ts';
 import type { Check } from '../../../model/check.ts';
@@ -59,10 +59,6 @@ it('doctor names what an archive of changes lacks, with the SQL to run', async (
     'Run ALTER ROLE "weak" REPLICATION;',
     expect.stringContaining('REPLICA IDENTITY FULL'),
   ]);
-
-  expect(() => requirePostgres({ product: 'yugabytedb', version: '2025.1.0.0', major: 15 })).toThrow(
-    'An archive of changes is built for PostgreSQL 15 or newer, and the source is YugabyteDB 2025.1.0.0. Of this release: TRUNCATE is never sent',
-  );
 });
 
 it('doctor says in which of several databases to run what', async () => {
@@ -101,27 +97,47 @@ it.each([
   if (said[0] !== NO_SLOTS) expect(limits).toMatch(/TRUNCATE is never sent/);
 });
 
-it.each([
-  ['2025.2', BLOCKED],
-  ['2026.1', SENT_AGAIN],
-] as const)(
-  'doctor refuses an archive of YugabyteDB %s, and says what that release would leave out',
-  async (line, limit) => {
-    const proxy = await startYsqlProxy({ upstreamUrl: server.url(), line });
-    try {
-      const checks = await looked(proxy.url);
-      expect(checks).toHaveLength(1);
-      expect(checks[0]).toMatchObject({
-        ok: false,
-        detail: expect.stringMatching(limit),
+it.each(['15.12-YB-2025.1.3.0-b0', '15.12-YB-2025.2.1.0-b0', '15.12-YB-2.29.0.0-b0', '15.12-YB-unknown'])(
+  'an archive of YugabyteDB %s is refused, with what that release leaves out',
+  (version) => {
+    expect(() => archiveSource({ product: 'yugabytedb', version, major: 15 })).toThrow(
+      expect.objectContaining({
+        code: 'ARCHIVE_YUGABYTEDB_RELEASE',
+        message: expect.stringMatching(/2025\.2\.2 or newer.*Of this release: /),
         remedy: expect.stringContaining('pointTime.offCluster'),
-      });
-      expect(checks[0]?.detail).toContain(`-YB-${line}`);
-    } finally {
-      await proxy.stop();
-    }
+      }),
+    );
   },
 );
+
+it('an archive of YugabyteDB is by hybrid time, from the release on that has savepoints', () => {
+  for (const version of ['15.12-YB-2025.2.2.0-b0', '15.12-YB-2026.1.0.0-b0']) {
+    expect(archiveSource({ product: 'yugabytedb', version, major: 15 })).toMatchObject({
+      plugin: 'yboutput',
+      positions: 'hybrid-time',
+    });
+  }
+});
+
+it('doctor says what an archive of YugabyteDB leaves out and what it needs, of this release', async () => {
+  const proxy = await startYsqlProxy({ upstreamUrl: server.url(), line: '2026.1' });
+  try {
+    const checks = await looked(proxy.url);
+    expect(failing(checks)).toEqual([]);
+    expect(checks[0]?.detail).toMatch(SENT_AGAIN);
+    expect(checks[0]?.detail).not.toMatch(BLOCKED);
+    const told = checks.map(({ detail }) => detail).join('\n');
+    expect(told).toContain('maxSourceLag is not used');
+    expect(told).toContain('may set yb_read_time');
+    // To have the whole row as identity is of no use there.
+    expect(told).toContain(
+      'public.No Key (it has no primary key, and YugabyteDB streams no changes of such a table)',
+    );
+    expect(checks.map(({ remedy = '' }) => remedy).join('')).not.toContain('REPLICA IDENTITY');
+  } finally {
+    await proxy.stop();
+  }
+});
 
 it('doctor says how to have changes of rows logged', async () => {
   const plain = await startPostgres();

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { CaptureRhythm } from '../../../engines/ysql/archive/capture.ts';
 import { archiveEnd } from '../../../engines/ysql/archive/open.ts';
-import { parseLsn, type StoredTimeline } from '../../../model/archive.ts';
+import { lsnOf, parseLsn, type StoredTimeline } from '../../../model/archive.ts';
 import { HoldfastError } from '../../../model/errors.ts';
 import { readTimelines } from '../../../repository/archive.ts';
 import type { Store } from '../../../repository/store.ts';
 import { query } from '../../support/sql.ts';
-import { archiveContext, archiveOnce, archiveRequest } from './archiver.ts';
+import { archiveContext, archiveOnce, archiveRequest, QUICK } from './archiver.ts';
 
 const RETRY_AFTER_MS = 50;
 const PATIENCE_MS = 300_000;
@@ -15,6 +16,7 @@ export class ProductArchive {
   readonly #url: string;
   readonly #store: Store;
   readonly #id: { readonly plan: string; readonly database: string };
+  readonly #rhythm: CaptureRhythm;
   readonly #stopping = new AbortController();
   readonly #running: Promise<void>;
   #failure: unknown;
@@ -25,10 +27,12 @@ export class ProductArchive {
     url: string,
     { store, path }: { readonly store: Store; readonly path: string },
     id: { readonly plan: string; readonly database: string },
+    rhythm: CaptureRhythm = QUICK,
   ) {
     this.#url = url;
     this.#store = store;
     this.#id = id;
+    this.#rhythm = rhythm;
     this.#running = this.#run(path).catch((error: unknown) => {
       this.#failure = error;
     });
@@ -39,7 +43,7 @@ export class ProductArchive {
     const request = archiveRequest(this.#id.database, path, {}, this.#id.plan);
     while (!signal.aborted) {
       try {
-        await archiveOnce(await archiveContext(this.#store, this.#url, request, { signal }));
+        await archiveOnce(await archiveContext(this.#store, this.#url, request, { signal }), this.#rhythm);
       } catch (error) {
         if (signal.aborted) return;
         if (!(error instanceof HoldfastError) || !error.transient) throw error;
@@ -53,16 +57,35 @@ export class ProductArchive {
     return readTimelines(this.#store, this.#id);
   }
 
-  /** Waits until everything is stored that was committed when this was called. Returns the timeline that has it. */
-  async catchUp(): Promise<StoredTimeline> {
-    const [place] = await query(this.#url, 'SELECT pg_current_wal_insert_lsn()::text AS lsn');
-    const lsn = parseLsn(String(place?.lsn)) ?? '';
+  /**
+   * Waits until everything is stored that was committed when this was called. Returns the timeline that has it.
+   *
+   * @param commit commits something on YugabyteDB, whose stream says nothing while nothing is committed
+   */
+  async catchUp(commit?: () => Promise<void>): Promise<StoredTimeline> {
+    const lsn = await this.#position();
+    await commit?.();
     return await this.#until(`the archive has what was committed before ${lsn}`, async () => {
       const newest = (await this.timelines()).at(-1);
       return newest !== undefined && newest.end === undefined && archiveEnd(newest) >= lsn
         ? newest
         : undefined;
     });
+  }
+
+  /** Waits for the first timeline. */
+  async begun(): Promise<void> {
+    await this.#until('the archive has begun', async () => (await this.timelines()).at(-1));
+  }
+
+  async #position(): Promise<string> {
+    const [server] = await query(this.#url, 'SELECT version() AS banner');
+    if (String(server?.banner).includes('-YB-')) {
+      const [now] = await query(this.#url, 'SELECT yb_get_current_hybrid_time_lsn()::text AS lsn');
+      return lsnOf(BigInt(String(now?.lsn)));
+    }
+    const [place] = await query(this.#url, 'SELECT pg_current_wal_insert_lsn()::text AS lsn');
+    return parseLsn(String(place?.lsn)) ?? '';
   }
 
   /** Waits until another timeline than this one has begun, for so long at most. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
-import { readSequences } from '../../../engines/ysql/archive/server-state.ts';
+import { readSequences } from '../../../engines/ysql/archive/sample.ts';
 import { parseConnectionUrl } from '../../../engines/ysql/server/connection-url.ts';
 import { withSession } from '../../../engines/ysql/server/session.ts';
 import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';

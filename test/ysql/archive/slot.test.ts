@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { createSlot, dropClosedSlot, dropSlot } from '../../../engines/ysql/archive/slot.ts';
+import { POSTGRESQL } from '../../../engines/ysql/archive/postgresql-source.ts';
+import { dropSlot } from '../../../engines/ysql/archive/slot.ts';
 import { parseConnectionUrl } from '../../../engines/ysql/server/connection-url.ts';
 import { withSession } from '../../../engines/ysql/server/session.ts';
 import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';
@@ -24,13 +25,15 @@ test('a slot whose stream the server has not yet seen end is dropped as soon as 
   stream.on('error', () => undefined);
   await stream.connect();
   await withSession(parseConnectionUrl(postgres.url()), 'postgres', signal, async (session) => {
-    await createSlot(session, 'closed');
+    await POSTGRESQL.createSlot(session, 'closed');
     stream.connection.query(
       `START_REPLICATION SLOT "closed" LOGICAL 0/0 (proto_version '1', publication_names 'p')`,
     );
     await sleep(200);
-    await expect(dropSlot(session, 'closed')).rejects.toMatchObject({ code: 'ARCHIVE_SLOT_BUSY' });
-    const dropping = dropClosedSlot(session, 'closed', signal);
+    await expect(dropSlot(POSTGRESQL, session, 'closed', { signal, forMs: 0 })).rejects.toMatchObject({
+      code: 'ARCHIVE_SLOT_BUSY',
+    });
+    const dropping = dropSlot(POSTGRESQL, session, 'closed', { signal, forMs: POSTGRESQL.freeWithinMs });
     await sleep(200);
     stream.connection.stream.destroy();
     await dropping;

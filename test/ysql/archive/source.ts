@@ -53,14 +53,28 @@ const SCHEMA = `
   CREATE TRIGGER noted AFTER INSERT OR UPDATE OR DELETE ON customers FOR EACH ROW EXECUTE FUNCTION note();
   ALTER TABLE customers ENABLE ALWAYS TRIGGER noted`;
 
+/**
+ * As YugabyteDB has it: each table has a primary key, the default replica identity (key and what changed) or FULL, and nothing is deferrable.
+ */
+const YUGABYTEDB_SCHEMA = SCHEMA.replace(
+  'CREATE TABLE log (client int, line text, body json, flag bool, code char(6));\n  ALTER TABLE log REPLICA IDENTITY FULL;',
+  'CREATE TABLE log (id bigserial PRIMARY KEY, client int, line text, body json, flag bool, code char(6));',
+)
+  .replace(' DEFERRABLE INITIALLY IMMEDIATE', '')
+  .replace('  ALTER TABLE indexed REPLICA IDENTITY USING INDEX indexed_name;\n', '');
+
+export type SourceProduct = 'postgresql' | 'yugabytedb';
+
 const CLIENTS = 4;
 /** Each session writes rows of its own, so that the sessions never wait for each other. */
 const ROWS_OF_CLIENT = 30;
 
 /** The state of the source after one commit. */
 export interface Commit {
-  /** Microseconds since 1970: the server's own record of the commit. */
+  /** Microseconds since 1970: the server's own record of the commit; of YugabyteDB, the clock a moment before. */
   readonly micros: number;
+  /** Of YugabyteDB: the clock a moment after. */
+  readonly untilMicros?: number;
   readonly xid: number;
   /** By table. */
   readonly hashes: Readonly<Record<string, string>>;
@@ -91,9 +105,16 @@ const ALTERATIONS = {
   'a table is published no more': (_: number, publication: string) => [
     `ALTER PUBLICATION "${publication}" DROP TABLE ONLY log`,
   ],
+  // PostgreSQL sends it; YugabyteDB never does, and the table's tablets are others afterwards.
+  'a table is emptied': () => ['TRUNCATE log', `INSERT INTO log (client, line) VALUES (1, 'after')`],
 } as const;
 
-export const ALL_ALTERATIONS = Object.keys(ALTERATIONS) as readonly Alteration[];
+export const ALL_ALTERATIONS: Readonly<Record<SourceProduct, readonly Alteration[]>> = {
+  postgresql: (Object.keys(ALTERATIONS) as readonly Alteration[]).filter(
+    (one) => one !== 'a table is emptied',
+  ),
+  yugabytedb: Object.keys(ALTERATIONS) as readonly Alteration[],
+};
 
 /** A hash of each table's rows, by the server. */
 export async function hashTables(client: Client): Promise<Readonly<Record<string, string>>> {
@@ -110,23 +131,29 @@ export class WrittenSource {
   readonly #dice: Dice;
   readonly #clients: readonly Client[];
   readonly #watcher: Client;
+  readonly #product: SourceProduct;
   readonly #open = new Map<number, string>();
   #isTruncating = true;
 
-  private constructor(dice: Dice, clients: readonly Client[], watcher: Client) {
+  private constructor(dice: Dice, product: SourceProduct, clients: readonly Client[], watcher: Client) {
     this.#dice = dice;
+    this.#product = product;
     this.#clients = clients;
     this.#watcher = watcher;
   }
 
   /** The server must have `track_commit_timestamp`. */
-  static async create(url: string, seed: number): Promise<WrittenSource> {
+  static async create(
+    url: string,
+    seed: number,
+    product: SourceProduct = 'postgresql',
+  ): Promise<WrittenSource> {
     const clients = Array.from({ length: CLIENTS + 1 }, () => new Client({ connectionString: url }));
     for (const client of clients) await client.connect();
     const [watcher, ...writers] = clients;
     if (watcher === undefined) throw new Error('no session');
-    await watcher.query(SCHEMA);
-    return new WrittenSource(new Dice(seed), writers, watcher);
+    await watcher.query(product === 'yugabytedb' ? YUGABYTEDB_SCHEMA : SCHEMA);
+    return new WrittenSource(new Dice(seed), product, writers, watcher);
   }
 
   async close(): Promise<void> {
@@ -144,6 +171,13 @@ export class WrittenSource {
     while (this.commits.length < end) await this.#step();
   }
 
+  /** Commits a row, whatever is open: of a transaction that changed nothing, nothing is sent. */
+  async touch(): Promise<void> {
+    const xid = await this.#begin(this.#watcher);
+    await this.#watcher.query("INSERT INTO audit (what) VALUES ('touched')");
+    await this.#commit(this.#watcher, xid);
+  }
+
   /** Ends what is open, so that nothing is. */
   async endAll(): Promise<void> {
     for (const number of [...this.#open.keys()]) {
@@ -156,31 +190,28 @@ export class WrittenSource {
   async alter(alteration: Alteration, publication: string): Promise<void> {
     const client = this.#clients[0];
     if (client === undefined) return;
-    await client.query('BEGIN');
-    const { rows } = await client.query<{ xid: string }>('SELECT pg_current_xact_id()::text AS xid');
+    const xid = await this.#begin(client);
     for (const statement of ALTERATIONS[alteration](this.commits.length, publication)) {
       await client.query(statement);
     }
-    await client.query('COMMIT');
-    await this.#note(rows[0]?.xid ?? '', alteration);
+    await this.#commit(client, xid, alteration);
   }
 
   async #step(): Promise<void> {
     const dice = this.#dice;
-    if (this.#isTruncating && this.#open.size === 0 && dice.chance(0.3)) return await this.#truncate();
+    if (this.#product === 'postgresql' && this.#isTruncating && this.#open.size === 0 && dice.chance(0.3))
+      return await this.#truncate();
     const number = Math.floor(dice.number() * CLIENTS);
     const client = this.#clients[number];
     if (client === undefined) return;
     if (!this.#open.has(number)) {
-      await client.query('BEGIN');
-      const { rows } = await client.query<{ xid: string }>('SELECT pg_current_xact_id()::text AS xid');
-      this.#open.set(number, rows[0]?.xid ?? '');
+      this.#open.set(number, await this.#begin(client));
     }
     const statements = dice.chance(0.02) ? 1 : Math.ceil(dice.number() * 6);
     for (let i = 0; i < statements; i += 1) await this.#statement(client, number);
     if (dice.chance(0.02))
       await client.query(
-        `INSERT INTO log SELECT ${number}, 'bulk ' || i, '{"n": 1}', true, 'x' FROM generate_series(1, 3000) i`,
+        `INSERT INTO log (client, line, body, flag, code) SELECT ${number}, 'bulk ' || i, '{"n": 1}', true, 'x' FROM generate_series(1, 3000) i`,
       );
     if (dice.chance(0.02))
       await client.query(`DELETE FROM log WHERE client = ${number} AND line LIKE 'bulk%'`);
@@ -194,17 +225,31 @@ export class WrittenSource {
       await client.query('ROLLBACK');
       return;
     }
-    await client.query('COMMIT');
-    await this.#note(xid);
+    await this.#commit(client, xid);
   }
 
-  async #note(xid: string, alteration?: Alteration): Promise<void> {
-    const { rows } = await this.#watcher.query<{ micros: string | null }>(
-      `SELECT (extract(epoch FROM pg_xact_commit_timestamp($1::text::xid)) * 1000000)::bigint::text AS micros`,
-      [xid],
-    );
+  /** Returns the transaction's number; YugabyteDB has none. */
+  async #begin(client: Client): Promise<string> {
+    await client.query('BEGIN');
+    if (this.#product === 'yugabytedb') return '0';
+    const { rows } = await client.query<{ xid: string }>('SELECT pg_current_xact_id()::text AS xid');
+    return rows[0]?.xid ?? '';
+  }
+
+  /** When it committed: by the server's record, which YugabyteDB has none of. */
+  async #commit(client: Client, xid: string, alteration?: Alteration): Promise<void> {
+    const ask = async (when: string, values: readonly string[] = []) => {
+      const sql = `SELECT (extract(epoch FROM ${when}) * 1000000)::bigint::text AS micros`;
+      const { rows } = await this.#watcher.query<{ micros: string | null }>(sql, [...values]);
+      return Number(rows[0]?.micros);
+    };
+    const before = await ask('clock_timestamp()');
+    await client.query('COMMIT');
+    const isNumbered = this.#product === 'postgresql';
     this.commits.push({
-      micros: Number(rows[0]?.micros),
+      ...(isNumbered
+        ? { micros: await ask('pg_xact_commit_timestamp($1::text::xid)', [xid]) }
+        : { micros: before, untilMicros: await ask('clock_timestamp()') }),
       xid: Number(xid),
       hashes: await hashTables(this.#watcher),
       ...(alteration === undefined ? {} : { alteration }),
@@ -214,8 +259,7 @@ export class WrittenSource {
   async #truncate(): Promise<void> {
     const client = this.#clients[0];
     if (client === undefined) return;
-    await client.query('BEGIN');
-    const { rows } = await client.query<{ xid: string }>('SELECT pg_current_xact_id()::text AS xid');
+    const xid = await this.#begin(client);
     await this.#statement(client, 0);
     await client.query(
       this.#dice.pick([
@@ -227,8 +271,7 @@ export class WrittenSource {
       ]),
     );
     await this.#statement(client, 0);
-    await client.query('COMMIT');
-    await this.#note(rows[0]?.xid ?? '');
+    await this.#commit(client, xid);
   }
 
   /** One statement, in a savepoint of its own that is sometimes rolled back: whatever the source refuses doesn't matter. */
@@ -252,6 +295,8 @@ export class WrittenSource {
     const word = () => dice.pick(["''", "'ä €'", "E'a\\tb\\\\n'", "'NULL'", '\'{"x",}\'', `'w${any(100)}'`]);
     const large = () => (dice.chance(0.3) ? `repeat('${any(10)}', ${LARGE})` : `'d${any(10)}'`);
     const nullable = (text: string) => (dice.chance(0.2) ? 'NULL' : text);
+    // YugabyteDB's rows have no place.
+    const place = this.#product === 'yugabytedb' ? 'id' : 'ctid';
     const mine = (column: string) => `${column} BETWEEN ${number * 1000} AND ${number * 1000 + 999}`;
     const [a, b] = [id(), id()];
     return dice.pick<() => string>([
@@ -274,10 +319,10 @@ export class WrittenSource {
       () => `UPDATE events SET mood = 'sad' WHERE client = ${number} AND at % 3 = 0`,
       () => `DELETE FROM events WHERE client = ${number} AND at % 5 = ${any(5)}`,
       () =>
-        `INSERT INTO log SELECT ${number}, ${nullable(word())}, ${nullable('\'{"a":  1}\'')}, ${nullable('true')}, 'c${any(3)}' FROM generate_series(1, ${1 + any(3)})`,
+        `INSERT INTO log (client, line, body, flag, code) SELECT ${number}, ${nullable(word())}, ${nullable('\'{"a":  1}\'')}, ${nullable('true')}, 'c${any(3)}' FROM generate_series(1, ${1 + any(3)})`,
       () =>
-        `UPDATE log SET line = ${word()}, flag = NOT flag WHERE ctid = (SELECT min(ctid) FROM log WHERE client = ${number})`,
-      () => `DELETE FROM log WHERE ctid = (SELECT max(ctid) FROM log WHERE client = ${number})`,
+        `UPDATE log SET line = ${word()}, flag = NOT flag WHERE ${place} = (SELECT min(${place}) FROM log WHERE client = ${number})`,
+      () => `DELETE FROM log WHERE ${place} = (SELECT max(${place}) FROM log WHERE client = ${number})`,
       () => `INSERT INTO slots VALUES (${a}, ${a}, ${b}, ${large()})`,
       () =>
         `UPDATE slots SET place = CASE place WHEN ${a} THEN ${b} ELSE ${a} END WHERE place IN (${a}, ${b})`,

@@ -20,15 +20,21 @@ import {
   takeBackup,
   ysqlSource,
 } from '../harness.ts';
+import { startYugabyteStandIn } from '../yugabyte-stand-in.ts';
+import { QUICK } from './archiver.ts';
 import { ProductArchive } from './product-archive.ts';
 import { beginArchive } from './record.ts';
-import { type Alteration, type Commit, hashTables, WrittenSource } from './source.ts';
+import { type Alteration, type Commit, hashTables, type SourceProduct, WrittenSource } from './source.ts';
 
 const [PLAN, DATABASE] = ['zoo', 'past'];
 
 /** A source with a past, its bases and its archive. */
 export interface World {
-  readonly postgres: PostgresServer;
+  readonly product: SourceProduct;
+  /** PostgreSQL itself, which may pass for YugabyteDB. */
+  readonly postgres: Pick<PostgresServer, 'url' | 'binDirectory'>;
+  /** As the product is reached. */
+  url(database?: string): string;
   readonly repository: TestRepository;
   readonly commits: readonly Commit[];
   readonly bases: readonly TestBackup[];
@@ -44,6 +50,8 @@ export interface WorldSize {
   readonly bases: number;
   /** Of PostgreSQL. Default 15. */
   readonly version?: PostgresVersion;
+  /** YugabyteDB is the stand-in of line 2026.1, and captured by the product. Default PostgreSQL. */
+  readonly product?: SourceProduct;
   /** `product`: by the product's own capture, beside the writers. Default: by the test alone, in segments of any size. */
   readonly capture?: 'product' | 'test';
   /** With the product's capture: before each base but the first, and after the last, the schema is altered. */
@@ -52,8 +60,8 @@ export interface WorldSize {
 
 /** How changes come into the archive. */
 interface Archiving {
-  /** Stores what was committed until now. Returns the timeline's id. */
-  catchUp(): Promise<string>;
+  /** Stores what was committed until now. Returns the timeline's id. @param commit as in `ProductArchive` */
+  catchUp(commit?: () => Promise<void>): Promise<string>;
   /** Waits for the timeline after this one, which an alteration must begin. Whether one has begun. */
   renewed(timeline: string): Promise<boolean>;
   segments(): Promise<readonly StoredSegment[]>;
@@ -67,14 +75,16 @@ const RENEWED_WITHIN_MS = 8_000;
 async function beginArchiving(
   url: string,
   repository: TestRepository,
-  { seed, capture }: WorldSize,
+  { seed, capture, product }: WorldSize,
 ): Promise<Archiving> {
   const id = { plan: PLAN, database: DATABASE };
   if (capture === 'product') {
-    const archive = new ProductArchive(url, repository, id);
-    await archive.catchUp();
+    // The stand-in may say nothing for seconds, though it has something to say; a stream that is begun anew would make it begin anew.
+    const rhythm = product === 'yugabytedb' ? { ...QUICK, idleMs: 60_000 } : QUICK;
+    const archive = new ProductArchive(url, repository, id, rhythm);
+    await archive.begun();
     return {
-      catchUp: async () => (await archive.catchUp()).timeline.id,
+      catchUp: async (commit) => (await archive.catchUp(commit)).timeline.id,
       renewed: (timeline) => archive.renewed(timeline, RENEWED_WITHIN_MS),
       segments: async () => (await archive.timelines()).flatMap(({ segments }) => segments),
       stop: () => archive.stop(),
@@ -99,29 +109,28 @@ async function beginArchiving(
  * onto PATH behind the installed ones.
  */
 export async function makeWorld(size: WorldSize): Promise<World> {
-  const { seed, transactions, bases: wanted, version = 15, alterations = [] } = size;
-  const [postgres, repository] = await Promise.all([
-    startPostgres({ version, settings: { wal_level: 'logical', track_commit_timestamp: 'on' } }),
-    createRepository(),
-  ]);
+  const { seed, transactions, bases: wanted, version = 15, product = 'postgresql', alterations = [] } = size;
+  const [server, repository] = await Promise.all([startSource(product, version), createRepository()]);
+  const { postgres } = server;
   if (version !== 15) process.env.PATH = `${process.env.PATH}${delimiter}${postgres.binDirectory}`;
   const parts = new AsyncDisposableStack();
   parts.defer(() => repository.remove());
-  parts.defer(() => postgres.stop());
+  parts.defer(() => server.stop());
   try {
     await query(postgres.url(), `CREATE DATABASE ${DATABASE}`);
-    const url = postgres.url(DATABASE);
-    const writing = await WrittenSource.create(url, seed);
+    const url = server.url(DATABASE);
+    const writing = await WrittenSource.create(url, seed, product);
     parts.defer(() => writing.close());
     const archiving = await beginArchiving(url, repository, size);
     parts.defer(() => archiving.stop());
     const bases: TestBackup[] = [];
     const timelines = new Map<TestBackup, string>();
     const part = Math.ceil(transactions / (wanted + 1));
+    const catchUp = () => archiving.catchUp(product === 'yugabytedb' ? () => writing.touch() : undefined);
     const alter = async (alteration: Alteration | undefined) => {
       if (alteration === undefined) return;
       await writing.endAll();
-      const timeline = await archiving.catchUp();
+      const timeline = await catchUp();
       await sleep(LOOKED_AT_WITHIN_MS);
       await writing.alter(alteration, archiveName(PLAN, DATABASE));
       await writing.write(Math.ceil(part / 4));
@@ -137,14 +146,14 @@ export async function makeWorld(size: WorldSize): Promise<World> {
         writing.write(5, { truncates: false }),
       );
       bases.push(backup);
-      timelines.set(backup, await archiving.catchUp());
+      timelines.set(backup, await catchUp());
     }
     await writing.write(part);
     await alter(alterations[wanted - 1]);
-    await archiving.catchUp();
+    await catchUp();
     const segments = await archiving.segments();
     return {
-      postgres,
+      ...{ product, postgres, url: server.url },
       repository,
       commits: writing.commits,
       bases,
@@ -156,6 +165,29 @@ export async function makeWorld(size: WorldSize): Promise<World> {
     await parts.disposeAsync();
     throw error;
   }
+}
+
+interface StartedSource {
+  readonly postgres: Pick<PostgresServer, 'url' | 'binDirectory'>;
+  url(database?: string): string;
+  stop(): Promise<void>;
+}
+
+/** The slot of a timeline that ended stays in use for so long; YugabyteDB has minutes. */
+const ACTIVE_WINDOW_MS = 300;
+
+async function startSource(product: SourceProduct, version: PostgresVersion): Promise<StartedSource> {
+  if (product === 'postgresql') {
+    const settings = { wal_level: 'logical', track_commit_timestamp: 'on' };
+    const postgres = await startPostgres({ version, settings });
+    return { postgres, url: postgres.url, stop: () => postgres.stop() };
+  }
+  const standIn = await startYugabyteStandIn('2026.1', { replication: { activeWindowMs: ACTIVE_WINDOW_MS } });
+  return {
+    postgres: standIn.server,
+    url: (database = 'postgres') => standIn.url(database),
+    stop: () => standIn.stop(),
+  };
 }
 
 /** What one instant came to. */
@@ -178,8 +210,8 @@ export function anyInstant(world: World, base: TestBackup, dice: Dice): number {
   // Few that have to be refused.
   const commits = altered > 0 && dice.chance(0.9) ? after.slice(0, altered) : after;
   const { micros } = dice.pick(commits);
-  // The last commit is the end of what the archive has.
-  const last = after.at(-1)?.micros ?? from;
+  // The last commit is the end of what the archive has. On YugabyteDB more may commit in its microsecond, so that isn't offered.
+  const last = (after.at(-1)?.micros ?? from) - (world.product === 'yugabytedb' ? 1 : 0);
   return Math.min(
     last,
     Math.max(from, micros + dice.pick([-1, 0, 1, Math.floor(dice.between(-3000, 3000))])),
@@ -187,6 +219,7 @@ export function anyInstant(world: World, base: TestBackup, dice: Dice): number {
 }
 
 export function seenByMicros({ readPoint }: TestBackup): number {
+  if (readPoint.kind === 'yb-read-time') return Number(readPoint.micros);
   if (readPoint.kind !== 'pg-snapshot' || readPoint.place === undefined)
     throw new Error('the base has no place');
   const [, fraction = ''] = /\.(\d{6})Z$/.exec(readPoint.place.seenBy) ?? [];
@@ -200,7 +233,7 @@ export function lastCommitAt(commits: readonly Commit[], instant: number): numbe
 }
 
 export function contextOf(world: World, base: TestBackup, instant: number, into: string) {
-  return restoreContext(base, world.postgres.url(), {
+  return restoreContext(base, world.url(), {
     into: { [DATABASE]: into },
     check: 'rows',
     replay: { to: isoOfMicros(instant), timelines: { [DATABASE]: world.timelines.get(base) ?? '' } },
@@ -273,9 +306,30 @@ export async function tryInstant(
     return { ...found, differences: [`failed with ${error.code}: ${error.message}`] };
   }
   const commit = lastCommitAt(world.commits, instant);
-  const differences = await compare(postgres.url(copy), world.commits[commit]);
+  const differences = await differencesOf(world, copy, instant, world.commits[commit]);
   await query(postgres.url(), `DROP DATABASE "${copy}" WITH (FORCE)`);
   return { instant: isoOfMicros(instant), commit, transactions: report.transactions, differences };
+}
+
+/**
+ * On YugabyteDB a commit's own time is not known to its writer, but two between which it lies: where the instant lies between them, the commit may be in
+ * or not. The source is not asked for its past, since the PostgreSQL behind the stand-in forgets what was in a table that is written anew.
+ */
+async function differencesOf(
+  world: World,
+  copy: string,
+  instant: number,
+  commit: Commit | undefined,
+): Promise<readonly string[]> {
+  const restored = world.postgres.url(copy);
+  const differences = await compare(restored, commit);
+  if (world.product === 'postgresql' || differences.length === 0) return differences;
+  const surely = world.commits.findLastIndex(({ untilMicros = 0 }) => untilMicros <= instant);
+  const latest = lastCommitAt(world.commits, instant);
+  for (let index = surely; index < latest; index += 1) {
+    if ((await compare(restored, world.commits[index])).length === 0) return [];
+  }
+  return differences;
 }
 
 /** Tables of the database that differ from the source as it was after `commit`. */
