@@ -438,8 +438,9 @@ export class Session {
     await this.#relay(query(sql));
     const pieces = this.#captured;
     this.#captured = undefined;
-    const row = pieces.find((piece) => piece.kind === 'bulk');
-    const value = row === undefined ? '' : firstColumn(row.bytes);
+    // A long row comes in several pieces.
+    const rows = Buffer.concat(pieces.filter(({ kind }) => kind === 'bulk').map(({ bytes }) => bytes));
+    const value = rows.length === 0 ? '' : firstColumn(rows);
     const error = pieces.find((piece) => piece.kind === 'message' && piece.type === 'E');
     if (error === undefined) return { value };
     const fields = errorFields(error.bytes);
