@@ -54,7 +54,7 @@ export class Walsender {
 
   async run(reader: SocketReader): Promise<void> {
     const answers = this.#serveAnswers();
-    this.#turn = this.#relay(startupPacket(translateParameters(this.#parameters)));
+    this.#begin(this.#relay(startupPacket(translateParameters(this.#parameters))));
     await Promise.all([answers, this.#serveRequests(reader)]);
   }
 
@@ -74,11 +74,16 @@ export class Walsender {
     else if (type === 'c') this.#consumer?.stop();
     else if (type === 'Q') {
       await this.#turn;
-      this.#turn = this.#run(cutString(body(bytes)).value).catch((error: Error) => {
-        this.#client.destroy(error);
-        this.#server.destroy(error);
-      });
+      this.#begin(this.#run(cutString(body(bytes)).value));
     } else await send(this.#server, bytes);
+  }
+
+  /** A turn that fails, the first one too, ends the connection and nothing else. */
+  #begin(turn: Promise<void>): void {
+    this.#turn = turn.catch((error: Error) => {
+      this.#client.destroy(error);
+      this.#server.destroy(error);
+    });
   }
 
   async #run(sql: string): Promise<void> {
