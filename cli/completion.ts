@@ -6,7 +6,7 @@ interface CompletedCommand {
   readonly description: string;
   readonly options: readonly CompletedOption[];
   readonly commands: readonly CompletedCommand[];
-  /** The choices for its first argument, if that has any. */
+  /** The choices for its first argument, if there are some. */
   readonly choices: readonly string[];
 }
 

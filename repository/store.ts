@@ -39,7 +39,7 @@ export interface Store {
 
   /**
    * The names directly in `folder` (which ends in `/`, or is empty) that have objects below them, without listing these objects. A directory may also return
-   * a name that no longer has any.
+   * a name below which there are none left.
    */
   folders(folder: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<string>;
 

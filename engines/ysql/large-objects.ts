@@ -71,7 +71,7 @@ interface LargeObject {
   readonly oid: string;
   readonly owner: string;
   readonly comment: string | null;
-  /** Null when the privileges are the default: the owner has all, and nobody else has any. */
+  /** Null when the privileges are the default: the owner has all of them, and nobody else has one. */
   readonly grants: readonly Grant[] | null;
   readonly labels: readonly { readonly provider: string; readonly label: string }[];
 }

@@ -7,16 +7,17 @@ import {
   PutObjectRetentionCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
+import { DAY_MS } from '../../model/time.ts';
 import { type S3Gateway, startS3Gateway } from '../../parts/s3.ts';
 import { verifyBackup } from '../../repository/backups/verify.ts';
 import { ClearStore } from '../../repository/encryption/clear-store.ts';
 import { isKept } from '../../repository/layout.ts';
-import { S3Store } from '../../repository/s3/store.ts';
+import type { S3Store } from '../../repository/s3/store.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import { undoSince } from '../../repository/undo.ts';
 import { SAMPLE, writeSampleBackup } from '../repository/sample-backup.ts';
 import { deleteBackup, sampleTablets, writeTabletBackup } from '../repository/sample-tablets.ts';
-import { policyOf } from '../support/guarded-stores.ts';
+import { type Account, openGuarded, PREFIX, policyOf } from '../support/guarded-stores.ts';
 
 /*
  * Somebody has the credentials of the workers that back up, and of those that prune, as docs/retention.md grants them, and destroys what he can in a bucket with
@@ -24,11 +25,8 @@ import { policyOf } from '../support/guarded-stores.ts';
  */
 
 const BUCKET = 'acme-backups';
-const PREFIX = 'yugabyte';
 const TABLETS = { plan: 'orders', backup: '20261123T030000Z-tablet' };
 const UNTIL_SOON = new Date(Date.now() + 60_000);
-
-type Account = { readonly accessKeyId: string; readonly secretAccessKey: string };
 
 let gateway: S3Gateway;
 let accounts: { readonly worker: Account; readonly pruner: Account };
@@ -54,18 +52,8 @@ function clientOf(credentials: Account): S3Client {
   return client;
 }
 
-function storeOf({ accessKeyId, secretAccessKey }: Account): Promise<S3Store> {
-  const secrets: Readonly<Record<string, string>> = { KEY: accessKeyId, SECRET: secretAccessKey };
-  return S3Store.open(
-    {
-      ...{ kind: 's3', bucket: BUCKET, prefix: PREFIX, region: gateway.region },
-      ...{ endpoint: gateway.endpoint, forcePathStyle: true },
-      credentials: { accessKeyId: { env: 'KEY' }, secretAccessKey: { env: 'SECRET' } },
-      objectLock: { mode: 'COMPLIANCE', days: 30 },
-    },
-    async (reference) => ('env' in reference ? secrets[reference.env] : undefined) ?? '',
-  );
-}
+const storeOf = (account: Account): Promise<S3Store> =>
+  openGuarded(gateway, BUCKET, account, { objectLock: { mode: 'COMPLIANCE', days: 30 } });
 
 /** SHA-256 of every object that is kept, by key. */
 async function contentsOf(store: S3Store): Promise<ReadonlyMap<string, string>> {
@@ -157,7 +145,7 @@ test('who has the workers’ credentials destroys nothing for good that is locke
   // Twice changes nothing, and what is back is locked again.
   expect(await undoSince(owner, { since, putBack: true })).toMatchObject({ deleted: 0, overwritten: 0 });
   const { lockedUntil } = (await owner.head('repository.json')) ?? {};
-  expect(lockedUntil?.getTime()).toBeGreaterThan(Date.now() + 29 * 86_400_000);
+  expect(lockedUntil?.getTime()).toBeGreaterThan(Date.now() + 29 * DAY_MS);
   expect(
     (await clientOf(gateway).send(new ListObjectsV2Command({ Bucket: BUCKET }))).KeyCount,
   ).toBeGreaterThan(0);

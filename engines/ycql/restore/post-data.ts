@@ -2,9 +2,9 @@ import type { PostDataWork } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { createIndex, createView } from '../ddl.ts';
-import { isAlreadyThere } from '../errors.ts';
 import type { IndexSchema, TableSchema, ViewSchema } from '../schema.ts';
 import { type CqlSession, withSession } from '../session.ts';
+import { createUnlessThere } from './create.ts';
 import { type RestoreJob, restoreJob } from './job.ts';
 import { Journal, viewItem } from './journal.ts';
 import { untilBuilt } from './until-built.ts';
@@ -48,18 +48,16 @@ export async function applyPostData(context: RestoreContext, { unit }: PostDataW
       'Start the restore again.',
     );
   }
+  const creation = { what: nameOf(wanted), statement: statementFor(wanted) };
   await withSession(context, job.target, job.source, async (session) => {
     if (wanted.kind === 'view') {
       // `docs/ycql.md`: YugabyteDB has no views.
       if (session.server.product !== 'cassandra') return;
       const { name } = wanted.view.table;
+      // Whoever made it, it is of this restore's table, which can't be dropped before it.
       await new Journal(session, wanted.keyspace, context.signal).set(viewItem(name), 'created');
     }
-    try {
-      await session.execute(`create ${nameOf(wanted)}`, statementFor(wanted), [], context.signal);
-    } catch (error) {
-      if (!(error instanceof Error) || !isAlreadyThere(error.cause)) throw error;
-    }
+    await createUnlessThere(session, creation, context.signal);
     await untilBuilt(nameOf(wanted), () => isBuilt(session, wanted, context.signal), context);
   });
 }

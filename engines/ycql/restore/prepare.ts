@@ -1,9 +1,9 @@
 import type { RestoreContext } from '../../engine.ts';
 import { findKeyspace } from '../catalog.ts';
 import { createAggregate, createFunction, createKeyspace, createTable, createType } from '../ddl.ts';
-import { isAlreadyThere } from '../errors.ts';
 import { type CqlSession, withSession } from '../session.ts';
 import { applyRoles } from './apply-roles.ts';
+import { createNoted, createUnlessThere } from './create.ts';
 import { type KeyspaceJob, type RestoreJob, restoreJob } from './job.ts';
 import {
   aggregateItem,
@@ -46,7 +46,8 @@ async function prepareKeyspace(job: RestoreJob, keyspace: KeyspaceJob, session: 
   const existing = await findKeyspace(session, to, signal);
   if (existing === undefined) {
     // Another attempt of this restore may be creating it too.
-    await createUnlessThere(session, `keyspace ${to}`, createKeyspace(schema, to), signal);
+    const creation = { what: `keyspace ${to}`, statement: createKeyspace(schema, to) };
+    await createUnlessThere(session, creation, signal);
   }
   await journal.create();
   if (noted?.get(ORIGIN_ITEM) === undefined) {
@@ -54,15 +55,8 @@ async function prepareKeyspace(job: RestoreJob, keyspace: KeyspaceJob, session: 
   }
   await journal.set(RESTORE_ITEM, request.restore);
   if (job.withSchema) {
-    /** Returns whether it is this restore's: created now, or by an earlier attempt. */
-    const create = async (item: string, what: string, statement: string): Promise<boolean> => {
-      // Noted first: a note without an object does no harm, but an object without a note would never be dropped.
-      await journal.set(item, 'created');
-      if (await createUnlessThere(session, what, statement, signal)) return true;
-      if (noted?.has(item)) return true;
-      await journal.unset(item);
-      return false;
-    };
+    const create = (item: string, what: string, statement: string): Promise<boolean> =>
+      createNoted(session, journal, { item, what, statement, wasNoted: noted?.has(item) === true }, signal);
     for (const type of schema.types) {
       await create(typeItem(type.name), `type ${to}.${type.name}`, createType(type, to));
     }
@@ -84,20 +78,4 @@ async function prepareKeyspace(job: RestoreJob, keyspace: KeyspaceJob, session: 
     }
   }
   await journal.set(PREPARED_ITEM, new Date().toISOString());
-}
-
-/** Returns false where there is one of that name already. */
-async function createUnlessThere(
-  session: CqlSession,
-  what: string,
-  statement: string,
-  signal: AbortSignal,
-): Promise<boolean> {
-  try {
-    await session.execute(`create ${what}`, statement, [], signal);
-    return true;
-  } catch (error) {
-    if (error instanceof Error && isAlreadyThere(error.cause)) return false;
-    throw error;
-  }
 }

@@ -77,8 +77,7 @@ export async function captureChanges(
   } finally {
     await side.close();
   }
-  // YugabyteDB takes minutes to free a slot: whoever opens the next timeline waits for that.
-  if (source.product === 'yugabytedb') return end;
+  if (source.freesLate) return end;
   await withSession(target, request.database, signal, (session) =>
     dropSlot(source, session, slot, { signal, forMs: source.freeWithinMs }),
   );
@@ -127,7 +126,7 @@ class Capture implements StreamListener {
     const { source } = opened;
     this.#builder = new SegmentBuilder(
       positionOf(opened.end),
-      source.product === 'yugabytedb' ? (relation) => withKeyMarked(relation, this.#keys) : undefined,
+      source.lacksKeyMarks ? (relation) => withKeyMarked(relation, this.#keys) : undefined,
     );
     const waits = { idleMs: rhythm.idleMs, lagMs: context.request.policy.lagMs };
     this.#idle = source.idle === 'record' ? new IdleRecord(source, side, waits) : undefined;

@@ -230,10 +230,9 @@ async function dropOldSlot(
   session: Session,
   name: string,
 ): Promise<void> {
-  const waits = source.product === 'yugabytedb';
   await dropSlot(source, session, name, {
     signal,
-    forMs: waits ? source.freeWithinMs : 0,
+    forMs: source.freesLate ? source.freeWithinMs : 0,
     waiting: async (reader) => {
       log('wait until the replication slot of the last archive can be dropped', { slot: name, reader });
       heartbeat({ database: request.database, waitsFor: `slot ${name} ${reader}` });

@@ -110,8 +110,12 @@ export const POSTGRESQL: ArchiveSource = {
   },
   acknowledged: (end) => end,
   isExpired: () => false,
+  isPassing: () => false,
   // It notices that a stream was closed when it next reads or writes there, later where it is busy.
   freeWithinMs: 10_000,
+  freesLate: false,
+  lookEveryMs: 50,
+  lacksKeyMarks: false,
   idle: 'record',
 };
 

@@ -240,8 +240,7 @@ export class ReplicationStream {
       code.startsWith('53') ||
       code.startsWith('57') ||
       /^(55|42704)/.test(code) ||
-      // Whatever goes wrong among its nodes is told so.
-      (code === 'XX000' && this.#source.product === 'yugabytedb');
+      this.#source.isPassing(code);
     if (this.#source.isExpired(message)) {
       return permanent(
         ARCHIVE_SLOT_EXPIRED,

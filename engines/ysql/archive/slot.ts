@@ -49,10 +49,6 @@ interface Patience {
   readonly waiting?: (reader: string) => Promise<void>;
 }
 
-const LOOK_EVERY_MS: Readonly<Record<ArchiveSource['product'], number>> = {
-  postgresql: 50,
-  yugabytedb: 1_000,
-};
 const IN_USE = '55006';
 
 /**
@@ -74,7 +70,7 @@ export async function dropSlot(
     const reader = slot.reader ?? 'is in use';
     if (Date.now() >= deadline) throw busy(source, name, reader);
     await waiting?.(reader);
-    await sleep(LOOK_EVERY_MS[source.product], undefined, { signal });
+    await sleep(source.lookEveryMs, undefined, { signal });
   }
 }
 

@@ -61,8 +61,16 @@ export interface ArchiveSource {
   acknowledged(end: bigint): bigint;
   /** Whether the stream's error says that the source has no longer what the slot lacks, so that no attempt can go on. */
   isExpired(message: string): boolean;
+  /** Whether an error of this SQLSTATE passes, besides those that pass on every server. */
+  isPassing(code: string): boolean;
   /** How long after its last reader has gone the source may call a slot in use, milliseconds. */
   readonly freeWithinMs: number;
+  /** That takes so long that whoever opens the next timeline waits for it, not whoever ended the last one. */
+  readonly freesLate: boolean;
+  /** How often it is looked whether a slot is free, milliseconds. */
+  readonly lookEveryMs: number;
+  /** Descriptions of tables may lack the marks of the primary key (`relation-keys.ts`). */
+  readonly lacksKeyMarks: boolean;
   /**
    * How the end of an idle source moves. `record`: a record is written, and a keepalive behind it says that nothing committed before. `safe-point`: the
    * slot itself shows it; a stream that is begun anew makes the source look.

@@ -124,7 +124,12 @@ export const YUGABYTEDB: ArchiveSource = {
   acknowledged: (end) => end - 1n,
   // cdc_service.cc: "CDCSDK Trying to fetch already GCed intents for transaction …"; "Stream ID … is expired for Tablet ID …".
   isExpired: (message) => /already GCed intents|is expired for/i.test(message),
+  // Whatever goes wrong among its nodes is told so.
+  isPassing: (code) => code === 'XX000',
   // ysql_cdc_active_replication_slot_window_ms is 1 to 5 minutes, by release and page.
   freeWithinMs: 6 * 60_000,
+  freesLate: true,
+  lookEveryMs: 1_000,
+  lacksKeyMarks: true,
   idle: 'safe-point',
 };
