@@ -34,6 +34,8 @@ export interface Timeline {
   /** `system_identifier` of `pg_control_system()`, decimal. Of YugabyteDB, the universe's UUID. */
   readonly systemIdentifier: string;
   readonly databaseOid: number;
+  /** Of PostgreSQL's WAL: another one where a standby was promoted since, or the server recovered to an earlier time. Absent in what older releases wrote. */
+  readonly walTimeline?: number;
   /** Name of the replication slot. */
   readonly slot: string;
   /** Name of the logical decoding plugin: `pgoutput`, or `yboutput` of YugabyteDB; protocol version 1. */

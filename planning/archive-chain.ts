@@ -46,7 +46,9 @@ export function chainFrom(
   }
   const seenBy = microsOfIso(place.seenBy);
   if (interval.toMicros < seenBy) return { reason: 'the archive ends before the backup' };
-  if (interval.startLsn > place.walLsn) return { reason: 'the archive begins after the backup' };
+  // Positions and transaction numbers of another server say nothing: a new one begins with low ones. A server that took another's place began later.
+  const beginsLater = microsOfIso(timeline.createdAt) > seenBy || interval.startLsn > place.walLsn;
+  if (beginsLater) return { reason: 'the archive begins after the backup' };
   const obstacle = obstacleOf({ timeline, interval }, place);
   if (obstacle !== undefined) return { reason: obstacle };
   const until = soundUntil(seenBy, proofs);

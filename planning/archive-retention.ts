@@ -19,8 +19,8 @@ export function archiveBase(
   let newest: CatalogueEntry | undefined;
   for (const entry of entries) {
     const instantMs = Date.parse(entry.instant);
-    // One without rows, or that a verification found damaged, is no base. An older one is then kept, and more segments with it.
-    const isBase = entry.contents !== 'schema' && entry.verified?.verdict !== 'FAILED';
+    // One without schema or rows, or that a verification found damaged, is no base. An older one is then kept, and more segments with it.
+    const isBase = entry.contents === 'all' && entry.verified?.verdict !== 'FAILED';
     if (instantMs > cutoffMs || !isBase) continue;
     if (newest === undefined || instantMs > Date.parse(newest.instant)) newest = entry;
   }

@@ -43,6 +43,7 @@ const timelineSchema: z.ZodType<Timeline> = z.object({
   database: z.string(),
   systemIdentifier: z.string(),
   databaseOid: z.number(),
+  walTimeline: z.number().exactOptional(),
   slot: z.string(),
   plugin: z.string(),
   positions: z.literal('hybrid-time').exactOptional(),

@@ -108,6 +108,15 @@ test.each<readonly [string, ArchiveInterval, BasePlace | undefined, RegExp]>([
   });
 });
 
+test('no chain leads from a base of the server that was there before, whose positions and transaction numbers were higher', () => {
+  const began = T0 + 40 * MINUTE;
+  const timeline = { ...TIMELINE, id: 't2', systemIdentifier: '8', createdAt: isoOfMicros(began) };
+  const interval = { ...intervalOf(0, 20), fromMicros: began, toMicros: began + 20 * MINUTE };
+  expect(chainFrom({ timeline, interval }, baseAt(30, '5000:5000:'))).toEqual({
+    reason: 'the archive begins after the backup',
+  });
+});
+
 test('of the chains from a base the furthest is taken, and where there is none every reason is given once', () => {
   const from = (...intervals: readonly ArchiveInterval[]) =>
     furthestChain(

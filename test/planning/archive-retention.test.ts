@@ -13,8 +13,10 @@ describe('what an archive of changes keeps', () => {
 
   it('passes over backups that are no base, so that more is kept', () => {
     const base = entryAt(10 * DAY_MS);
-    const entries = [entryAt(8 * DAY_MS, FAILED), entryAt(9 * DAY_MS, { contents: 'schema' }), base];
-    expect(archiveBase(entries, cutoffMs)).toBe(base);
+    for (const contents of ['schema', 'data'] as const) {
+      const entries = [entryAt(8 * DAY_MS, FAILED), entryAt(9 * DAY_MS, { contents }), base];
+      expect(archiveBase(entries, cutoffMs)).toBe(base);
+    }
   });
 
   it('is what is young enough where no backup is old enough to be a base', () => {

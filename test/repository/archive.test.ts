@@ -13,10 +13,12 @@ import {
   putSegmentPart,
   putTimeline,
   putTimelineEnd,
+  readParts,
   readSegment,
   readTimelines,
 } from '../../repository/archive.ts';
 import { ARCHIVE_LEASE_MS, ArchiveLease } from '../../repository/archive-lease.ts';
+import { timelineFolder } from '../../repository/archive-names.ts';
 import { dropOldSegments } from '../../repository/archive-retention.ts';
 import { compressFrame } from '../../repository/backups/zstd-frames.ts';
 import { DirectoryStore } from '../../repository/directory/store.ts';
@@ -171,6 +173,53 @@ function itKeepsAnArchive(open: () => Opened): void {
     ]);
     const keys = await Array.fromAsync(store.list('archive/retained/d/'), ({ key }) => key);
     expect(keys.filter((key) => key.includes('/parts/') || key.includes('/d/1/'))).toEqual([]);
+  });
+
+  it('keeps a part that a younger transaction has too, until that one goes', async () => {
+    const { store } = open();
+    const id = { plan: 'shared-parts', database: 'd' };
+    const micros = (second: number) => MICROS + second * 1_000_000;
+    await putTimeline(store, { ...TIMELINE, ...id });
+    // Each night the same rows are written anew: all but the ends of the transactions are the same bytes.
+    const same = await putSegmentPart(store, id, TIMELINE.id, body('the same rows'));
+    for (const night of [1, 2, 3]) {
+      const own = await putSegmentPart(store, id, TIMELINE.id, body(`commit ${night}`));
+      const times = { minCommitMicros: micros(night), maxCommitMicros: micros(night) };
+      await putSegmentOfParts(store, id, TIMELINE.id, { ...range(night, night + 1), ...times }, [same, own]);
+    }
+    const options = { signal: new AbortController().signal, heartbeat: () => undefined };
+    await dropOldSegments(store, id.plan, micros(2) / 1000, options);
+    const [left] = await readTimelines(store, id);
+    expect(left?.segments.map(({ startLsn }) => startLsn)).toEqual([lsnOf(2n), lsnOf(3n)]);
+    for (const segment of left?.segments ?? []) {
+      for (const part of await readParts(store, segment))
+        await expect(store.get(part.key)).resolves.toBeDefined();
+    }
+    await dropOldSegments(store, id.plan, micros(3) / 1000, options);
+    const parts = await Array.fromAsync(store.list(timelineFolder(id, TIMELINE.id)), ({ key }) => key);
+    expect(parts.filter((key) => key.includes('/parts/'))).toHaveLength(2);
+  });
+
+  it('keeps what says that nothing was committed for long, since a base from that time begins with it', async () => {
+    const { store } = open();
+    const id = { plan: 'long-idle', database: 'd' };
+    const at = (start: number, hours: number) => {
+      const micros = MICROS + hours * 3_600_000_000;
+      const times = { minCommitMicros: micros, maxCommitMicros: micros };
+      return putSegment(store, id, TIMELINE.id, { ...range(start, start + 1), ...times }, body());
+    };
+    await putTimeline(store, { ...TIMELINE, ...id });
+    for (const [start, hours] of [
+      [1, 0],
+      [2, 1],
+      [3, 9],
+    ] as const) {
+      await at(start, hours);
+    }
+    const options = { signal: new AbortController().signal, heartbeat: () => undefined };
+    await dropOldSegments(store, id.plan, MICROS / 1000 + 5 * 3_600_000, options);
+    const [left] = await readTimelines(store, id);
+    expect(left?.segments.map(({ startLsn }) => startLsn)).toEqual([lsnOf(2n), lsnOf(3n)]);
   });
 
   describe('its lease', () => {

@@ -106,7 +106,8 @@ class Replayer {
       case 'message':
         return;
       default:
-        return await this.#change(message, bytes.length);
+        await this.#change(message);
+        return await this.#keepsMemoryOf(bytes.length);
     }
   }
 
@@ -164,7 +165,7 @@ class Replayer {
     this.#targets.delete(relation.oid);
   }
 
-  async #change(change: ChangeMessage, bytes: number): Promise<void> {
+  async #change(change: ChangeMessage): Promise<void> {
     if (this.#requireOpen('a change').decision !== 'take') return;
     if (change.kind === 'truncate') return await this.#truncate(change.oids);
     const target = await this.#targetOf(change.oid);
@@ -178,9 +179,14 @@ class Replayer {
     batch.add(change);
     const rows = change.kind === 'insert' ? 1 : change.kind === 'delete' ? -1 : 0;
     this.#count(target, ({ isTruncated, rows: before }) => ({ isTruncated, rows: before + rows }));
-    this.#bytes += bytes;
     this.#changes += 1;
     this.#allChanges += 1;
+  }
+
+  /** A row that is folded keeps the piece of the segment that it came in, so what came beside it counts too, of whatever table. */
+  async #keepsMemoryOf(bytes: number): Promise<void> {
+    if (this.#batches.size === 0) return;
+    this.#bytes += bytes;
     if (this.#isFull()) await this.#write();
   }
 
@@ -194,6 +200,7 @@ class Replayer {
     this.#allChanges += 1;
     if (targets.length === 0) return;
     await this.#beginWriting();
+    for (const target of targets) await this.#switchOffTriggers(target);
     await emptyTables(this.#session, targets);
     for (const target of targets) this.#count(target, () => ({ isTruncated: true, rows: 0 }));
   }

@@ -220,7 +220,7 @@ class Capture implements StreamListener {
   }
 
   #storePart(): void {
-    const frames = this.#builder.takeFrames();
+    const frames = this.#builder.takePart();
     const parts = this.#parts;
     // It counts from now on, so that the commit closes the segment.
     const { store, request, signal } = this.#context;

@@ -4,7 +4,8 @@ import { FRAMES_OF } from '../../kit-frames.ts';
 export const DECODE_SCRIPT = `// Prints segments of an archive of changes as SQL, transaction by transaction, in the order of the names that are given:
 //   node decode.mjs <database>/<timeline>/s-*  > changes.sql
 //   psql -v ON_ERROR_STOP=1 -1 -f changes.sql
-// SET session_replication_role = replica is part of the output, so a superuser has to run it.
+// SET session_replication_role = replica is part of the output, so a superuser has to run it. Give it the segments of one timeline, from the first that
+// is needed on, without a gap.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -14,12 +15,29 @@ const EPOCH_MICROS = 946684800000000n;
 const identifier = (name) => '"' + name.replaceAll('"', '""') + '"';
 const literal = (text) => (text === null ? 'NULL' : text.includes('\\\\') ? " E'" + text.replaceAll('\\\\', '\\\\\\\\').replaceAll("'", "''") + "'" : "'" + text.replaceAll("'", "''") + "'");
 
+/** By these settings the values are written, and compared where a table has no key. */
+const SETTINGS = [
+  "client_encoding = 'UTF8'",
+  'session_replication_role = replica',
+  "DateStyle = 'ISO, MDY'",
+  "IntervalStyle = 'postgres'",
+  "TimeZone = 'UTC'",
+  'extra_float_digits = 3',
+  "bytea_output = 'hex'",
+  "lc_monetary = 'C'",
+  "xmloption = 'content'",
+  'standard_conforming_strings = on',
+  'array_nulls = on',
+];
 const files = process.argv.slice(2);
 if (files.length === 0) {
   console.error('usage: node decode.mjs <segment> ...');
   process.exit(2);
 }
-console.log('SET session_replication_role = replica;');
+for (const setting of SETTINGS) console.log('SET ' + setting + ';');
+/** Where the last segment ends, and the place of the last commit: two segments may begin at one place, and hold the same transactions at first. */
+let end;
+let last = -1n;
 for (const file of files.toSorted()) decode(file);
 
 function stored(file, expected) {
@@ -50,11 +68,21 @@ function decode(file) {
   const text = textOf(file);
   const headerEnd = text.indexOf(10);
   const header = JSON.parse(text.subarray(0, headerEnd));
+  if (end !== undefined && header.startLsn > end) throw new Error('the segments from ' + end + ' to ' + header.startLsn + ' are missing');
+  if (end === undefined || header.endLsn > end) end = header.endLsn;
   console.log('-- segment ' + header.startLsn + ' to ' + header.endLsn + ', ' + header.transactions + ' transactions');
   const relations = new Map();
+  let isKnown = false;
   for (let at = headerEnd + 1; at < text.length; ) {
     const length = text.readUInt32BE(at);
-    print(text.subarray(at + 4, at + 4 + length), relations);
+    const message = text.subarray(at + 4, at + 4 + length);
+    const kind = String.fromCharCode(message[0]);
+    if (kind === 'B') {
+      const position = message.readBigUInt64BE(1);
+      isKnown = position <= last;
+      if (!isKnown) last = position;
+    }
+    if (!isKnown || kind === 'R') print(message, relations);
     at += 4 + length;
   }
   for (const { schema, name, lastValue } of header.sequences ?? []) {
@@ -136,13 +164,13 @@ function print(message, relations) {
       const set = relation.columns.flatMap(({ column, isKey }, at) =>
         values[at] === undefined || (isKey && (old === undefined || old[at] === values[at])) ? [] : [column + ' = ' + literal(values[at])],
       );
-      if (set.length > 0) console.log('UPDATE ' + relation.name + ' SET ' + set.join(', ') + where(relation, old ?? values) + ';');
+      if (set.length > 0) console.log('UPDATE ONLY ' + relation.name + ' SET ' + set.join(', ') + where(relation, old ?? values) + ';');
       return;
     }
     case 'D': {
       const relation = relations.get(from.int32());
       from.byte();
-      console.log('DELETE FROM ' + relation.name + where(relation, tuple(from)) + ';');
+      console.log('DELETE FROM ONLY ' + relation.name + where(relation, tuple(from)) + ';');
       return;
     }
     case 'T': {
@@ -154,12 +182,18 @@ function print(message, relations) {
   }
 }
 
-/** By the key; without one, one row that is the same in all columns. */
+/** By the key; without one, one row that is the same in all columns, as their types write it. */
 function where({ name, full, columns }, values) {
   const terms = columns
     .flatMap(({ column, isKey }, at) => (isKey && values[at] !== undefined ? [[column, values[at]]] : []))
-    .map(([column, value]) => (full ? column + '::text IS NOT DISTINCT FROM ' + literal(value) : column + ' = ' + literal(value)))
+    .map(([column, value]) => (full ? isWritten(column, value) : column + ' = ' + literal(value)))
     .join(' AND ');
-  return full ? ' WHERE ctid = (SELECT ctid FROM ' + name + ' WHERE ' + terms + ' LIMIT 1)' : ' WHERE ' + terms;
+  return full ? ' WHERE ctid = (SELECT ctid FROM ONLY ' + name + ' WHERE ' + terms + ' LIMIT 1)' : ' WHERE ' + terms;
+}
+
+/** Of some types (boolean, char(n), inet) a cast to text is another text than their values are sent as. */
+function isWritten(column, value) {
+  if (value === null) return column + ' IS NOT DISTINCT FROM NULL';
+  return '(' + column + " IS DISTINCT FROM NULL AND format('%s', " + column + ') = ' + literal(value) + ')';
 }
 `;

@@ -73,6 +73,7 @@ export class KeyedFold {
     const { wire } = change;
     // `row` is made of what came when it is asked for, so it is not.
     if (wire?.isWhole === true) this.#come(wire.cells(this.#columns), wire, undefined);
+    else if (change.row.includes(undefined)) throw this.#inconsistent('a row comes that lacks a value');
     else this.#come(this.#keyOf(change.row), change.row, undefined);
   }
 
@@ -85,9 +86,11 @@ export class KeyedFold {
     const oldKey = old === undefined ? key : this.#keyOf(old.tuple);
     const known = old?.of === 'row' ? old.tuple : undefined;
     const before = this.#leave(oldKey);
-    const merged = row.map((cell, column) =>
-      cell !== undefined ? cell : (known?.[column] ?? before.row?.[column]),
-    );
+    const merged = row.map((cell, column) => {
+      if (cell !== undefined) return cell;
+      const at = this.#columns.indexOf(column);
+      return at < 0 ? (known?.[column] ?? before.row?.[column]) : key[at];
+    });
     const isWhole = merged.every((cell) => cell !== undefined);
     this.#come(key, merged, isWhole ? undefined : before.origin);
   }

@@ -2,6 +2,7 @@ import {
   type ArchivePolicy,
   isoOfMicros,
   type Lsn,
+  postgresLsn,
   type StoredTimeline,
   type Timeline,
   type TimelineEnd,
@@ -24,7 +25,7 @@ import { archiveSource } from './archive-source.ts';
 import type { ArchiveContext } from './context.ts';
 import { DECODE_SCRIPT } from './decode-script.ts';
 import { createPublication, dropPublication, dropSlot } from './slot.ts';
-import type { ArchiveSource, Obstacle, Slot, SourceIdentity } from './source-kind.ts';
+import type { ArchiveSource, Moment, Obstacle, Slot, SourceIdentity } from './source-kind.ts';
 import { type ArchivableTables, archivableTables } from './tables.ts';
 
 /** How often a publication is made anew in one attempt. */
@@ -66,13 +67,17 @@ export async function openTimeline(context: ArchiveContext): Promise<OpenedTimel
       server,
       name,
       identity: await source.identify(session),
+      moment: await source.readMoment(session),
       slot: await source.readSlot(session, name),
       tables: await archivableTables(session, source.tables, request.source, name),
     };
     if (newest === undefined) return await begin(context, session, found);
     if (newest.end !== undefined) return await begin(context, session, found, newest.end);
     const obstacle = obstacleTo(newest, found, request.policy);
-    if (obstacle === undefined) return { source, stored: newest, end: archiveEnd(newest) };
+    if (obstacle === undefined) {
+      await putDecoder(context);
+      return { source, stored: newest, end: archiveEnd(newest) };
+    }
     return await begin(context, session, found, await endTimeline(context, newest, obstacle));
   });
 }
@@ -83,6 +88,7 @@ interface Found {
   /** Of slot and publication. */
   readonly name: string;
   readonly identity: SourceIdentity;
+  readonly moment: Moment;
   readonly slot: Slot | undefined;
   readonly tables: ArchivableTables;
 }
@@ -90,21 +96,18 @@ interface Found {
 /** Why the newest timeline can't go on. */
 function obstacleTo(
   stored: StoredTimeline,
-  { source, identity, slot, tables }: Found,
+  { source, identity, moment, slot, tables }: Found,
   policy: ArchivePolicy,
 ): Obstacle | undefined {
   const { timeline } = stored;
   const end = archiveEnd(stored);
-  if (identity.systemIdentifier !== timeline.systemIdentifier) {
+  const other = otherSource(timeline, identity);
+  if (other !== undefined) return { code: 'other-source', reason: other };
+  // Nodes of YugabyteDB have clocks of their own, which may be behind a commit.
+  if (source.positions === undefined && moment.lsn < end) {
     return {
       code: 'other-source',
-      reason: `The address leads to another server than before (system ${identity.systemIdentifier}, before ${timeline.systemIdentifier}).`,
-    };
-  }
-  if (identity.databaseOid !== timeline.databaseOid) {
-    return {
-      code: 'other-source',
-      reason: `Another database has the name now, on the same server (number ${identity.databaseOid}, before ${timeline.databaseOid}): a restore replaced it, or it was made anew.`,
+      reason: `The source is at ${postgresLsn(moment.lsn)}, and the archive is further, at ${postgresLsn(end)}: the server was put back to an earlier state.`,
     };
   }
   if (slot === undefined) {
@@ -114,6 +117,20 @@ function obstacleTo(
     };
   }
   return slotObstacle(source, slot, { timeline, end, policy }) ?? schemaObstacle(stored, tables);
+}
+
+/** Whether the address leads elsewhere than before, a sentence: what was archived may not be there, and what is there instead would be passed over by its position. */
+function otherSource(timeline: Timeline, identity: SourceIdentity): string | undefined {
+  if (identity.systemIdentifier !== timeline.systemIdentifier) {
+    return `The address leads to another server than before (system ${identity.systemIdentifier}, before ${timeline.systemIdentifier}).`;
+  }
+  if (timeline.walTimeline !== undefined && identity.walTimeline !== timeline.walTimeline) {
+    return `The address leads to a standby that was promoted, or to a server that recovered to an earlier time (timeline ${identity.walTimeline} of its WAL, before ${timeline.walTimeline}).`;
+  }
+  if (identity.databaseOid !== timeline.databaseOid) {
+    return `Another database has the name now, on the same server (number ${identity.databaseOid}, before ${timeline.databaseOid}): a restore replaced it, or it was made anew.`;
+  }
+  return undefined;
 }
 
 interface Reading {
@@ -157,12 +174,16 @@ export function schemaObstacle(
   };
 }
 
-/** Writes why a timeline ends. The first reason stands. */
+/**
+ * Writes why a timeline ends. The first reason stands. An archiver that was taken for dead must not: it sees what its successor did to the slot, and what
+ * the successor stored behind the end would not count. Throws `ARCHIVE_LEASE_LOST`.
+ */
 export async function endTimeline(
-  { store, request, signal }: ArchiveContext,
+  { store, request, signal, lease }: ArchiveContext,
   stored: StoredTimeline,
   { code, reason, lsn }: Obstacle,
 ): Promise<TimelineEnd> {
+  await lease.hold({ signal });
   const end: TimelineEnd = {
     formatVersion: ARCHIVE_FORMAT_VERSION,
     timeline: stored.timeline.id,
@@ -209,9 +230,7 @@ async function begin(
     schemaFingerprint: tables.schemaFingerprint,
     ...(ended === undefined ? {} : { previous: { timeline: ended.timeline, reason: ended.reason } }),
   };
-  const script = Buffer.from(DECODE_SCRIPT);
-  const decoder = { sha256: sha256Hex(script), ifAbsent: false, signal };
-  await store.put(decoderKey(request.plan), script, decoder);
+  await putDecoder(context);
   await lease.hold({ signal });
   await putTimeline(store, timeline, { signal });
   return {
@@ -221,6 +240,12 @@ async function begin(
     began: ended?.reason ?? 'The plan has an archive of changes from now on.',
     ...defined({ ended }),
   };
+}
+
+/** The script of this version reads what it stores; one of an older version may not. */
+async function putDecoder({ request, store, signal }: ArchiveContext): Promise<void> {
+  const script = Buffer.from(DECODE_SCRIPT);
+  await store.put(decoderKey(request.plan), script, { sha256: sha256Hex(script), ifAbsent: false, signal });
 }
 
 /** On YugabyteDB this may take some minutes, which the lease is held for. On PostgreSQL whoever reads it won't go by waiting. */

@@ -44,9 +44,11 @@ async function createSlot(session: Session, name: string) {
 
 async function identify(session: Session): Promise<SourceIdentity> {
   return onlyRow(
-    await session.query<{ systemIdentifier: string; databaseOid: number }>(
+    await session.query<{ systemIdentifier: string; databaseOid: number; walTimeline: number }>(
       'identify the source',
+      // The name of a file of the WAL begins with its timeline.
       `SELECT (SELECT system_identifier::text FROM pg_catalog.pg_control_system()) AS "systemIdentifier",
+        ('x' || left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8))::bit(32)::int AS "walTimeline",
         oid::bigint::int8::float8 AS "databaseOid" FROM pg_catalog.pg_database WHERE datname = current_database()`,
     ),
     'its identity',

@@ -42,6 +42,8 @@ export class SegmentBuilder {
   #max = 0;
   #openedAt: number | undefined;
   #inTransaction = false;
+  /** Place of the last commit of which the beginning came. */
+  #begun = 0n;
   #skipping = false;
   /** Where the segment under way begins, and where the last whole transaction ends. */
   #start: bigint;
@@ -93,6 +95,7 @@ export class SegmentBuilder {
       case 'begin':
         this.#inTransaction = true;
         this.#heldBefore = this.heldBytes;
+        this.#begun = message.commitLsn;
         // The record of a commit that ends at or before the archive's end begins before it (C3).
         this.#skipping = message.commitLsn < this.#end;
         if (this.#skipping) return false;
@@ -133,8 +136,15 @@ export class SegmentBuilder {
     return false;
   }
 
-  /** Compressed blocks so far, taken out of memory: a transaction is larger than a segment, and its parts are stored as they come. */
-  takeFrames(): readonly Buffer[] {
+  /**
+   * Compressed blocks so far, taken out of memory: a transaction is larger than a segment, and its parts are stored as they come. A stamp that readers pass
+   * over makes each part one of its own: parts are named by their bytes, and another transaction may write the same rows.
+   */
+  takePart(): readonly Buffer[] {
+    return [stamp(`${lsnOf(this.#begun)} ${this.#messages}`), ...this.#takeFrames()];
+  }
+
+  #takeFrames(): readonly Buffer[] {
     this.#flushBlock();
     const frames = this.#frames;
     this.#frames = [];
@@ -146,7 +156,7 @@ export class SegmentBuilder {
   /** Ends the segment behind the last commit. Only between transactions. */
   close(): ClosedSegment {
     if (this.#inTransaction) throw new TypeError('a segment was closed within a transaction');
-    const frames = this.takeFrames();
+    const frames = this.#takeFrames();
     const closed: ClosedSegment = {
       startLsn: lsnOf(this.#start),
       endLsn: lsnOf(this.#end),
@@ -227,4 +237,13 @@ export class SegmentBuilder {
     this.#frames.push(frame);
     this.#storedBytes += frame.length;
   }
+}
+
+/** A frame that every reader of zstd skips (RFC 8878, section 3.1.2). */
+function stamp(text: string): Buffer {
+  const contents = Buffer.from(text);
+  const header = Buffer.alloc(8);
+  header.writeUInt32LE(0x184d2a50, 0);
+  header.writeUInt32LE(contents.length, 4);
+  return Buffer.concat([header, contents]);
 }

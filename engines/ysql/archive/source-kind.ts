@@ -25,7 +25,7 @@ export interface Slot {
   readonly safeEnd?: Lsn;
 }
 
-export type SourceIdentity = Pick<Timeline, 'systemIdentifier' | 'databaseOid'>;
+export type SourceIdentity = Pick<Timeline, 'systemIdentifier' | 'databaseOid' | 'walTimeline'>;
 
 /** The source's clock, and then a position: what committed at an earlier time lies before it, but for commits that are being written. */
 export interface Moment {

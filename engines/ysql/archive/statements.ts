@@ -18,8 +18,10 @@ export interface CountedStatement {
 
 interface Placed {
   readonly column: TargetColumn;
-  /** Name of the column in the list of values. */
+  /** Name of the column in the list of values. A column of the table may have the same. */
   readonly as: string;
+  /** The same with the list's own name before it. */
+  readonly value: string;
 }
 
 /** `unnest(…) AS v(…)`: a row of typed values for each tuple. */
@@ -34,7 +36,10 @@ function valueList(
   cells: (column: TargetColumn) => readonly Cell[],
   { alias, firstParameter }: { readonly alias: string; readonly firstParameter: number },
 ): ValueList {
-  const placed = columns.map((column, at) => ({ column, as: `${alias}${at}` }));
+  const placed = columns.map((column, at) => {
+    const as = `${alias}${at}`;
+    return { column, as, value: `${alias}.${as}` };
+  });
   const arrays = placed.map(
     ({ column }, at) => `$${firstParameter + at}::${column.isElement ? column.type : 'text'}[]`,
   );
@@ -62,9 +67,9 @@ function keyList(key: readonly KeyColumn[], keys: readonly Tuple[], firstParamet
   });
 }
 
-function sameKey(key: readonly KeyColumn[], table: string, list: ValueList): string {
+function sameKey(key: readonly KeyColumn[], { placed }: Pick<ValueList, 'placed'>): string {
   return key
-    .map(({ name, equals }, index) => `${table}.${quoteIdentifier(name)} ${equals} ${list.placed[index]?.as}`)
+    .map(({ name, equals }, index) => `t.${quoteIdentifier(name)} ${equals} ${placed[index]?.value}`)
     .join(' AND ');
 }
 
@@ -78,6 +83,14 @@ const COUNT = 'SELECT count(*)::int AS rows FROM changed';
 /** A temporary table of the transaction that keeps rows as they were before the batch. */
 const KEPT = 'pg_temp.holdfast_kept';
 
+/** A name that no column of the table has, for the number of a kept row. */
+function numberOf(table: TargetTable): string {
+  const names = new Set(table.columns.map(({ name }) => name));
+  let number = 'at';
+  while (names.has(number)) number += '_';
+  return number;
+}
+
 /** What keeps the rows of `origins`, numbered as they are given, with the values of `columns`. */
 export function keepStatements(
   table: TargetTable,
@@ -88,13 +101,14 @@ export function keepStatements(
   const list = keyList(key, origins, 1);
   const names = columns.map(({ name }) => `t.${quoteIdentifier(name)}`).join(', ');
   const selected = `SELECT ${names} FROM ${only(table)} AS t`;
+  const number = numberOf(table);
   return {
-    create: `CREATE TEMPORARY TABLE holdfast_kept ON COMMIT DROP AS SELECT 0 AS at, kept.* FROM (${selected} LIMIT 0) AS kept`,
+    create: `CREATE TEMPORARY TABLE holdfast_kept ON COMMIT DROP AS SELECT 0 AS ${number}, kept.* FROM (${selected} LIMIT 0) AS kept`,
     fill: {
       doing: `keep values that changed rows of ${quoteTable(table)} take over`,
-      text: `WITH changed AS (INSERT INTO ${KEPT} SELECT numbered.at, ${names} FROM
-        (SELECT ${list.placed.map(({ as }) => as).join(', ')}, row_number() OVER () - 1 AS at FROM ${list.from}) AS numbered
-        JOIN ${only(table)} AS t ON ${sameKey(key, 't', list)} RETURNING 1) ${COUNT}`,
+      text: `WITH changed AS (INSERT INTO ${KEPT} SELECT k.at, ${names} FROM
+        (SELECT ${list.placed.map(({ value }) => value).join(', ')}, row_number() OVER () - 1 AS at FROM ${list.from}) AS k
+        JOIN ${only(table)} AS t ON ${sameKey(key, list)} RETURNING 1) ${COUNT}`,
       values: list.values,
       expected: origins.length,
     },
@@ -110,7 +124,7 @@ export function deleteStatement(
   const list = keyList(key, keys, 1);
   return {
     doing: `delete rows of ${quoteTable(table)}`,
-    text: `WITH changed AS (DELETE FROM ${only(table)} AS t USING ${list.from} WHERE ${sameKey(key, 't', list)} RETURNING 1) ${COUNT}`,
+    text: `WITH changed AS (DELETE FROM ${only(table)} AS t USING ${list.from} WHERE ${sameKey(key, list)} RETURNING 1) ${COUNT}`,
     values: list.values,
     expected: keys.length,
   };
@@ -135,10 +149,10 @@ export function updateStatement(
   });
   const assignments = list.placed
     .slice(key.length)
-    .map(({ column, as }) => `${quoteIdentifier(column.name)} = ${as}`);
+    .map(({ column, value }) => `${quoteIdentifier(column.name)} = ${value}`);
   return {
     doing: `update rows of ${quoteTable(table)}`,
-    text: `WITH changed AS (UPDATE ${only(table)} AS t SET ${assignments.join(', ')} FROM ${list.from} WHERE ${sameKey(key, 't', list)} RETURNING 1) ${COUNT}`,
+    text: `WITH changed AS (UPDATE ${only(table)} AS t SET ${assignments.join(', ')} FROM ${list.from} WHERE ${sameKey(key, list)} RETURNING 1) ${COUNT}`,
     values: list.values,
     expected: rows.length,
   };
@@ -177,13 +191,13 @@ export function insertKeptStatement(
   const taken = table.columns.filter(({ position }) => first[position] === undefined);
   const list = valueList(given, cellsOf(rows), { alias: 'v', firstParameter: 1 });
   const names = [...given, ...taken].map(({ name }) => quoteIdentifier(name)).join(', ');
-  const ownValues = list.placed.map(({ as }) => as);
+  const ownValues = list.placed.map(({ value }) => value);
   const selected = [...ownValues, ...taken.map(({ name }) => `kept.${quoteIdentifier(name)}`)].join(', ');
   return {
     doing: `insert rows into ${quoteTable(table)}`,
     text: `WITH changed AS (INSERT INTO ${quoteTable(table)} (${names}) OVERRIDING SYSTEM VALUE SELECT ${selected} FROM
-      (SELECT ${ownValues.join(', ')}, row_number() OVER () + ${firstKept - 1} AS at FROM ${list.from}) AS given
-      JOIN ${KEPT} AS kept ON kept.at = given.at RETURNING 1) ${COUNT}`,
+      (SELECT ${[...ownValues, `row_number() OVER () + ${firstKept - 1} AS at`].join(', ')} FROM ${list.from}) AS v
+      JOIN ${KEPT} AS kept ON kept.${numberOf(table)} = v.at RETURNING 1) ${COUNT}`,
     values: list.values,
     expected: rows.length,
   };

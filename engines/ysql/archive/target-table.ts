@@ -10,7 +10,7 @@ export interface TargetColumn {
   readonly position: number;
   /** As `format_type` writes it, qualified where the search path doesn't have it. */
   readonly type: string;
-  /** True where an array of the type can be taken apart without taking its values apart. */
+  /** True where an array of the type can be taken apart without taking its values apart, and has commas between them. */
   readonly isElement: boolean;
   /** `GENERATED ALWAYS AS IDENTITY`: an UPDATE can't set it. */
   readonly isAlwaysIdentity: boolean;
@@ -114,7 +114,7 @@ async function readColumns(
   const rows = await session.query<ColumnRow>(
     `read the columns of ${tableName(relation)}`,
     `SELECT a.attname AS name, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, a.atttypid::int AS oid,
-       a.atttypmod AS modifier, t.typarray <> 0 AND t.typcategory <> 'A' AS "isElement", a.attidentity AS identity,
+       a.atttypmod AS modifier, t.typarray <> 0 AND t.typcategory <> 'A' AND t.typdelim = ',' AS "isElement", a.attidentity AS identity,
        a.attgenerated AS generated, a.attnotnull AS "isRequired"
      FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
      WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`,

@@ -38,7 +38,7 @@ interface ArchiveVerification {
  * retention drops meanwhile is no problem.
  *
  * Verdict `FAILED` where a segment is missing or damaged, is forged, or contradicts its name, its header or the messages in it, `INCONCLUSIVE` where
- * the store could not be asked, no trusted key signed what had to be read, or the repository has no archive of the plan, else `OK`. What only a replay can see (a row's message that is missing,
+ * the store could not be asked, no trusted key signed what had to be read, or the repository has no archive of the plan or no segment of it, else `OK`. What only a replay can see (a row's message that is missing,
  * with everything else right) is left to the proof. Throws the reason of an abort, mistakes of the program, and what `throwsTransient` says.
  */
 export async function verifyArchive(
@@ -117,8 +117,8 @@ class Check {
     const level = this.#level;
     const isFailed = this.#problems.length > 0;
     const nothing =
-      this.#timelines === 0 && !isFailed && unknown === undefined
-        ? 'the repository holds no archive of changes of this plan'
+      this.#segments === 0 && !isFailed && unknown === undefined
+        ? `the repository holds no ${this.#timelines === 0 ? 'archive of changes' : 'segment of an archive of changes'} of this plan`
         : undefined;
     const open = unknown ?? this.#doubts[0] ?? nothing;
     return {

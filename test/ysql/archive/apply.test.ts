@@ -10,10 +10,21 @@ import * as write from './pgoutput.ts';
 /* Streams that no sound archive has, written by hand, against real tables. */
 
 const T = 1_796_000_000_000_000n;
-const INT = 23;
+const [INT, BOX] = [23, 603];
 const PLAIN = write.relation(1, 'public', 'plain', [{ name: 'id', isKey: true, type: INT }, { name: 'v' }]);
 const BAG = write.relation(2, 'public', 'bag', [{ name: 'v', isKey: true }], 'f');
 const PARENT = write.relation(3, 'public', 'parent', [{ name: 'id', isKey: true, type: INT }]);
+const BOXES = write.relation(4, 'public', 'boxes', [
+  { name: 'id', isKey: true, type: INT },
+  { name: 'b', type: BOX },
+]);
+/** Its columns are named as replay might name its own. */
+const NAMED = write.relation(5, 'public', 'named', [
+  { name: 'k0', isKey: true, type: INT },
+  { name: 'v0', type: INT },
+  { name: 'v1' },
+  { name: 'at' },
+]);
 
 let postgres: PostgresServer;
 
@@ -38,7 +49,9 @@ async function freshDatabase(): Promise<string> {
      CREATE TABLE plain (id int PRIMARY KEY, v text); INSERT INTO plain VALUES (1, 'base');
      CREATE TABLE bag (v text); INSERT INTO bag VALUES ('base'), ('base');
      CREATE TABLE parent (id int PRIMARY KEY); INSERT INTO parent VALUES (1);
-     CREATE TABLE child (parent int REFERENCES parent)`,
+     CREATE TABLE child (parent int REFERENCES parent);
+     CREATE TABLE boxes (id int PRIMARY KEY, b box);
+     CREATE TABLE named (k0 int PRIMARY KEY, v0 int, v1 text, at text); INSERT INTO named VALUES (1, 1, 'one', 'a'), (2, 2, 'two', 'b')`,
   );
   return name;
 }
@@ -56,7 +69,12 @@ async function* streamOf(messages: readonly Buffer[], failAt = messages.length):
   }
 }
 
-async function apply(session: Session, messages: readonly Buffer[], failAt?: number) {
+async function apply(
+  session: Session,
+  messages: readonly Buffer[],
+  failAt?: number,
+  more: Partial<Parameters<typeof replay>[2]> = {},
+) {
   await createPosition(session);
   const from = await readPosition(session);
   const cut = new Cut({
@@ -65,7 +83,7 @@ async function apply(session: Session, messages: readonly Buffer[], failAt?: num
     baseMicros: T,
     applied: from,
   });
-  return await replay(session, streamOf(messages, failAt), { cut, from, includes: () => true });
+  return await replay(session, streamOf(messages, failAt), { cut, from, includes: () => true, ...more });
 }
 
 function within<T>(database: string, work: (session: Session) => Promise<T>, role?: string): Promise<T> {
@@ -97,6 +115,11 @@ test.each<readonly [string, string, readonly Buffer[]]>([
     'lacks the end of a transaction',
     'ARCHIVE_INCONSISTENT',
     [...transaction(1).slice(0, -1), ...transaction(2)],
+  ],
+  [
+    'has a new row that lacks a value',
+    'ARCHIVE_INCONSISTENT',
+    transaction(1, PLAIN, write.insert(1, ['2', undefined])),
   ],
   ['has a row of another width', 'ARCHIVE_INCONSISTENT', transaction(1, PLAIN, write.insert(1, ['2']))],
   [
@@ -197,4 +220,97 @@ test('a role that may not switch triggers off is told what to grant', async () =
   await query(postgres.url(database), 'GRANT SET ON PARAMETER session_replication_role TO restorer');
   await within(database, (session) => apply(session, messages), 'restorer');
   expect(await plain(database)).toHaveLength(2);
+});
+
+const applied = async (database: string, ...changes: readonly Buffer[]) =>
+  await within(database, (session) => apply(session, transaction(1, ...changes)));
+
+test('an update that leaves out a key that is stored out of line changes the row of the old key', async () => {
+  const database = await freshDatabase();
+  await applied(database, PLAIN, write.update(1, [undefined, 'x'], { of: 'K', row: ['1', null] }));
+  expect(await plain(database)).toEqual([{ id: 1, v: 'x' }]);
+});
+
+test('values of a type that has no comma between those of its arrays come as they are', async () => {
+  const database = await freshDatabase();
+  await applied(
+    database,
+    BOXES,
+    write.insert(4, ['1', '(1,1),(0,0)']),
+    write.insert(4, ['2', '(2,2),(0,0)']),
+  );
+  const messages = transaction(
+    2,
+    BOXES,
+    write.update(4, ['1', '(3,3),(0,0)']),
+    write.update(4, ['2', '(4,4),(0,0)']),
+  );
+  await within(database, (session) => apply(session, messages));
+  expect(await query(postgres.url(database), 'SELECT b::text AS b FROM boxes ORDER BY id')).toEqual([
+    { b: '(3,3),(0,0)' },
+    { b: '(4,4),(0,0)' },
+  ]);
+});
+
+test.each([
+  ['in place', ''],
+  ['by new ones', 'CREATE UNIQUE INDEX ON named (v0)'],
+])('a table may name its columns as it likes: rows are changed %s', async (_, index) => {
+  const database = await freshDatabase();
+  await query(postgres.url(database), index);
+  await applied(
+    database,
+    NAMED,
+    write.update(5, ['1', '5', 'changed', undefined]),
+    write.remove(5, ['2', null, null, null]),
+    write.insert(5, ['3', '3', 'three', 'c']),
+    write.update(5, ['4', '3', 'three', undefined], { of: 'K', row: ['3', null, null, null] }),
+  );
+  expect(await query(postgres.url(database), 'SELECT * FROM named ORDER BY k0')).toEqual([
+    { k0: 1, v0: 5, v1: 'changed', at: 'a' },
+    { k0: 4, v0: 3, v1: 'three', at: 'c' },
+  ]);
+});
+
+test.each([
+  ['TRUNCATE', 'plain', [1]],
+  ['DELETE', 'parent', [3]],
+] as const)(
+  'a trigger of %s that fires always does not act a second time where %s is emptied',
+  async (event, table, oids) => {
+    const database = await freshDatabase();
+    await query(
+      postgres.url(database),
+      `CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.bag VALUES ('noted'); RETURN NULL; END $$;
+     CREATE TRIGGER noted AFTER ${event} ON ${table} EXECUTE FUNCTION note(); ALTER TABLE ${table} ENABLE ALWAYS TRIGGER noted`,
+    );
+    // The source's trigger wrote its row, which is archived as any other.
+    await applied(database, PLAIN, BAG, PARENT, write.truncate(oids), write.insert(2, ['noted']));
+    expect(await query(postgres.url(database), "SELECT v FROM bag WHERE v = 'noted'")).toEqual([
+      { v: 'noted' },
+    ]);
+    expect(
+      await query(postgres.url(database), "SELECT tgenabled AS is FROM pg_trigger WHERE tgname = 'noted'"),
+    ).toEqual([{ is: 'A' }]);
+  },
+);
+
+test('rows that are few among those of tables that are left out do not gather until there are many', async () => {
+  const database = await freshDatabase();
+  const large = write.insert(2, ['x'.repeat(1024 * 1024)]);
+  const few = Array.from({ length: 20 }, (_, at) =>
+    transaction(at + 1, PLAIN, BAG, large, ...(at % 6 === 0 ? [write.insert(1, [`${at + 10}`, 'few'])] : [])),
+  );
+  let commits = 0;
+  const position = await within(database, (session) =>
+    apply(session, few.flat(), undefined, {
+      includes: ({ table }) => table === 'plain',
+      progress: () => {
+        commits += 1;
+      },
+    }),
+  );
+  expect(position).toMatchObject({ transactions: 20, changes: 4 });
+  expect(commits).toBe(2);
+  expect(await plain(database)).toHaveLength(5);
 });

@@ -121,6 +121,23 @@ describe('segments of a stream of changes', () => {
     );
   });
 
+  it('have parts of their own, though another transaction writes the same rows', async () => {
+    const parts = [1, 2].map((xid) => {
+      const builder = new SegmentBuilder(0n);
+      builder.take(begin(BigInt(xid) * 100n, xid), 0);
+      builder.take(ofRelation('R', 1, 'name of 1'), 0);
+      builder.takePart();
+      builder.take(ofRelation('I', 1, 'the same row'), 0);
+      return Buffer.concat(builder.takePart());
+    });
+    const [one = Buffer.alloc(0), other = Buffer.alloc(0)] = parts;
+    expect(one.equals(other)).toBe(false);
+    // Whoever reads them passes over what makes them differ.
+    const texts = await Promise.all(parts.map((part) => Array.fromAsync(textOf(part), String)));
+    expect(texts[0]).toEqual(texts[1]);
+    expect(texts[0]?.join('')).toContain('the same row');
+  });
+
   it('take a transaction whose commit record begins exactly where the archive ends', () => {
     const builder = new SegmentBuilder(200n);
     const taken = [

@@ -45,6 +45,11 @@ test('a sound archive is OK at each level, which says what was compared; none at
     verdict: 'INCONCLUSIVE',
     problems: [expect.stringMatching(/no archive/)],
   });
+  await putTimeline(store, TIMELINE);
+  await expect(verify(store)).resolves.toMatchObject({
+    verdict: 'INCONCLUSIVE',
+    problems: [expect.stringMatching(/no segment/)],
+  });
   const segments = writtenSegments(new Dice(1), 5);
   await putArchive(store, segments);
   const transactions = segments.reduce((sum, each) => sum + each.transactions, 0);
