@@ -62,12 +62,13 @@ function unlink(...tokens) {
  * @throws {Error} with all that are missing
  */
 export function requireAnchors(outDir) {
-  const missing = anchors.filter(({ target, anchor }) => {
+  const missing = new Set();
+  for (const { page, target, anchor } of anchors) {
     const built = (REWRITES[target] ?? target).replace(/\.md$/, '.html');
-    return !readFileSync(path.join(outDir, built), 'utf8').includes(`id="${anchor}"`);
-  });
-  if (missing.length === 0) return;
-  throw new Error(
-    `links to headings that are not there:\n${missing.map(({ page, target, anchor }) => `  ${page}: ${target}#${anchor}`).join('\n')}`,
-  );
+    if (!readFileSync(path.join(outDir, built), 'utf8').includes(`id="${anchor}"`)) {
+      missing.add(`  ${page}: ${target}#${anchor}`);
+    }
+  }
+  if (missing.size === 0) return;
+  throw new Error(`links to headings that are not there:\n${[...missing].join('\n')}`);
 }
