@@ -1,11 +1,11 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { QueryResultRow } from 'pg';
 import pg from 'pg';
-import type { ArchiveRequest, Lsn, Timeline } from '../model/archive.ts';
+import type { ArchiveRequest, Lsn } from '../model/archive.ts';
 import { parseLsn } from '../model/archive.ts';
 import type { SecretRef } from '../model/pipeline.ts';
 import { type PostgresServer, startPostgres } from '../parts/postgres.ts';
@@ -20,6 +20,17 @@ export interface Archiver {
   /** The segments stored so far. */
   readonly stored: readonly ArchiveProcessStored[];
   readonly end: Promise<ArchiveProcessEnd>;
+}
+
+type ArchiveBounds = Pick<ArchiveProcessInput, 'timeline' | 'until'>;
+
+export interface ArchiverProcess {
+  readonly child: ChildProcess;
+  /** The segments stored so far, of all requests. */
+  readonly stored: readonly ArchiveProcessStored[];
+  /** Only when the request before has ended. */
+  archive(request: ArchiveRequest, of: ArchiveBounds): Promise<ArchiveProcessEnd>;
+  stop(): void;
 }
 
 /** A source, an S3 gateway, and processes that archive from one to the other. */
@@ -102,36 +113,41 @@ export class ArchiveStage {
     return (reference) => Promise.resolve(('env' in reference ? values[reference.env] : undefined) ?? '');
   }
 
-  archive(
-    request: ArchiveRequest,
-    of: { readonly timeline?: Timeline; readonly until?: Lsn } = {},
-  ): Archiver {
-    const { accessKeyId, secretAccessKey } = this.gateway;
-    const url = this.postgres.url(request.database);
-    const input: ArchiveProcessInput = { request, url, accessKeyId, secretAccessKey, ...of };
-    const child = spawn(
-      process.execPath,
-      [join(import.meta.dirname, 'archive-process.ts'), JSON.stringify(input)],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
-    );
+  /** Archives in a process that ends with it. */
+  archive(request: ArchiveRequest, of: ArchiveBounds = {}): Archiver {
+    const process = this.startArchiver();
+    const end = process.archive(request, of);
+    // Whoever awaits it sees why it failed.
+    void end.then(process.stop, process.stop);
+    return { child: process.child, stored: process.stored, end };
+  }
+
+  /** A process that archives one request after the other. */
+  startArchiver(): ArchiverProcess {
+    const child = spawn(process.execPath, [join(import.meta.dirname, 'archive-process.ts')], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
     const stored: ArchiveProcessStored[] = [];
-    let rest = '';
-    let last: ArchiveProcessEnd | undefined;
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      const lines = `${rest}${text}`.split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) {
-        const report = JSON.parse(line) as ArchiveProcessStored | ArchiveProcessEnd;
-        if (report.kind === 'stored') stored.push(report);
-        else last = report;
-      }
+    let wanted = Promise.withResolvers<ArchiveProcessEnd>();
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const report = JSON.parse(line) as ArchiveProcessStored | ArchiveProcessEnd;
+      if (report.kind === 'stored') stored.push(report);
+      else wanted.resolve(report);
     });
-    const end = once(child, 'close').then(() => {
-      if (last === undefined) throw new Error(`the archiver told nothing (${child.exitCode})`);
-      return last;
-    });
-    end.catch(() => undefined);
-    return { child, stored, end };
+    child.once('close', (code) => wanted.reject(new Error(`the archiver ended with ${code}`)));
+    return {
+      child,
+      stored,
+      archive: (request, of) => {
+        const { accessKeyId, secretAccessKey } = this.gateway;
+        const url = this.postgres.url(request.database);
+        const input: ArchiveProcessInput = { request, url, accessKeyId, secretAccessKey, ...of };
+        wanted = Promise.withResolvers();
+        child.stdin.write(`${JSON.stringify(input)}\n`);
+        return wanted.promise;
+      },
+      stop: () => void child.stdin.end(),
+    };
   }
 
   /** Runs one of PostgreSQL's programs to its end and returns its output. */

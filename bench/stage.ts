@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -105,6 +105,7 @@ async function build(options: StageOptions, parts: AsyncDisposableStack): Promis
   parts.defer(() => worker.stop());
   const pid = worker.pid ?? Number.NaN;
   const directory = join(options.folder, 'repository');
+  await mkdir(directory);
   const pipelines: Readonly<Record<Destination, Pipeline>> = {
     S3: compilePlan(planText(options, s3Repository(s3.endpoint))),
     directory: compilePlan(planText(options, `directory: ${directory}`)),

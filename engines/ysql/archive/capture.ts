@@ -175,7 +175,7 @@ class Capture implements StreamListener {
     const { segmentBytes } = this.#context.request.policy;
     if (mayClose) {
       if (this.#builder.heldBytes >= segmentBytes || this.#parts.length > 0 || this.#isLate()) this.#close();
-    } else if (this.#builder.heldBytes >= segmentBytes && this.#builder.inTransaction) {
+    } else if (this.#builder.openTransactionBytes >= segmentBytes) {
       this.#storePart();
     }
   }
@@ -248,7 +248,7 @@ class Capture implements StreamListener {
     this.#storedUntilMicros = Math.max(this.#storedUntilMicros, closed.maxCommitMicros);
     this.#segments += 1;
     this.#transactions += closed.transactions;
-    this.#storedBytes += closed.storedBytes;
+    this.#storedBytes += parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, closed.storedBytes);
     this.#stream?.acknowledge(positionOf(closed.endLsn));
     this.#hasAcknowledged ||= closed.transactions > 0;
     this.#report();

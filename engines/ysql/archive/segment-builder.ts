@@ -32,6 +32,8 @@ export class SegmentBuilder {
   #described = new Set<number>();
   #frames: Buffer[] = [];
   #storedBytes = 0;
+  /** What was held when the open transaction began. */
+  #heldBefore = 0;
   readonly #block = Buffer.allocUnsafe(BLOCK_BYTES);
   #blockBytes = 0;
   #transactions = 0;
@@ -74,6 +76,11 @@ export class SegmentBuilder {
     return this.#storedBytes + this.#blockBytes;
   }
 
+  /** Of these, bytes of a transaction that has not ended yet; 0 between transactions. */
+  get openTransactionBytes(): number {
+    return this.#inTransaction ? this.heldBytes - this.#heldBefore : 0;
+  }
+
   /** When its first transaction arrived, milliseconds since 1970; undefined while it is empty. */
   get openedAt(): number | undefined {
     return this.#openedAt;
@@ -85,6 +92,7 @@ export class SegmentBuilder {
     switch (message.kind) {
       case 'begin':
         this.#inTransaction = true;
+        this.#heldBefore = this.heldBytes;
         // The record of a commit that ends at or before the archive's end begins before it (C3).
         this.#skipping = message.commitLsn < this.#end;
         if (this.#skipping) return false;
@@ -131,6 +139,7 @@ export class SegmentBuilder {
     const frames = this.#frames;
     this.#frames = [];
     this.#storedBytes = 0;
+    this.#heldBefore = 0;
     return frames;
   }
 

@@ -240,6 +240,27 @@ describe('an archive of changes', () => {
     stop.abort();
   });
 
+  it('splits no transaction that is smaller than a segment', async () => {
+    await createSource('many');
+    const stop = new AbortController();
+    const { signal } = stop;
+    const request = archiveRequest('many', root, { lagMs: 60_000, segmentBytes: 64 * 1024 });
+    const running = archiveOnce(await archiveContext(store, server.url('many'), request, { signal }));
+    running.catch(() => undefined);
+    await eventually('it archives', async () => (await newest('many')) !== undefined);
+    await query(
+      server.url('many'),
+      `DO $$ BEGIN FOR i IN 1..2000 LOOP INSERT INTO journal VALUES (i, repeat('x', 200)); COMMIT; END LOOP; END $$`,
+    );
+    const stored = async () =>
+      ((await newest('many'))?.segments ?? []).filter(({ sizeBytes }) => sizeBytes > 0);
+    await eventually('segments are stored', async () => (await stored()).length >= 5);
+    const parts = path.join(root, path.dirname((await stored())[0]?.key ?? ''), 'parts');
+    await expect(readdir(parts)).rejects.toMatchObject({ code: 'ENOENT' });
+    stop.abort();
+    await expect(running).rejects.toBeDefined();
+  });
+
   it('moves the end of the window while nothing is committed, and lets the source stop', async () => {
     await createSource('idle');
     const stop = new AbortController();
