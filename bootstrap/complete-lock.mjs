@@ -1,9 +1,9 @@
 /**
  * Adds to package-lock.json the optional packages of other platforms that npm left out (`npm run lock:complete`, after a
- * change of dependencies). With `--check` it only names them. npm leaves a package out when its registry doesn't have it,
- * as does a mirror that serves one platform only. `npm ci` then refuses the lock file on every platform, this one included.
- * An entry that is added here has a version and no checksum, since the package could not be downloaded. The next
- * `npm install` with a full registry adds the checksum.
+ * change of dependencies), or to the lock file that is named. With `--check` it only names them. npm leaves a package out
+ * when its registry doesn't have it, as does a mirror that serves one platform only. `npm ci` then refuses the lock file on
+ * every platform, this one included. An entry that is added here has a version and no checksum, since the package could not
+ * be downloaded. The next `npm install` with a full registry adds the checksum.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { LOCKFILE } from './install.mjs';
@@ -43,7 +43,8 @@ function platformOf(name) {
   return { os: [os], cpu: [cpu] };
 }
 
-const lock = JSON.parse(await readFile(LOCKFILE, 'utf8'));
+const file = process.argv.slice(2).find((argument) => !argument.startsWith('--')) ?? LOCKFILE;
+const lock = JSON.parse(await readFile(file, 'utf8'));
 const missing = missingOptionalPackages(lock.packages);
 for (const { folder, entry } of missing) {
   lock.packages[folder] = entry;
@@ -53,5 +54,5 @@ if (process.argv.includes('--check')) {
   process.exitCode = missing.length === 0 ? 0 : 1;
 } else {
   lock.packages = Object.fromEntries(Object.entries(lock.packages).sort(([a], [b]) => (a < b ? -1 : 1)));
-  await writeFile(LOCKFILE, `${JSON.stringify(lock, null, 2)}\n`);
+  await writeFile(file, `${JSON.stringify(lock, null, 2)}\n`);
 }

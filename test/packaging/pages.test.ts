@@ -1,5 +1,6 @@
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { COMMANDS } from '../../cli/command-table.ts';
 
 const ROOT = path.dirname(path.dirname(__dirname));
 const PAGES = globSync(['*.md', 'docs/**/*.md', 'deploy/**/*.md'], { cwd: ROOT });
@@ -36,6 +37,18 @@ test.each(['CONTRIBUTING.md', 'ARCHITECTURE.md', ...PAGES.filter((page) => /glos
     expect(missing('.', pathsIn(text))).toEqual([]);
   },
 );
+
+test('every page of docs/ stands in the index by job, of which the site makes its navigation', () => {
+  const index = linksIn(readFileSync(path.join(ROOT, 'docs', 'README.md'), 'utf8'));
+  const pages = globSync('*.md', { cwd: path.join(ROOT, 'docs') }).filter((page) => page !== 'README.md');
+  expect(pages.length).toBeGreaterThan(25);
+  expect(pages.filter((page) => !index.includes(page))).toEqual([]);
+});
+
+test('every command stands in docs/commands.md', () => {
+  const page = readFileSync(path.join(ROOT, 'docs', 'commands.md'), 'utf8');
+  expect(COMMANDS.map(({ name }) => name).filter((name) => !page.includes(`\`${name}`))).toEqual([]);
+});
 
 test('a link or a name that leads nowhere is found', () => {
   const text =
