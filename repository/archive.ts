@@ -18,6 +18,7 @@ import {
 } from './archive-names.ts';
 import { listProofs } from './archive-proofs.ts';
 import { textOf } from './backups/zstd-frames.ts';
+import { Gathering } from './gathering.ts';
 import { LEASE_PART } from './layout.ts';
 import { openSealedJson } from './sealed-json.ts';
 import { checkFormatVersion, getSealed, getSealedIfThere } from './sealed-object.ts';
@@ -305,31 +306,43 @@ export async function* framesOf(
   text: AsyncIterable<Buffer>,
   what: string,
 ): AsyncGenerator<Buffer, void, undefined> {
-  let rest: Buffer = Buffer.alloc(0);
+  const gathering = new Gathering();
   let isHeaderRead = false;
   for await (const piece of text) {
-    rest = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
+    const all = gathering.add(piece);
+    if (all === undefined) continue;
     let at = 0;
     if (!isHeaderRead) {
-      const newline = rest.indexOf(0x0a);
-      if (newline < 0) continue;
-      yield rest.subarray(0, newline);
+      const newline = all.indexOf(0x0a);
+      if (newline < 0) {
+        gathering.keep(all, 0);
+        continue;
+      }
+      yield all.subarray(0, newline);
       at = newline + 1;
       isHeaderRead = true;
     }
-    while (rest.length - at >= 4) {
-      const length = rest.readUInt32BE(at);
-      if (rest.length - at - 4 < length) break;
-      yield rest.subarray(at + 4, at + 4 + length);
-      at += 4 + length;
+    let end = frameEnd(all, at);
+    while (end <= all.length) {
+      yield all.subarray(at + FRAME_LENGTH_BYTES, end);
+      at = end;
+      end = frameEnd(all, at);
     }
-    rest = rest.subarray(at);
+    gathering.keep(all.subarray(at), end - at);
   }
-  if (!isHeaderRead || rest.length > 0) {
+  if (!isHeaderRead || gathering.bytes > 0) {
     throw permanent(
       'ARCHIVE_BAD_SEGMENT',
       `${what} ends within ${isHeaderRead ? 'a message' : 'its header'}.`,
       'Restore to an instant before it; `holdfast window` names the intervals that are whole.',
     );
   }
+}
+
+const FRAME_LENGTH_BYTES = 4;
+
+/** Where the framed message at `at` ends; where not even its length is there, where that ends. */
+function frameEnd(text: Buffer, at: number): number {
+  const from = at + FRAME_LENGTH_BYTES;
+  return from > text.length ? from : from + text.readUInt32BE(at);
 }

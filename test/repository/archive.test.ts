@@ -275,6 +275,43 @@ function itKeepsAnArchive(open: () => Opened): void {
   });
 }
 
+describe('framed messages', () => {
+  it('come whole however their text is cut', async () => {
+    const messages = ['', 'a', 'four', 'x'.repeat(300), 'ä'];
+    const framed = messages.map((message) => {
+      const length = Buffer.alloc(4);
+      length.writeUInt32BE(Buffer.byteLength(message));
+      return Buffer.concat([length, Buffer.from(message)]);
+    });
+    const text = Buffer.concat([Buffer.from('the header\n'), ...framed]);
+    for (const size of [1, 2, 3, 5, 11, 64, text.length]) {
+      async function* pieces(): AsyncGenerator<Buffer> {
+        for (let at = 0; at < text.length; at += size) yield text.subarray(at, at + size);
+      }
+      await expect(Array.fromAsync(framesOf(pieces(), 'it'), String)).resolves.toEqual([
+        'the header',
+        ...messages,
+      ]);
+    }
+  });
+
+  it('are put together once, however many pieces they come in', async () => {
+    const [pieces, pieceBytes] = [256, 64 * 1024];
+    async function* text(): AsyncGenerator<Buffer> {
+      const length = Buffer.alloc(4);
+      length.writeUInt32BE(pieces * pieceBytes);
+      yield Buffer.concat([Buffer.from('{}\n'), length]);
+      for (let piece = 0; piece < pieces; piece += 1) yield Buffer.alloc(pieceBytes);
+    }
+    const concat = jest.spyOn(Buffer, 'concat');
+    const [, message] = await Array.fromAsync(framesOf(text(), 'it'));
+    const copied = concat.mock.results.reduce((sum, { value }) => sum + (value as Buffer).length, 0);
+    concat.mockRestore();
+    expect(message).toHaveLength(pieces * pieceBytes);
+    expect(copied).toBeLessThan(3 * pieces * pieceBytes);
+  });
+});
+
 describe('an archive of changes in a directory', () => {
   let scratch: ScratchFolder;
   let store: DirectoryStore;

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import pg from 'pg';
 import { type Lsn, lsnOf, positionOf, postgresLsn } from '../../../model/archive.ts';
 import { permanent, transient } from '../../../model/errors.ts';
+import { Gathering } from '../../../repository/gathering.ts';
 import { type ConnectionTarget, clientConfigs } from '../server/connection-url.ts';
 import { databaseError } from '../server/errors.ts';
 import { loginOptions } from '../server/login-triggers.ts';
@@ -63,7 +64,7 @@ export class ReplicationStream {
   readonly #slot: string;
   readonly #signal: AbortSignal;
   readonly #onAbort = () => this.#socket.destroy();
-  #rest: Buffer = Buffer.alloc(0);
+  readonly #gathering = new Gathering();
   #flushed: bigint;
   #isHeld = false;
   #isPausing = false;
@@ -174,23 +175,29 @@ export class ReplicationStream {
   #read(chunk: Buffer): void {
     if (this.#closing) return;
     this.#heardAt = Date.now();
-    const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    const bytes = this.#gathering.add(chunk);
+    if (bytes !== undefined && !this.#takeFrames(bytes)) return;
+    if (chunk.length < SMALL_READ_BYTES) this.#letGather();
+  }
+
+  /** False where a frame ends the stream. */
+  #takeFrames(bytes: Buffer): boolean {
     let at = 0;
+    let end = frameEnd(bytes, at);
     try {
-      while (bytes.length - at >= FRAME_HEADER_BYTES) {
-        const end = at + 1 + bytes.readUInt32BE(at + 1);
-        if (end > bytes.length) break;
+      while (end <= bytes.length) {
         this.#take(bytes[at], bytes.subarray(at + FRAME_HEADER_BYTES, end));
         at = end;
+        end = frameEnd(bytes, at);
       }
     } catch (error) {
       this.#end(error);
       this.#socket.destroy();
-      return;
+      return false;
     }
     // A copy, so that a small rest doesn't keep a large chunk alive.
-    this.#rest = at === bytes.length ? Buffer.alloc(0) : Buffer.from(bytes.subarray(at));
-    if (chunk.length < SMALL_READ_BYTES) this.#letGather();
+    this.#gathering.keep(Buffer.from(bytes.subarray(at)), end - at);
+    return true;
   }
 
   #letGather(): void {
@@ -281,6 +288,12 @@ export class ReplicationStream {
     status[38] = replyRequested ? 1 : 0;
     this.#socket.write(status);
   }
+}
+
+/** Where the frame at `at` ends; where not even its header is there, where that ends. */
+function frameEnd(bytes: Buffer, at: number): number {
+  const from = at + FRAME_HEADER_BYTES;
+  return from > bytes.length ? from : at + 1 + bytes.readUInt32BE(at + 1);
 }
 
 /** A session of the replication protocol, with the settings that make text exact. */
