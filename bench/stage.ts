@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Client } from '@temporalio/client';
-import { newBackupId, newRestoreId } from '../cli/runs.ts';
 import { compile } from '../compiler/compile.ts';
+import { newBackupId, newRestoreId } from '../library/runs.ts';
 import {
   type BackupSummary,
   PLAIN_RESTORE,

@@ -1,38 +1,35 @@
+import type { ListedBackup } from '../library/index.ts';
 import { formatBytes, formatCount } from '../model/amounts.ts';
-import { instantOf } from '../model/manifest.ts';
-import { describeRows, rowsOf } from '../model/rows.ts';
+import { describeRows } from '../model/rows.ts';
 import { offsetText, wallClockOf, wallText } from '../planning/zone.ts';
-import type { PlanListing } from './backups.ts';
 import type { Column } from './listing-table.ts';
-
-type Row = PlanListing['backups'][number];
 
 /**
  * The columns of `list`. `short` fits into 80 characters. Pure. @param timezone IANA name of the zone whose local time `wide`
  * shows
  */
-export function backupColumns(output: 'short' | 'wide', timezone: string): readonly Column<Row>[] {
-  const short: readonly Column<Row>[] = [
-    { title: 'BACKUP', cell: ({ manifest }) => manifest.backup },
-    { title: 'DATA OF', cell: ({ manifest }) => `${instantOf(manifest).slice(0, 19)}Z` },
+export function backupColumns(output: 'short' | 'wide', timezone: string): readonly Column<ListedBackup>[] {
+  const short: readonly Column<ListedBackup>[] = [
+    { title: 'BACKUP', cell: ({ backup }) => backup },
+    { title: 'DATA OF', cell: ({ instant }) => `${instant.slice(0, 19)}Z` },
     {
       title: 'ROWS',
       align: 'right',
-      cell: ({ manifest }) => describeRows(rowsOf(manifest)).replace(/ rows?$/, ''),
+      cell: (backup) => describeRows(backup).replace(/ rows?$/, ''),
     },
-    { title: 'STORED', align: 'right', cell: ({ manifest }) => formatBytes(manifest.totals.storedBytes) },
+    { title: 'STORED', align: 'right', cell: ({ storedBytes }) => formatBytes(storedBytes) },
     { title: 'VERIFIED', cell: ({ verified }) => verdictOf(verified?.verdict) },
   ];
   if (output === 'short') return short;
   return [
     ...short,
     { title: 'LEVEL', cell: ({ verified }) => verified?.level ?? '' },
-    { title: 'AT', cell: ({ verified }) => verified?.finishedAt ?? '' },
-    { title: 'TABLES', align: 'right', cell: ({ manifest }) => formatCount(manifest.totals.tables) },
-    { title: 'BYTES', align: 'right', cell: ({ manifest }) => formatBytes(manifest.totals.bytes) },
-    { title: 'EXACTLY', cell: ({ manifest }) => instantOf(manifest) },
-    { title: 'LOCAL TIME', cell: ({ manifest }) => localOf(instantOf(manifest), timezone) },
-    { title: 'DELETED AFTER', cell: ({ mark }) => mark?.deleteAfter ?? '' },
+    { title: 'AT', cell: ({ verified }) => verified?.at ?? '' },
+    { title: 'TABLES', align: 'right', cell: ({ tables }) => formatCount(tables) },
+    { title: 'BYTES', align: 'right', cell: ({ bytes }) => formatBytes(bytes) },
+    { title: 'EXACTLY', cell: ({ instant }) => instant },
+    { title: 'LOCAL TIME', cell: ({ instant }) => localOf(instant, timezone) },
+    { title: 'DELETED AFTER', cell: ({ marked }) => marked?.deleteAfter ?? '' },
     { title: 'HELD', cell: ({ held }) => held ?? '' },
     { title: 'DELETION', cell: ({ deletion }) => deletion ?? '' },
   ];

@@ -35,6 +35,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'sign', load: async () => (await import('./commands/sign.ts')).register },
   { name: 'repository', load: async () => (await import('./commands/repository.ts')).register },
   { name: 'window', load: async () => (await import('./commands/window.ts')).register },
+  { name: 'mcp', load: async () => (await import('./commands/mcp.ts')).register },
   { name: 'worker', load: async () => (await import('./commands/worker.ts')).register },
   { name: 'dev', load: async () => (await import('./commands/dev.ts')).register },
   { name: 'down', load: async () => (await import('./commands/down.ts')).register },

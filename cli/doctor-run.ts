@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowFailedError, type WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
+import { unlessEnded } from '../library/ending-runs.ts';
+import type { RunPlace } from '../library/runs.ts';
 import type { DoctorInput, DoctorReport } from '../model/doctor.ts';
 import { scratchName } from '../model/drill.ts';
 import { transient } from '../model/errors.ts';
 import { doctorWorkflowId } from '../workflows/messages.ts';
-import { unlessEnded } from './ending-runs.ts';
 import type { Interrupts } from './interrupts.ts';
-import type { RunPlace } from './runs.ts';
 
 /** A little longer than all questions can take. After that the run ends itself, whatever becomes of this command. */
 const AT_MOST = '20 minutes';

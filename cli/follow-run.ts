@@ -1,3 +1,4 @@
+import type { RunHandle } from '../library/run-handle.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import { catchInterrupts } from './interrupts.ts';
 import type { ExitCode } from './output.ts';
@@ -17,8 +18,8 @@ interface RunOwner {
 }
 
 /** A run that a command has started or found. */
-interface FoundRun {
-  readonly workflowId: string;
+interface FoundRun<Result> {
+  readonly run: RunHandle<Result>;
   /** One line that says what is running. */
   readonly title: string;
   /** The fields that identify it in JSON documents: plan, backup, restore. */
@@ -34,7 +35,7 @@ interface FoundRun {
 export async function followRun<Result>(
   options: FollowRunOptions,
   owner: RunOwner,
-  begin: (session: Session) => Promise<FoundRun>,
+  begin: (session: Session) => Promise<FoundRun<Result>>,
   report: (result: Result) => ExitCode | Promise<ExitCode>,
 ): Promise<ExitCode> {
   const { openSession, runUrl } = await import('./session.ts');
@@ -42,15 +43,15 @@ export async function followRun<Result>(
   const session = await openSession(owner);
   let keep = false;
   try {
-    const { workflowId, title, names, whenDetached } = await begin(session);
+    const { run, title, names, whenDetached } = await begin(session);
+    const { workflowId } = run;
     const url = runUrl(session, workflowId);
     // Caught before the run is announced, since a reader of the announcement may interrupt at once.
     const interrupts = options.detach ? undefined : catchInterrupts();
     say(url === undefined ? title : `${title}: ${url}`);
     if (interrupts !== undefined) {
-      const handle = session.client.workflow.getHandle(workflowId);
       const { keepAlive } = session;
-      const followed = await follow<Result>(handle, { quiet: options.json === true, keepAlive, interrupts });
+      const followed = await follow(run, { quiet: options.json === true, keepAlive, interrupts });
       if (followed.ended) return await report(followed.result);
       say(whenDetached);
     }

@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 import { enableCompileCache } from 'node:module';
 import { cacheFolder } from '../engines/cache-folder.ts';
+import { describeError } from '../library/errors.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { useBundledDependencies } from './bundled-dependencies.ts';
 import { COMMANDS } from './command-table.ts';
-import { describeError, EXIT, emit, say, UsageError } from './output.ts';
+import { EXIT, emit, say, UsageError } from './output.ts';
 
 /**
  * From here on, all modules that a command loads are kept in compiled form. This halves the CPU time that a command or a worker needs to

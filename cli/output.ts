@@ -1,5 +1,7 @@
-import { HoldfastError, messageOf } from '../model/errors.ts';
-import { temporalFailure } from '../worker/temporal-errors.ts';
+import { describeError, type ErrorDocument } from '../library/errors.ts';
+import { UsageError } from '../model/errors.ts';
+
+export { UsageError };
 
 /** The contract of docs/scripting.md: results on stdout, everything else on stderr, and one JSON document with `--json`. */
 
@@ -26,14 +28,6 @@ export function say(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
-/** Input that the command can't work with. Its exit code is 2. */
-export class UsageError extends HoldfastError {
-  override readonly name = 'UsageError';
-  constructor(message: string, remedy: string) {
-    super('USAGE', message, { remedy, transient: false });
-  }
-}
-
 /**
  * Runs a command's body. Its result is the exit code (0 if it returns nothing). Prints an error as a sentence on stderr, never as
  * a stack trace; with `--json` also as `{error}` on stdout.
@@ -51,20 +45,6 @@ export async function runCommand(
     say(renderError(describeError(error)));
     if (process.env.HOLDFAST_DEBUG !== undefined && error instanceof Error) say(error.stack ?? '');
   }
-}
-
-/** An error as JSON documents have it. */
-export interface ErrorDocument {
-  readonly code: string;
-  readonly message: string;
-  readonly remedy?: string;
-}
-
-/** The document of any error. Its code is `UNEXPECTED` unless the error is Holdfast's own or a known one of Temporal. */
-export function describeError(error: unknown): ErrorDocument {
-  const known = error instanceof HoldfastError ? error : temporalFailure(error);
-  if (known !== undefined) return { code: known.code, message: known.message, remedy: known.remedy };
-  return { code: 'UNEXPECTED', message: messageOf(error) };
 }
 
 /** The lines of an error for people. @param subject what failed; stands before the message: `plan orders: ` */

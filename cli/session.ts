@@ -37,6 +37,8 @@ export interface Session {
   readonly isEmbedded: boolean;
   /** Base address of the Temporal UI, where it is known. */
   readonly uiUrl?: string;
+  /** Says a sentence on stderr: for the library, which writes nothing itself. */
+  readonly tell: (sentence: string) => void;
   /** Restarts the embedded server or worker if it has died. Called while a run is followed. */
   keepAlive(): Promise<void>;
   /** Ends the session. `keep` leaves an embedded server and worker running. */
@@ -70,6 +72,7 @@ export async function findSession(needs: SessionNeeds): Promise<Session | undefi
     server: 'not configured: commands start their own (TEMPORAL_ADDRESS names another)',
     isEmbedded: true,
     uiUrl,
+    tell: say,
     queueOf: (plan) => embedded.queueOf(client, plan.name, variablesOf(plan)),
     keepAlive: async () => {
       const condition = await embedded.condition();
@@ -129,6 +132,7 @@ async function external({ client, connection, target }: ConnectedClient): Promis
     taskQueue: target.taskQueue,
     server: `${target.address}, namespace ${target.namespace}`,
     isEmbedded: false,
+    tell: say,
     queueOf: async () => target.taskQueue,
     ...defined({ uiUrl }),
     keepAlive: async () => undefined,

@@ -1,11 +1,11 @@
 import { pollersOf } from '../activities/pollers.ts';
 import { apiVersion } from '../compiler/schema/parts.ts';
+import { appliedPlans, findEntity } from '../library/plan-entities.ts';
 import { HoldfastError } from '../model/errors.ts';
 import { versionOfWorker } from '../model/task-queue.ts';
 import { ARCHIVE_FORMAT_VERSION } from '../repository/archive.ts';
 import { MANIFEST_FORMAT_VERSION, PLAIN_FORMAT_VERSION } from '../repository/backups/manifest.ts';
 import { CLEAR_FORMAT_VERSION, REPOSITORY_FORMAT_VERSION } from '../repository/repository.ts';
-import { appliedPlans, findEntity } from './plan-entities.ts';
 import { findSession, type Session } from './session.ts';
 
 /** What this version reads and writes. */

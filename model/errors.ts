@@ -26,6 +26,14 @@ export class HoldfastError extends Error {
   }
 }
 
+/** Input that can't be worked with: a name that nobody knows, options that exclude each other, a plan file with errors. */
+export class UsageError extends HoldfastError {
+  override readonly name: string = 'UsageError';
+  constructor(message: string, remedy: string) {
+    super('USAGE', message, { remedy, transient: false });
+  }
+}
+
 /** A failure that a retry can't mend: bad input, missing permission, damaged data. */
 export function permanent(code: string, message: string, remedy: string, cause?: unknown): HoldfastError {
   return new HoldfastError(code, message, { remedy, transient: false, cause });

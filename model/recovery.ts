@@ -150,6 +150,8 @@ export interface RecoveryRequest {
   readonly takeName?: boolean;
   /** Engine ysql: the role that will own everything. Default: the plan's `restore.owner`. */
   readonly owner?: string;
+  /** `required`: a person must approve the restore, whatever the plan says and even if it overwrites nothing. Absent: as the plan says. */
+  readonly approval?: 'required';
   /** With `replace`. True: the restore goes ahead even if it breaks xCluster replication or readers of changes. */
   readonly breakOthers?: boolean;
 }

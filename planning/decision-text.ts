@@ -1,5 +1,5 @@
 import { formatAmount, formatBytes, formatDuration } from '../model/amounts.ts';
-import type { ArchiveCost, RecoveryDecision } from '../model/recovery.ts';
+import type { ArchiveCost, RecoveryDecision, RecoveryRequest } from '../model/recovery.ts';
 import { describeRows } from '../model/rows.ts';
 import { describeInstant } from './instant.ts';
 
@@ -26,6 +26,23 @@ export function decisionLines(decision: RecoveryDecision, timezone = 'UTC'): rea
     `  lost if it replaces the database: every change of the ${formatDuration(decision.lost.durationMs)} since, from ${decision.lost.from} to ${decision.lost.to}`,
     ...decision.notes.map((note) => `  note: ${note}`),
   ];
+}
+
+const QUOTED_AT_MOST = 200;
+
+/** What a request asks for, for whoever approves it. What its sender wrote stands in quotes, on one line. */
+export function wishLine({ replace, into, tables, reason }: RecoveryRequest): string {
+  return [
+    `asked for: ${replace === true ? 'in the place of the original' : 'beside the original'}`,
+    ...(into === undefined ? [] : [`as ${quoted(into)}`]),
+    ...(tables === undefined ? [] : [`only the tables ${quoted(tables)}`]),
+    ...(reason === undefined ? [] : [`reason: ${quoted(reason)}`]),
+  ].join('; ');
+}
+
+function quoted(value: unknown): string {
+  const text = JSON.stringify(value) ?? '';
+  return text.length > QUOTED_AT_MOST ? `${text.slice(0, QUOTED_AT_MOST)}…` : text;
 }
 
 function wayOf(decision: Exclude<RecoveryDecision, { kind: 'refused' }>): string {

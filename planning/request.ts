@@ -30,6 +30,7 @@ const MEMBERS: Readonly<
   tolerate: { is: FLAG, what: 'true or false' },
   takeName: { is: FLAG, what: 'true or false' },
   owner: { is: TEXT, what: 'the name of a role' },
+  approval: { is: (value) => value === 'required', what: '"required"' },
   breakOthers: { is: FLAG, what: 'true or false' },
 };
 

@@ -1,6 +1,7 @@
 import { Client, Connection } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import type { NativeConnection } from '@temporalio/worker';
+import type { Environment } from '../engines/resolve-secret.ts';
 import { messageOf, transient } from '../model/errors.ts';
 import { DEFAULT_TASK_QUEUE } from '../model/task-queue.ts';
 import { interceptors } from './closed-channel.ts';
@@ -31,12 +32,21 @@ export function temporalIsConfigured(): boolean {
  * A client, by Temporal's own environment configuration (address, namespace, TLS, API key); `address` overrides the address. `key` signs what it sends; by
  * default the one that the environment names.
  */
-export async function connectClient(
+export function connectClient(
   address?: string,
   key: SigningKey | undefined = configuredSigningKey(),
 ): Promise<ConnectedClient> {
-  const { connectionOptions, namespace } = loadClientConnectConfig();
-  const target = targetOf(address ?? connectionOptions.address, namespace);
+  return connectIn(process.env, address, key);
+}
+
+/** As `connectClient`, with the variables of `environment` instead of this process's own. */
+export async function connectIn(
+  environment: Environment,
+  address?: string,
+  key: SigningKey | undefined = configuredSigningKey(environment),
+): Promise<ConnectedClient> {
+  const { connectionOptions, namespace } = loadClientConnectConfig({ overrideEnvVars: setIn(environment) });
+  const target = targetOf(address ?? connectionOptions.address, namespace, environment);
   try {
     const connection = await Connection.connect({
       ...connectionOptions,
@@ -59,7 +69,7 @@ export async function connectWorker(
   address?: string,
 ): Promise<{ connection: NativeConnection; target: TemporalTarget }> {
   const { connectionOptions, namespace } = loadClientConnectConfig();
-  const target = targetOf(address ?? connectionOptions.address, namespace);
+  const target = targetOf(address ?? connectionOptions.address, namespace, process.env);
   const { NativeConnection } = await import('@temporalio/worker');
   try {
     return {
@@ -71,11 +81,22 @@ export async function connectWorker(
   }
 }
 
-function targetOf(address: string | undefined, namespace: string | undefined): TemporalTarget {
+function setIn(environment: Environment): Record<string, string> {
+  const set = Object.entries(environment).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name, value] as const],
+  );
+  return Object.fromEntries(set);
+}
+
+function targetOf(
+  address: string | undefined,
+  namespace: string | undefined,
+  environment: Environment,
+): TemporalTarget {
   return {
     address: address ?? DEFAULT_TEMPORAL_ADDRESS,
     namespace: namespace ?? 'default',
-    taskQueue: process.env.HOLDFAST_TASK_QUEUE ?? DEFAULT_TASK_QUEUE,
+    taskQueue: environment.HOLDFAST_TASK_QUEUE ?? DEFAULT_TASK_QUEUE,
   };
 }
 

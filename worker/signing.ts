@@ -25,9 +25,11 @@ export interface SigningKey {
   readonly since: Date;
 }
 
-/** The key that the environment names; undefined where it names none. @throws HoldfastError as `readSigningKey` */
-export function configuredSigningKey(): SigningKey | undefined {
-  const file = process.env[SIGNING_KEY_FILE];
+/** The key that an environment names; undefined where it names none. @throws HoldfastError as `readSigningKey` */
+export function configuredSigningKey(
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): SigningKey | undefined {
+  const file = environment[SIGNING_KEY_FILE];
   return file === undefined || file === '' ? undefined : readSigningKey(file);
 }
 

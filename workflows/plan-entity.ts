@@ -310,8 +310,11 @@ export class PlanEntity {
       });
       return;
     }
-    const asks = request.wish?.replace === true && this.#needsApproval;
-    this.#update(request, { decision, databases, state: asks ? 'awaiting-approval' : 'ready' });
+    this.#update(request, {
+      decision,
+      databases,
+      state: this.#asks(request) ? 'awaiting-approval' : 'ready',
+    });
   }
 
   /** Closes a request that can't be carried out; records and counts the refusal and shows it on the page. */
@@ -369,8 +372,10 @@ export class PlanEntity {
     }
   }
 
-  get #needsApproval(): boolean {
-    return this.#current.revision.plan.restore?.approval !== 'none';
+  /** Whether a restore waits for a person: one that asks for that itself, and one that overwrites unless the plan says otherwise. */
+  #asks({ wish }: PlanRequest): boolean {
+    if (wish?.approval === 'required') return true;
+    return wish?.replace === true && this.#current.revision.plan.restore?.approval !== 'none';
   }
 
   #acceptRestore(argument: unknown): Receipt {

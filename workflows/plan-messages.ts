@@ -22,7 +22,7 @@ export const BASE_REQUEST = 'archive-';
 export const DESCRIPTIONS = {
   backup: 'Back up now. {} or {"requestId": "r-1", "reason": "before the migration"}',
   restore:
-    'Restore. {"to": "2026-11-22T10:04:00Z"} beside the original; with "replace": true in its place. Also: backup, nearest, into, tables, reason, requestId, safetyBackup',
+    'Restore. {"to": "2026-11-22T10:04:00Z"} beside the original; with "replace": true in its place. Also: backup, nearest, into, tables, reason, requestId, safetyBackup, approval',
   approve: 'Let an overwriting restore begin. {} where one waits, else {"requestId": "…"}',
   pause: 'No scheduled run until resume. {} or {"reason": "…"}',
   resume: 'Scheduled runs again. {}',

@@ -1,7 +1,7 @@
 import { formatBytes, formatCount, formatDuration } from '../model/amounts.ts';
 import type { RecoveryHole, RecoveryWindow } from '../model/recovery.ts';
 import { archiveLines } from '../planning/archive-standing.ts';
-import { decisionLines } from '../planning/decision-text.ts';
+import { decisionLines, wishLine } from '../planning/decision-text.ts';
 import type { PlanRequest, PlanStatus, Refusal, RunReport } from './plan-messages.ts';
 
 /**
@@ -167,10 +167,11 @@ function running({ kind, headline, workflowId, startedAt }: RunReport, now: Date
 }
 
 function waiting(request: PlanRequest): readonly string[] {
-  const { kind, requestId, state, decision } = request;
+  const { kind, requestId, state, decision, wish } = request;
   const asks = state === 'awaiting-approval';
   return [
-    `${kind} \`${requestId}\` ${asks ? `waits for the signal \`approve\` {"requestId": "${requestId}"}; it overwrites` : 'waits for its turn'}`,
+    `${kind} \`${requestId}\` ${asks ? `waits for the signal \`approve\` {"requestId": "${requestId}"}` : 'waits for its turn'}`,
+    ...(wish === undefined ? [] : [`  - \`${wishLine(wish).replaceAll('`', "'")}\``]),
     ...(decision === undefined ? [] : decisionLines(decision).map((line) => `  - ${line.trim()}`)),
   ];
 }

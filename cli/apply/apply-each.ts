@@ -1,4 +1,4 @@
-import { describeError, type ErrorDocument } from '../output.ts';
+import { describeError, type ErrorDocument } from '../../library/errors.ts';
 
 /** How one plan's change ended. Field names are those of `apply --json`. */
 export type Outcome = { readonly plan: string } & (

@@ -1,11 +1,11 @@
 import type { Client } from '@temporalio/client';
 import { differences, findSchedule } from '../../activities/schedules.ts';
+import { describeError, type ErrorDocument } from '../../library/errors.ts';
+import { appliedPlans, findEntity, type PlanEntityView } from '../../library/plan-entities.ts';
 import { defined } from '../../model/defined.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import { nextRuns } from '../../planning/next-runs.ts';
 import { type DesiredSchedule, desiredSchedules, scheduleIdsOf } from '../../planning/schedules.ts';
-import { describeError, type ErrorDocument } from '../output.ts';
-import { appliedPlans, findEntity, type PlanEntityView } from '../plan-entities.ts';
 import { isOfTheServer } from './apply-each.ts';
 import { changedSteps, type FieldChange, planChanges } from './diff.ts';
 import { checkRepository } from './repository-check.ts';

@@ -1,9 +1,10 @@
+import { withStore } from '../../library/backups.ts';
+import type { PlanEntityView } from '../../library/plan-entities.ts';
 import { HoldfastError, messageOf, permanent } from '../../model/errors.ts';
 import type { CompiledPlan, RepositorySpec } from '../../model/pipeline.ts';
 import { findRepository } from '../../repository/repository.ts';
-import { withStore } from '../backups.ts';
+import { HERE } from '../here.ts';
 import { say } from '../output.ts';
-import type { PlanEntityView } from '../plan-entities.ts';
 
 /**
  * Throws `ANOTHER_REPOSITORY` (permanent) if the repository of an applied plan has vanished from its place or another one is there: a
@@ -27,7 +28,7 @@ export async function checkRepository(plan: CompiledPlan, entity: PlanEntityView
 
 async function idOf(plan: string, repository: RepositorySpec): Promise<string | 'unknown' | undefined> {
   try {
-    return await withStore(repository, async (store) => (await findRepository(store))?.id);
+    return await withStore(HERE, repository, async (store) => (await findRepository(store))?.id);
   } catch (error) {
     if (!(error instanceof HoldfastError)) throw error;
     say(

@@ -1,9 +1,10 @@
+import { withStore } from '../../library/backups.ts';
 import { defined } from '../../model/defined.ts';
 import { messageOf } from '../../model/errors.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import { decideRetention } from '../../planning/retention.ts';
 import { readCatalogue } from '../../repository/catalogue.ts';
-import { withStore } from '../backups.ts';
+import { HERE } from '../here.ts';
 
 export type RetentionPreview =
   | {
@@ -21,7 +22,7 @@ export async function retentionPreview({
   pointTime,
 }: CompiledPlan): Promise<RetentionPreview> {
   try {
-    return await withStore(pipeline.repository, async (store) => {
+    return await withStore(HERE, pipeline.repository, async (store) => {
       const { entries } = await readCatalogue(store, pipeline.repository, name);
       const verdicts = decideRetention(entries, retention, {
         now: new Date(),

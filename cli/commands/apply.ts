@@ -49,7 +49,7 @@ export function register(program: Command): void {
 }
 
 async function run(folder: string, options: Options): Promise<ExitCode> {
-  const { compilePlanFiles, InvalidPlanError } = await import('../plan-files.ts');
+  const { compilePlanFiles, InvalidPlanError } = await import('../../library/plan-files.ts');
   const { findSession } = await import('../session.ts');
   const { variablesOf } = await import('../worker-environment.ts');
   const { allNew } = await import('../apply/changes.ts');
@@ -109,7 +109,7 @@ async function makeAll(
   changes: readonly Planned[],
   options: Options,
 ): Promise<readonly Outcome[]> {
-  const { awaitWorker } = await import('../plan-entities.ts');
+  const { awaitWorker } = await import('../../library/plan-entities.ts');
   const { applyEach } = await import('../apply/apply-each.ts');
   const queues = new Set(changes.flatMap(({ taskQueue }) => taskQueue ?? []));
   for (const queue of queues) await awaitWorker(session.client, queue);
@@ -145,7 +145,7 @@ async function make(
   change: Planned,
   { set, keepPauses, newRepository = false }: Options,
 ): Promise<void> {
-  const { applyToEntity, removeEntity } = await import('../plan-entities.ts');
+  const { applyToEntity, removeEntity } = await import('../../library/plan-entities.ts');
   if (change.wanted === undefined) {
     await removeEntity(client, change.plan);
     return;

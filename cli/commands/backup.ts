@@ -1,9 +1,7 @@
 import type { Command } from 'commander';
-import type { CompiledPlan } from '../../model/pipeline.ts';
-import type { BackupOutcome } from '../../workflows/messages.ts';
+import type { BackupDocument } from '../../library/index.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
 import { EXIT, type ExitCode, emit, print, runCommand, say } from '../output.ts';
-import type { Session } from '../session.ts';
 
 interface Options extends FollowRunOptions {
   readonly new?: boolean;
@@ -27,69 +25,43 @@ export function register(program: Command): void {
 }
 
 async function run(argument: string, options: Options) {
-  const { resolvePlan } = await import('../plan-files.ts');
+  const { openPlan, startBackup } = await import('../../library/index.ts');
   const { followRun } = await import('../follow-run.ts');
-  const { runningOf } = await import('../runs.ts');
-  const plan = await resolvePlan(argument);
-  return followRun<BackupOutcome>(
+  const { tellingWaits } = await import('../waiting.ts');
+  const plan = await openPlan(argument);
+  return followRun<BackupDocument>(
     options,
     { plan },
     async (session) => {
-      const [underWay] = options.new ? [] : await runningOf(session, 'backup', plan.name);
-      if (underWay !== undefined)
-        say('A backup of this plan is under way; following it (--new starts another).');
-      const workflowId = underWay ?? (await begin(session, plan, options)).workflowId;
-      const backup = await idOf(session, plan, workflowId);
+      const run = await startBackup(session, plan, {
+        ...tellingWaits(plan.name),
+        another: options.new === true,
+        detach: options.detach === true,
+      });
+      if (run.joined) say('A backup of this plan is under way; following it (--new starts another).');
       return {
-        workflowId,
-        title: `Backup ${backup} of ${plan.name}`,
-        names: { plan: plan.name, backup },
+        run,
+        title: `Backup ${run.id} of ${plan.name}`,
+        names: { plan: plan.name, backup: run.id },
         whenDetached: `Detached; it goes on. holdfast backup ${argument} follows it again.`,
       };
     },
-    (outcome) => report(outcome, argument, options),
+    (document) => report(document, argument, options),
   );
 }
 
-/**
- * The id of the backup. A run that a schedule started chose the id itself and reports it to the plan's entity; until then its workflow id
- * is shown.
- */
-async function idOf({ client }: Session, { name }: CompiledPlan, workflowId: string): Promise<string> {
-  const { backupWorkflowId } = await import('../../workflows/messages.ts');
-  const prefix = backupWorkflowId(name, '');
-  if (workflowId.startsWith(prefix)) return workflowId.slice(prefix.length);
-  const { findEntity } = await import('../plan-entities.ts');
-  const entity = await findEntity(client, name);
-  return entity?.status.running.find((run) => run.workflowId === workflowId)?.id ?? workflowId;
-}
-
-/** Starts the backup. If the plan is applied, its entity starts it, which makes one at a time; otherwise this does. */
-async function begin(
-  session: Session,
-  plan: CompiledPlan,
-  options: Options,
-): Promise<{ readonly workflowId: string }> {
-  const { startBackup } = await import('../runs.ts');
-  const { isGoverned, requestRun } = await import('../entity-runs.ts');
-  if (options.new || !(await isGoverned(session, plan))) return startBackup(session, plan);
-  const { taskQueue } = session;
-  return requestRun(session, plan, 'backup', { taskQueue }, options.detach === true);
-}
-
-function report(outcome: BackupOutcome, argument: string, options: Options): ExitCode {
-  const { summary, verifications, durationMs, epochs } = outcome;
-  // The exit code depends on the verdict too, not only on how the workflow ended.
-  const verdict = verifications.length === 0 ? 'INCONCLUSIVE' : 'OK';
+/** The exit code is 0 for every backup that is complete; `verdict` says whether it was verified. */
+function report(document: BackupDocument, argument: string, options: Options): ExitCode {
   if (options.json) {
-    emit({ ...summary, verdict, verified: verifications.map(({ level }) => level), epochs, durationMs });
+    emit(document);
     return EXIT.done;
   }
-  print(`Backup ${summary.backup} is complete${verifications.length > 0 ? ' and verified' : ''}.`);
-  if (summary.losses !== undefined) {
+  const { backup, verified, losses } = document;
+  print(`Backup ${backup} is complete${verified.length > 0 ? ' and verified' : ''}.`);
+  if (losses !== undefined) {
     print('What it does not carry:');
-    for (const loss of summary.losses) print(`  ${loss}`);
+    for (const loss of losses) print(`  ${loss}`);
   }
-  print(`Restore it beside the original:  holdfast restore ${argument} --backup ${summary.backup}`);
+  print(`Restore it beside the original:  holdfast restore ${argument} --backup ${backup}`);
   return EXIT.done;
 }

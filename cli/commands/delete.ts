@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { HERE } from '../here.ts';
 import { type CommonOptions, EXIT, type ExitCode, emit, print, runCommand, UsageError } from '../output.ts';
 
 interface Options extends CommonOptions {
@@ -38,13 +39,13 @@ async function run(argument: string, backup: string, options: Options): Promise<
       'Write one of --reason TEXT, --approve and --withdraw.',
     );
   }
-  const { resolvePlan } = await import('../plan-files.ts');
-  const { requireBackup, withStore } = await import('../backups.ts');
+  const { resolvePlan } = await import('../../library/plan-files.ts');
+  const { requireBackup, withStore } = await import('../../library/backups.ts');
   const { approveDeletion, askDeletion, deletionText, isApproved, withdrawDeletion } = await import(
     '../../repository/retention/deletions.ts'
   );
   const plan = await resolvePlan(argument);
-  await requireBackup(plan, backup);
+  await requireBackup(HERE, plan, backup);
   const ref = { plan: plan.name, backup };
   const { deletion: spec } = plan.pipeline.repository;
   if (spec === undefined) {
@@ -53,7 +54,7 @@ async function run(argument: string, backup: string, options: Options): Promise<
       'Add `deletion` with `approvers` to the Repository (docs/retention.md); or let retention delete it.',
     );
   }
-  return withStore(plan.pipeline.repository, async (store) => {
+  return withStore(HERE, plan.pipeline.repository, async (store) => {
     if (withdraw) {
       await withdrawDeletion(store, ref);
       if (json) emit({ ...ref, withdrawn: true });

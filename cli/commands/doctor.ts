@@ -26,7 +26,7 @@ export function register(program: Command): void {
 }
 
 async function run(argument: string, options: Options) {
-  const { resolvePlan } = await import('../plan-files.ts');
+  const { resolvePlan } = await import('../../library/plan-files.ts');
   const plan = await resolvePlan(argument);
   const answers = options.here ? await lookFromHere(plan) : await askThere(plan);
   const checks = answers.flatMap(({ checks: found }) => found);

@@ -3,6 +3,7 @@ import { formatAmount } from '../../model/amounts.ts';
 import type { DrillOutcome } from '../../model/drill.ts';
 import { proofText } from '../../planning/archive-proofs.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
+import { HERE } from '../here.ts';
 import { EXIT, type ExitCode, emit, print, runCommand } from '../output.ts';
 
 interface Options extends FollowRunOptions {
@@ -24,19 +25,20 @@ export function register(program: Command): void {
 }
 
 async function run(argument: string, options: Options) {
-  const { resolvePlan } = await import('../plan-files.ts');
-  const { startDrill } = await import('../runs.ts');
+  const { resolvePlan } = await import('../../library/plan-files.ts');
+  const { startDrill } = await import('../../library/runs.ts');
+  const { runOf } = await import('../../library/run-handle.ts');
   const { followRun } = await import('../follow-run.ts');
   const plan = await resolvePlan(argument);
-  const { requireBackup } = await import('../backups.ts');
-  if (options.backup !== undefined) await requireBackup(plan, options.backup);
+  const { requireBackup } = await import('../../library/backups.ts');
+  if (options.backup !== undefined) await requireBackup(HERE, plan, options.backup);
   return followRun<DrillOutcome>(
     options,
     { plan },
     async (session) => {
       const { id, workflowId } = await startDrill(session, plan, options.backup);
       return {
-        workflowId,
+        run: runOf<DrillOutcome>(session, workflowId),
         title: `Drill ${id} of ${plan.name}`,
         names: { plan: plan.name, drill: id },
         whenDetached: 'Detached; the drill goes on. Its verdict comes into the ledger of the backup.',

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import type { ExplainedPlan } from '../explain/explained-plan.ts';
+import type { ExplainedPlan } from '../../library/index.ts';
 import { type CommonOptions, EXIT, emit, print, runCommand } from '../output.ts';
 
 type Format = 'text' | 'mermaid' | 'dot' | 'json';
@@ -29,9 +29,8 @@ export function register(program: Command): void {
 }
 
 async function run(argument: string, format: Format) {
-  const { resolvePlan } = await import('../plan-files.ts');
-  const { explain } = await import('../explain/explained-plan.ts');
-  const plan = explain(await resolvePlan(argument));
+  const { explain, openPlan } = await import('../../library/index.ts');
+  const plan = explain(await openPlan(argument), { taskQueue: process.env.HOLDFAST_TASK_QUEUE });
   if (format === 'json') emit(plan);
   else print(await draw(plan, format));
   return EXIT.done;

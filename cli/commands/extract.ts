@@ -4,6 +4,7 @@ import { finished } from 'node:stream/promises';
 import type { Command } from 'commander';
 import type { ExtractedRow } from '../../engines/ycql/extract.ts';
 import { formatAmount } from '../../model/amounts.ts';
+import { HERE } from '../here.ts';
 import { type CommonOptions, EXIT, emit, runCommand, say, UsageError } from '../output.ts';
 
 interface Options extends CommonOptions {
@@ -46,15 +47,15 @@ async function run(argument: string, backup: string, options: Options) {
       'Name a file for the rows: --output FILE.',
     );
   }
-  const { resolvePlan } = await import('../plan-files.ts');
-  const { requireBackup, withStore } = await import('../backups.ts');
+  const { resolvePlan } = await import('../../library/plan-files.ts');
+  const { requireBackup, withStore } = await import('../../library/backups.ts');
   const { readManifest } = await import('../../repository/backups/manifest.ts');
   const { extractedColumns, extractRows } = await import('../../engines/ycql/extract.ts');
   const { withoutSigning } = await import('../without-signing.ts');
   const resolved = await resolvePlan(argument);
   const plan = options.trustUnsigned ? withoutSigning(resolved) : resolved;
-  await requireBackup(plan, backup);
-  const rows = await withStore(plan.pipeline.repository, async (store) => {
+  await requireBackup(HERE, plan, backup);
+  const rows = await withStore(HERE, plan.pipeline.repository, async (store) => {
     const manifest = await readManifest(store, { plan: plan.name, backup });
     const columns = await extractedColumns(store, manifest, table, { times });
     const target = output === undefined ? process.stdout : createWriteStream(output);

@@ -1,5 +1,6 @@
 import { hostname, userInfo } from 'node:os';
 import type { Command } from 'commander';
+import { HERE } from '../here.ts';
 import { type CommonOptions, EXIT, type ExitCode, emit, print, runCommand, UsageError } from '../output.ts';
 
 /**
@@ -51,15 +52,15 @@ async function run(
   if (reason.trim() === '' || reason.length > 500) {
     throw new UsageError('--reason is no text of 1 to 500 characters', 'Say why in a sentence.');
   }
-  const { resolvePlan } = await import('../plan-files.ts');
-  const { requireBackup, withStore } = await import('../backups.ts');
+  const { resolvePlan } = await import('../../library/plan-files.ts');
+  const { requireBackup, withStore } = await import('../../library/backups.ts');
   const { holdBackup, releaseBackup } = await import('../../repository/retention/holds.ts');
   const { formatAmount } = await import('../../model/amounts.ts');
   const plan = await resolvePlan(argument);
-  await requireBackup(plan, backup);
+  await requireBackup(HERE, plan, backup);
   const ref = { plan: plan.name, backup };
   const who = { reason, by: personHere() };
-  await withStore(plan.pipeline.repository, async (store) => {
+  await withStore(HERE, plan.pipeline.repository, async (store) => {
     if (name === 'hold') {
       const hold = await holdBackup(store, ref, who);
       if (json) emit(hold);

@@ -37,7 +37,7 @@ export function register(program: Command): void {
 async function run(name: string | undefined, options: Options) {
   const { compile } = await import('../../compiler/compile.ts');
   const { planJsonSchema } = await import('../../compiler/json-schema.ts');
-  const { InvalidPlanError } = await import('../plan-files.ts');
+  const { InvalidPlanError } = await import('../../library/plan-files.ts');
   const { askForPlan, isInteractive } = await import('../plan-questions.ts');
   const draft: PlanDraft = name === undefined ? options : { ...options, name };
   await requireFitting(draft);

@@ -137,7 +137,7 @@ async function withKeys<T>(
   argument: string,
   work: (store: EncryptedStore, plan: CompiledPlan) => Promise<T>,
 ): Promise<T> {
-  const { resolvePlan } = await import('../plan-files.ts');
+  const { resolvePlan } = await import('../../library/plan-files.ts');
   const { resolveSecret } = await import('../../engines/resolve-secret.ts');
   const { openEncrypted } = await import('../../repository/open.ts');
   const plan = await resolvePlan(argument);

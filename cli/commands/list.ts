@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
+import type { PlanListing } from '../../library/index.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
-import type { PlanListing } from '../backups.ts';
+import { HERE } from '../here.ts';
 import {
   type CommonOptions,
   EXIT,
@@ -34,28 +35,26 @@ export function register(program: Command): void {
 }
 
 async function listOne(argument: string, options: Options): Promise<undefined> {
-  const { resolvePlan } = await import('../plan-files.ts');
-  const { listPlan } = await import('../backups.ts');
-  const plan = await resolvePlan(argument);
-  const listing = await listPlan(plan);
+  const { list, openPlan } = await import('../../library/index.ts');
+  const plan = await openPlan(argument);
+  const listing = await list(plan, HERE);
   tellUnusable(listing);
-  if (options.json) emit(await documentOf(plan, listing));
+  if (options.json) emit(listing);
   else await show(plan, listing, options);
   return undefined;
 }
 
 /** Lists the backups of all plans. If one plan's repository can't be read, the others are still listed. */
 async function listAll(options: Options): Promise<ExitCode> {
-  const { resolvePlans } = await import('../plan-files.ts');
-  const { listPlan } = await import('../backups.ts');
-  const { describeError } = await import('../output.ts');
+  const { list, openPlans } = await import('../../library/index.ts');
+  const { describeError } = await import('../../library/errors.ts');
   const documents: object[] = [];
   let code: ExitCode = EXIT.done;
-  for (const plan of await resolvePlans()) {
+  for (const plan of await openPlans()) {
     try {
-      const listing = await listPlan(plan);
+      const listing = await list(plan, HERE);
       tellUnusable(listing);
-      documents.push(await documentOf(plan, listing));
+      documents.push(listing);
       if (options.json) continue;
       print(`${plan.name}:`);
       await show(plan, listing, options);
@@ -74,26 +73,6 @@ function tellUnusable({ unusable }: PlanListing): void {
   for (const { backup, state, problem } of unusable) say(`${backup} (${state}): ${problem}`);
 }
 
-async function documentOf(plan: CompiledPlan, { backups, unusable }: PlanListing) {
-  const { instantOf } = await import('../../model/manifest.ts');
-  const { rowsOf } = await import('../../model/rows.ts');
-  return {
-    plan: plan.name,
-    backups: backups.map(({ manifest, verified, mark, held, deletion }) => ({
-      backup: manifest.backup,
-      instant: instantOf(manifest),
-      completedAt: manifest.completedAt,
-      ...manifest.totals,
-      ...rowsOf(manifest),
-      verified: verified && { level: verified.level, verdict: verified.verdict, at: verified.finishedAt },
-      marked: mark && { at: mark.markedAt, deleteAfter: mark.deleteAfter },
-      ...(held === undefined ? {} : { held }),
-      ...(deletion === undefined ? {} : { deletion }),
-    })),
-    unusable,
-  };
-}
-
 async function show(plan: CompiledPlan, { backups }: PlanListing, { output }: Options): Promise<void> {
   const { backupColumns } = await import('../backup-columns.ts');
   const { tableLines } = await import('../listing-table.ts');
@@ -104,7 +83,7 @@ async function show(plan: CompiledPlan, { backups }: PlanListing, { output }: Op
   }
   for (const line of tableLines(backupColumns(output, localZone()), backups)) print(line);
   if (output === 'wide') return;
-  for (const { manifest, held, deletion } of backups) {
-    for (const said of [held, deletion]) if (said !== undefined) say(`${manifest.backup}: ${said}`);
+  for (const { backup, held, deletion } of backups) {
+    for (const said of [held, deletion]) if (said !== undefined) say(`${backup}: ${said}`);
   }
 }

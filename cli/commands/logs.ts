@@ -13,18 +13,17 @@ export function register(program: Command): void {
 
 async function run(argument: string, { json }: CommonOptions): Promise<undefined> {
   const { openSession } = await import('../session.ts');
-  const { findRun } = await import('../find-run.ts');
-  const { planNameOf } = await import('../plan-files.ts');
-  const { readRun } = await import('../logs/read-run.ts');
+  const { logs } = await import('../../library/index.ts');
+  const { planNameOf } = await import('../../library/plan-files.ts');
   const { logLines } = await import('../logs/log-lines.ts');
   const session = await openSession({ starts: 'server' });
   try {
-    const found = await findRun(session.client, argument, () => planNameOf(argument), 'any');
-    const events = await readRun(session.client, found.workflowId);
-    if (json) emit({ ...found, events });
+    const document = await logs(session, argument, () => planNameOf(argument));
+    if (json) emit(document);
     else {
-      print(`${found.workflowId}${found.isRunning ? ', under way' : ''}`);
-      for (const line of logLines(found.workflowId, events)) print(line);
+      const { workflowId, isRunning, events } = document;
+      print(`${workflowId}${isRunning ? ', under way' : ''}`);
+      for (const line of logLines(workflowId, events)) print(line);
     }
     return undefined;
   } finally {

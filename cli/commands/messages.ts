@@ -78,8 +78,8 @@ async function send(
   { json, reason }: Options,
 ): Promise<undefined> {
   const { openSession } = await import('../session.ts');
-  const { sendToEntity } = await import('../plan-entities.ts');
-  const { planNameOf } = await import('../plan-files.ts');
+  const { sendToEntity } = await import('../../library/plan-entities.ts');
+  const { planNameOf } = await import('../../library/plan-files.ts');
   const planName = await planNameOf(plan);
   const session = await openSession({ starts: 'server' });
   try {
@@ -103,8 +103,8 @@ async function send(
  * such run.
  */
 async function cancel(client: Client, plan: string, requestId: string | undefined): Promise<Receipt> {
-  const { isApplied, sendToEntity } = await import('../plan-entities.ts');
-  const { cancelRun, whichRun } = await import('../cancel-run.ts');
+  const { isApplied, sendToEntity } = await import('../../library/plan-entities.ts');
+  const { cancelRun, whichRun } = await import('../../library/cancel-run.ts');
   if (!(await isApplied(client, plan))) {
     if (requestId === undefined) throw await whichRun(client, plan);
     return await cancelRun(client, plan, requestId);

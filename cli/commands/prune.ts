@@ -5,6 +5,7 @@ import type { PruneOutcome } from '../../model/prune.ts';
 import { HOUR_MS } from '../../model/time.ts';
 import { hasOwnCredentials } from '../../planning/prune.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
+import { HERE } from '../here.ts';
 import { EXIT, type ExitCode, emit, print, runCommand, say } from '../output.ts';
 import type { Session } from '../session.ts';
 
@@ -35,10 +36,11 @@ export function register(program: Command): void {
 }
 
 async function run(argument: string, options: Options): Promise<ExitCode> {
-  const { resolvePlan } = await import('../plan-files.ts');
+  const { resolvePlan } = await import('../../library/plan-files.ts');
   const plan = await resolvePlan(argument);
   if (options.dryRun) return dryRun(plan, options);
-  const { startPrune } = await import('../runs.ts');
+  const { startPrune } = await import('../../library/runs.ts');
+  const { runOf } = await import('../../library/run-handle.ts');
   const { followRun } = await import('../follow-run.ts');
   return followRun<PruneOutcome>(
     options,
@@ -47,7 +49,7 @@ async function run(argument: string, options: Options): Promise<ExitCode> {
       const { workflowId } = await startPrune(session, plan, { orphanGraceMs: options.grace * HOUR_MS });
       if (hasOwnCredentials(plan.pipeline.repository)) await tellWhereItRuns(session);
       return {
-        workflowId,
+        run: runOf<PruneOutcome>(session, workflowId),
         title: `Pruning ${plan.name}`,
         names: { plan: plan.name },
         whenDetached: 'Detached; the prune goes on. The same command follows it again.',
@@ -74,8 +76,8 @@ async function dryRun(plan: CompiledPlan, options: Options): Promise<ExitCode> {
   const { pruneInputOf } = await import('../../planning/prune.ts');
   const { findOrphans } = await import('../../repository/retention/sweep.ts');
   const { formatAmount, formatBytes } = await import('../../model/amounts.ts');
-  const { withStore } = await import('../backups.ts');
-  return withStore(plan.pipeline.repository, async (store) => {
+  const { withStore } = await import('../../library/backups.ts');
+  return withStore(HERE, plan.pipeline.repository, async (store) => {
     const now = new Date();
     // Only Temporal knows whether a reader still runs, so here every pin counts until it expires.
     const isLive = async (pin: { readonly expiresAt: string }) => Date.parse(pin.expiresAt) > now.getTime();

@@ -23,7 +23,7 @@ export function register(program: Command): void {
 }
 
 async function run(argument: string | undefined, { out, json }: Options) {
-  const { resolvePlan, resolvePlans } = await import('../plan-files.ts');
+  const { resolvePlan, resolvePlans } = await import('../../library/plan-files.ts');
   const { reportOnPlan } = await import('../report/plan-report.ts');
   const { reportPage } = await import('../report/page.ts');
   const plans = argument === undefined ? await resolvePlans() : [await resolvePlan(argument)];

@@ -55,7 +55,7 @@ async function undo(argument: string, { since, yes = false, json }: UndoOptions)
   const { readInstant } = await import('../../planning/instant.ts');
   const reading = readInstant(since, new Date());
   if ('problem' in reading) throw new UsageError(`--since: ${reading.problem}`, reading.remedy);
-  const { resolvePlan } = await import('../plan-files.ts');
+  const { resolvePlan } = await import('../../library/plan-files.ts');
   const { resolveSecret } = await import('../../engines/resolve-secret.ts');
   const { openPlace } = await import('../../repository/open.ts');
   const { undoSince } = await import('../../repository/undo.ts');
@@ -101,7 +101,7 @@ async function repair(argument: string, { id, json }: Options): Promise<ExitCode
   if (id !== undefined && !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) {
     throw new UsageError(`--id ${id} is no UUID`, 'Write it as `status --json` has it.');
   }
-  const { resolvePlan } = await import('../plan-files.ts');
+  const { resolvePlan } = await import('../../library/plan-files.ts');
   const { resolveSecret } = await import('../../engines/resolve-secret.ts');
   const { openPlace, signingOf } = await import('../../repository/open.ts');
   const { repairRepository } = await import('../../repository/repair.ts');

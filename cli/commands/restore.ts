@@ -1,9 +1,9 @@
 import { type Command, Option } from 'commander';
 import { readDuration } from '../../compiler/duration.ts';
+import type { RestoreWishes } from '../../library/runs.ts';
 import { formatAmount } from '../../model/amounts.ts';
 import type { RestoreSummary } from '../../model/backup.ts';
 import { defined } from '../../model/defined.ts';
-import { tabletSource } from '../../model/engine-kind.ts';
 import type { InClusterSummary } from '../../model/in-cluster.ts';
 import { describeLeftOut } from '../../model/left-out-text.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
@@ -11,9 +11,8 @@ import type { RecoveryDecision, RecoveryRequest } from '../../model/recovery.ts'
 import { describeRows } from '../../model/rows.ts';
 import { databaseNameProblem, keyspaceNameProblem } from '../../model/target-name.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
+import { HERE } from '../here.ts';
 import { EXIT, type ExitCode, emit, print, runCommand, say, UsageError } from '../output.ts';
-import type { RestoreWishes } from '../runs.ts';
-import type { Session } from '../session.ts';
 import { withoutSigning } from '../without-signing.ts';
 
 interface Options extends FollowRunOptions {
@@ -125,11 +124,16 @@ export function register(program: Command): void {
 
 async function run(argument: string, options: Options) {
   checkOptions(options);
-  const { resolvePlan } = await import('../plan-files.ts');
-  const { chooseWay, describeBackup } = await import('../recovery.ts');
+  const { resolvePlan } = await import('../../library/plan-files.ts');
+  const { beginRestore } = await import('../../library/begin-restore.ts');
+  const { chooseWay, describeBackup } = await import('../../library/recovery.ts');
+  const { ownerOf } = await import('../../library/explain-restore.ts');
+  const { wishesOf } = await import('../../library/restoring.ts');
+  const { runOf } = await import('../../library/run-handle.ts');
   const { describeInstant } = await import('../../planning/instant.ts');
   const { localZone } = await import('../local-zone.ts');
   const { followRun } = await import('../follow-run.ts');
+  const { hintAtApproval, tellingWaits } = await import('../waiting.ts');
 
   const plan = trusting(await resolvePlan(argument), options);
   // Only CQL needs this option: its cells have write times, and newer cells in the target would win over restored ones.
@@ -140,16 +144,15 @@ async function run(argument: string, options: Options) {
     );
   }
   checkNames(plan, options);
-  const { requireBackup } = await import('../backups.ts');
-  if (options.backup !== undefined) await requireBackup(plan, options.backup);
+  const { requireBackup } = await import('../../library/backups.ts');
+  if (options.backup !== undefined) await requireBackup(HERE, plan, options.backup);
   const request = requestOf(options);
   if (options.explain) return explain(plan, request, options);
-  const way = await chooseWay(plan, request);
+  const way = await chooseWay(HERE, plan, request);
   if ('schedule' in way) return goBack(plan, way, options);
-  const chosen = await describeBackup(plan, way);
+  const chosen = await describeBackup(HERE, plan, way);
   const wishes: RestoreWishes = {
-    backup: chosen.backup,
-    ...(way.way === 'snapshot' ? { at: way.instant } : {}),
+    ...wishesOf(way),
     ...(options.connectionEnv === undefined ? {} : { connection: { env: options.connectionEnv } }),
     into: targetNames(options, chosen.databases),
     replace: options.replace === true,
@@ -157,7 +160,7 @@ async function run(argument: string, options: Options) {
     tables: { include: options.tables, exclude: options.excludeTables },
     contents: options.schemaOnly ? 'schema' : options.dataOnly ? 'data' : 'all',
     ...(options.asNew === true ? { asNew: true } : {}),
-    ...defined({ owner: ownerOf(plan, options) }),
+    ...defined({ owner: options.owner ?? ownerOf(plan) }),
     ...(options.placement === 'source' ? {} : { placement: options.placement }),
     globals: options.globals === true,
     check: options.check,
@@ -166,17 +169,22 @@ async function run(argument: string, options: Options) {
     ...(options.breakOthers ? { breakOthers: true } : {}),
     ...(options.checkIndexesFor === undefined ? {} : { indexCheckMs: milliseconds(options.checkIndexesFor) }),
     parallelism: Number(options.parallelism),
-    ...(way.way === 'archive' ? { replay: way.replay } : {}),
   };
   return followRun<RestoreSummary>(
     options,
     { plan, ...(options.connectionEnv === undefined ? {} : { variables: [options.connectionEnv] }) },
     async (session) => {
-      const { id, workflowId } = await begin(session, plan, wishes, options);
+      const begun = await beginRestore(session, plan, wishes, {
+        ...tellingWaits(plan.name),
+        detach: options.detach === true,
+        // An applied plan always requires its signatures. Only a person may leave them out, for one run, so the entity isn't asked.
+        pastEntity: options.trustUnsigned === true,
+      });
+      if (options.detach && options.replace) hintAtApproval(plan, begun);
       return {
-        workflowId,
+        run: runOf<RestoreSummary>(session, begun.workflowId),
         title: `Restoring ${chosen.backup} (data of ${describeInstant(new Date(chosen.instant), localZone())})`,
-        names: { plan: plan.name, backup: chosen.backup, restore: id },
+        names: { plan: plan.name, backup: chosen.backup, restore: begun.id },
         whenDetached: 'Detached; the restore goes on. Its page in the Temporal UI shows how far it is.',
       };
     },
@@ -205,33 +213,25 @@ async function goBack(
   { way, instant }: { readonly way: 'rewind' | 'clone'; readonly instant: string },
   options: Options,
 ): Promise<ExitCode> {
-  const { startInClusterRestore } = await import('../runs.ts');
+  const { beginInCluster, namesInHistory } = await import('../../library/begin-restore.ts');
+  const { runOf } = await import('../../library/run-handle.ts');
   const { followRun } = await import('../follow-run.ts');
-  const { isGoverned } = await import('../entity-runs.ts');
-  const source = tabletSource(plan.pipeline.source);
-  if (source === undefined) throw new TypeError('only a universe has history of its own');
-  const names = [...source.databases, ...source.keyspaces];
+  const { hintAtApproval, tellingWaits } = await import('../waiting.ts');
+  const names = namesInHistory(plan);
   const into = way === 'clone' ? targetNames(options, names) : {};
-  const breaking = options.breakOthers ? { breakOthers: true } : {};
-  const replacing = { replace: true, safetyBackup: options.safetyBackup, ...breaking };
+  const breaking = options.breakOthers ? ({ breakOthers: true } as const) : {};
   return followRun<InClusterSummary>(
     options,
     { plan },
     async (session) => {
-      const { id, workflowId } = (await isGoverned(session, plan))
-        ? await ask(session, plan, { to: instant, ...(way === 'rewind' ? replacing : { into }) }, {}, options)
-        : await startInClusterRestore(session, plan, source, {
-            way,
-            instant,
-            into,
-            names,
-            safetySnapshot: options.safetyBackup,
-            ...breaking,
-          });
+      const wish = { way, instant, into, safety: options.safetyBackup, ...breaking };
+      const waiting = { ...tellingWaits(plan.name), detach: options.detach === true };
+      const begun = await beginInCluster(session, plan, wish, waiting);
+      if (options.detach && way === 'rewind') hintAtApproval(plan, begun);
       return {
-        workflowId,
+        run: runOf<InClusterSummary>(session, begun.workflowId),
         title: `${way === 'rewind' ? 'Rewinding' : 'Cloning'} ${names.join(', ')} to ${instant}, by the universe's own history`,
-        names: { plan: plan.name, restore: id },
+        names: { plan: plan.name, restore: begun.id },
         whenDetached: 'Detached; it goes on. Its page in the Temporal UI shows how far it is.',
       };
     },
@@ -257,11 +257,6 @@ function reportInCluster(summary: InClusterSummary, options: Options): ExitCode 
   return EXIT.done;
 }
 
-/** The owner that `--owner` names, or else the plan. */
-function ownerOf({ pipeline, restore }: CompiledPlan, { owner }: Options): string | undefined {
-  return owner ?? (pipeline.source.engine === 'ysql' ? restore?.owner : undefined);
-}
-
 function requestOf({
   to,
   backup,
@@ -285,14 +280,19 @@ function requestOf({
 
 /** Prints the decision. A refusal has the exit code 1 or 2 that the restore itself would have. */
 async function explain(plan: CompiledPlan, request: RecoveryRequest, options: Options): Promise<ExitCode> {
-  const { decideRecovery } = await import('../recovery.ts');
+  const { explainRestore } = await import('../../library/index.ts');
   const { decisionLines } = await import('../../planning/decision-text.ts');
-  const { describeForesight } = await import('../foresight.ts');
+  const { describeForesight } = await import('../../library/foresight.ts');
   const { localZone } = await import('../local-zone.ts');
-  const decision = await decideRecovery(plan, request);
+  const { connectionEnv, owner, globals } = options;
+  const document = await explainRestore(plan, request, HERE, {
+    ...(connectionEnv === undefined ? {} : { connection: { env: connectionEnv } }),
+    ...defined({ owner }),
+    globals: globals === true,
+  });
+  const { decision, target } = document;
   await checkTargets(plan, decision, options);
-  const target = await foreseen(plan, decision, options);
-  if (options.json) emit({ plan: plan.name, decision, ...defined({ target }) });
+  if (options.json) emit(document);
   else {
     for (const line of decisionLines(decision, localZone())) print(line);
     if (target !== undefined) print(`  ${describeForesight(target)}`);
@@ -304,52 +304,10 @@ async function explain(plan: CompiledPlan, request: RecoveryRequest, options: Op
 /** Throws if `--into` is wrong, as the restore itself would. */
 async function checkTargets(plan: CompiledPlan, decision: RecoveryDecision, options: Options): Promise<void> {
   if (options.into.length === 0 || decision.kind !== 'restore') return;
+  const { namesInHistory } = await import('../../library/begin-restore.ts');
   if (!('backup' in decision)) return void targetNames(options, namesInHistory(plan));
-  const { describeBackup } = await import('../recovery.ts');
-  targetNames(options, (await describeBackup(plan, decision)).databases);
-}
-
-function namesInHistory(plan: CompiledPlan): readonly string[] {
-  const source = tabletSource(plan.pipeline.source);
-  return source === undefined ? [] : [...source.databases, ...source.keyspaces];
-}
-
-/** What the target lacks. Only for a restore from a backup. */
-async function foreseen(plan: CompiledPlan, decision: RecoveryDecision, options: Options) {
-  if (decision.kind !== 'restore' || !('backup' in decision)) return undefined;
-  const { foreseeTarget } = await import('../foresight.ts');
-  return await foreseeTarget(plan, decision.backup, {
-    ...(options.connectionEnv === undefined ? {} : { connection: { env: options.connectionEnv } }),
-    ...defined({ owner: ownerOf(plan, options) }),
-    globals: options.globals === true,
-  });
-}
-
-/**
- * Starts the restore. If the plan is applied, its entity starts it, and there an overwriting restore waits for approval;
- * otherwise this does.
- */
-async function begin(session: Session, plan: CompiledPlan, wishes: RestoreWishes, options: Options) {
-  const { startRestore } = await import('../runs.ts');
-  const { isGoverned } = await import('../entity-runs.ts');
-  // An applied plan always requires its signatures. Only a person may leave them out, for one run, so the entity isn't asked.
-  if (options.trustUnsigned || !(await isGoverned(session, plan))) return startRestore(session, plan, wishes);
-  const { backup, at, into, replace, safety, tables, breakOthers, replay, ...given } = wishes;
-  const wish = {
-    // The entity chooses the recovery method itself, so it is given either `to` or `backup`, never both.
-    ...(at !== undefined ? { to: at } : replay === undefined ? { backup } : { to: replay.to }),
-    ...(replace ? { replace, safetyBackup: safety !== false } : { into }),
-    ...(breakOthers === true ? { breakOthers } : {}),
-    ...(tables === undefined || tables.include.length === 0 ? {} : { tables: tables.include }),
-  };
-  return ask(session, plan, wish, { ...given, excludeTables: tables?.exclude ?? [] }, options);
-}
-
-async function ask(session: Session, plan: CompiledPlan, wish: object, given: object, options: Options) {
-  const { requestRun } = await import('../entity-runs.ts');
-  const argument = { ...wish, options: { ...given, taskQueue: session.taskQueue } };
-  const { workflowId } = await requestRun(session, plan, 'restore', argument, options.detach === true);
-  return { id: workflowId.slice(workflowId.lastIndexOf(':') + 1), workflowId };
+  const { describeBackup } = await import('../../library/recovery.ts');
+  targetNames(options, (await describeBackup(HERE, plan, decision)).databases);
 }
 
 function checkOptions(options: Options): void {

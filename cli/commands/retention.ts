@@ -8,6 +8,7 @@ import { DAY_MS } from '../../model/time.ts';
 import type { nextRuns } from '../../planning/next-runs.ts';
 import type { DesiredSchedule } from '../../planning/schedules.ts';
 import type { SimulatedDay } from '../../planning/simulate.ts';
+import { HERE } from '../here.ts';
 import {
   type CommonOptions,
   EXIT,
@@ -45,7 +46,7 @@ export function register(program: Command): void {
 }
 
 async function run(argument: string, options: Options): Promise<ExitCode> {
-  const { resolvePlan } = await import('../plan-files.ts');
+  const { resolvePlan } = await import('../../library/plan-files.ts');
   const plan = await resolvePlan(argument);
   const simulated = await simulate(plan, options);
   if (options.svg !== undefined) await draw(plan, simulated, options.svg);
@@ -64,7 +65,7 @@ async function simulate(plan: CompiledPlan, options: Options): Promise<readonly 
   const { pruneTimesOf } = await import('../../planning/prune.ts');
   const { simulateRetention } = await import('../../planning/simulate.ts');
   const { readCatalogue } = await import('../../repository/catalogue.ts');
-  const { withStore } = await import('../backups.ts');
+  const { withStore } = await import('../../library/backups.ts');
   const { retention } = plan;
   const prunes = pruneTimesOf(plan);
   if (retention === undefined || prunes === undefined) {
@@ -77,7 +78,7 @@ async function simulate(plan: CompiledPlan, options: Options): Promise<readonly 
   const { repository } = plan.pipeline;
   const entries = options.empty
     ? []
-    : (await withStore(repository, (store) => readCatalogue(store, repository, plan.name))).entries;
+    : (await withStore(HERE, repository, (store) => readCatalogue(store, repository, plan.name))).entries;
   const from = new Date();
   const end = new Date(from.getTime() + options.days * DAY_MS);
   const until = (times: Times) => timesUntil(times, from, end, next.nextRuns);

@@ -2,7 +2,8 @@ import type { Command } from 'commander';
 import type { ReadPoint } from '../../model/backup.ts';
 import { lossesIn, uncutIn } from '../../model/manifest.ts';
 import { describeRows, rowsOf, rowsOfTable } from '../../model/rows.ts';
-import { type CommonOptions, emit, print, runCommand, say } from '../output.ts';
+import { HERE } from '../here.ts';
+import { type CommonOptions, emit, print, runCommand } from '../output.ts';
 
 export function register(program: Command): void {
   program
@@ -18,18 +19,11 @@ export function register(program: Command): void {
 }
 
 async function run(argument: string, backup: string, options: CommonOptions) {
-  const { resolvePlan } = await import('../plan-files.ts');
-  const { requireBackup, withStore } = await import('../backups.ts');
-  const { distrustedManifest, readStoredManifest } = await import('../../repository/backups/manifest.ts');
+  const { resolvePlan } = await import('../../library/plan-files.ts');
+  const { readBackup } = await import('../../library/backups.ts');
   const { formatAmount, formatBytes } = await import('../../model/amounts.ts');
   const plan = await resolvePlan(argument);
-  await requireBackup(plan, backup);
-  const { manifest, signature } = await withStore(plan.pipeline.repository, (store) =>
-    readStoredManifest(store, { plan: plan.name, backup }, { signedBy: 'any' }),
-  );
-  if (signature !== undefined && signature.state !== 'trusted') {
-    say(`warning: ${distrustedManifest({ plan: plan.name, backup }, signature).message}`);
-  }
+  const { manifest, signer } = await readBackup(HERE, plan, backup);
   if (options.json) {
     emit(manifest);
     return undefined;
@@ -42,7 +36,7 @@ async function run(argument: string, backup: string, options: CommonOptions) {
       : `data of     ${scanned.from} to ${scanned.to} (a scan, not one instant; epoch ${readPoint.epoch})`,
   );
   print(`made        ${manifest.startedAt} to ${manifest.completedAt} by holdfast ${writtenBy.holdfast}`);
-  if (signature?.state === 'trusted') print(`signed by   ${signature.signer}`);
+  if (signer !== undefined) print(`signed by   ${signer}`);
   print(`server      ${server.product} ${server.version}`);
   print(
     `holds       ${describeRows(rowsOf(manifest))} in ${formatAmount(totals.tables, 'table')}, ${formatBytes(totals.bytes)} ` +

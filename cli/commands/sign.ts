@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { SigningPlace, SignOutcome } from '../../repository/signing/sign-backups.ts';
+import { HERE } from '../here.ts';
 import {
   type CommonOptions,
   EXIT,
@@ -46,15 +47,15 @@ async function run(argument: string, backups: readonly string[], options: Option
   if (options.all && backups.length > 0) {
     throw new UsageError('--all and names of backups exclude each other', 'Leave out one of them.');
   }
-  const { resolvePlan } = await import('../plan-files.ts');
+  const { resolvePlan } = await import('../../library/plan-files.ts');
   const { signBackup, signRepository, signTimelines } = await import(
     '../../repository/signing/sign-backups.ts'
   );
   const { acknowledgeRegister, compareRegister } = await import('../../repository/signing/register.ts');
   const { listBackups } = await import('../../repository/backups/list-backups.ts');
-  const { requireBackup } = await import('../backups.ts');
+  const { requireBackup } = await import('../../library/backups.ts');
   const plan = await resolvePlan(argument);
-  for (const backup of backups) await requireBackup(plan, backup);
+  for (const backup of backups) await requireBackup(HERE, plan, backup);
   return withSigning(plan, async (place) => {
     const { store } = place;
     const repository = await signRepository(place);

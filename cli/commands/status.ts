@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { HERE } from '../here.ts';
 import { type CommonOptions, emit, print, runCommand, say, UsageError } from '../output.ts';
 import type { Session } from '../session.ts';
 
@@ -48,37 +49,35 @@ async function tellProcesses({ json }: Options): Promise<undefined> {
 }
 
 async function tellAll({ client }: Session, { json }: CommonOptions): Promise<void> {
-  const { appliedPlans, findEntity } = await import('../plan-entities.ts');
+  const { appliedStatuses } = await import('../../library/status.ts');
   const { lineOf } = await import('../status/page.ts');
-  const entities = await Promise.all((await appliedPlans(client)).map((name) => findEntity(client, name)));
-  const statuses = entities.flatMap((entity) => entity?.status ?? []);
-  if (json) emit({ plans: statuses.map((status) => ({ ...status, applied: true })) });
-  else if (statuses.length === 0) {
+  const plans = await appliedStatuses(client);
+  if (json) emit({ plans });
+  else if (plans.length === 0) {
     say('No plan is applied: holdfast apply does it. Of one that is not: holdfast status PLAN.');
-  } else for (const status of statuses) print(lineOf(status, new Date()));
+  } else for (const status of plans) print(lineOf(status, new Date()));
 }
 
 async function tellOne({ client }: Session, argument: string, { json }: CommonOptions): Promise<void> {
-  const { findEntity } = await import('../plan-entities.ts');
-  const { planNameOf } = await import('../plan-files.ts');
+  const { appliedStatus, unappliedStatus } = await import('../../library/status.ts');
+  const { planNameOf } = await import('../../library/plan-files.ts');
   const { pageOf, unappliedPageOf } = await import('../status/page.ts');
   const name = await planNameOf(argument);
-  const entity = await findEntity(client, name);
-  if (entity !== undefined) {
-    if (json) emit({ ...entity.status, applied: true });
-    else for (const line of pageOf(entity.status, new Date())) print(line);
+  const applied = await appliedStatus(client, name);
+  if (applied !== undefined) {
+    if (json) emit(applied);
+    else for (const line of pageOf(applied, new Date())) print(line);
     return;
   }
-  const { unappliedStatus } = await import('../status/unapplied.ts');
-  const status = await unappliedStatus(client, await fileOf(argument, name));
+  const status = await unappliedStatus(HERE, client, await fileOf(argument, name));
   if (json) emit(status);
   else for (const line of unappliedPageOf(status, new Date())) print(line);
 }
 
 /** The file of a plan that is not applied. If there is no such file either, the error says that the plan is not applied. */
 async function fileOf(argument: string, name: string) {
-  const { notApplied } = await import('../plan-entities.ts');
-  const { InvalidPlanError, resolvePlan } = await import('../plan-files.ts');
+  const { notApplied } = await import('../../library/plan-entities.ts');
+  const { InvalidPlanError, resolvePlan } = await import('../../library/plan-files.ts');
   try {
     return await resolvePlan(argument);
   } catch (error) {

@@ -12,23 +12,14 @@ export function register(program: Command): void {
 }
 
 async function run(paths: readonly string[], { json }: CommonOptions) {
-  const { compilePlanFiles } = await import('../plan-files.ts');
-  const { plans, repositories, diagnostics, files } = await compilePlanFiles(paths);
-  const valid = diagnostics.length === 0;
+  const { validate } = await import('../../library/index.ts');
+  const { document, plans, repositories, render } = await validate(paths);
+  const { valid, diagnostics } = document;
   if (json) {
-    emit({
-      valid,
-      files: files.map(({ path }) => path),
-      plans: plans.map(({ name, file, pipeline }) => ({ plan: name, file, hash: pipeline.hash })),
-      repositories: repositories.map(({ name }) => name),
-      diagnostics,
-    });
+    emit(document);
   } else {
     const color = process.stderr.isTTY === true && process.env.NO_COLOR === undefined;
-    if (!valid) {
-      const { renderDiagnostics } = await import('../../compiler/render.ts');
-      say(renderDiagnostics(diagnostics, files, { color }));
-    }
+    if (!valid) say(render({ color }));
     for (const { name, file, pipeline } of plans) {
       print(`${file}: plan ${name}, ${pipeline.steps.length} steps, ${pipeline.hash.slice(0, 12)}`);
     }

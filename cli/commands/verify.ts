@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { SchemaReport, VerifyReport } from '../../model/backup.ts';
 import type { VerifyInput } from '../../workflows/messages.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
+import { HERE } from '../here.ts';
 import { EXIT, type ExitCode, emit, print, runCommand } from '../output.ts';
 
 interface Options extends FollowRunOptions {
@@ -33,29 +34,20 @@ export function register(program: Command): void {
 }
 
 async function run(argument: string, backup: string | undefined, options: Options) {
-  const { resolvePlan } = await import('../plan-files.ts');
-  const { newestBackup, requireBackup } = await import('../backups.ts');
-  const { startVerify } = await import('../runs.ts');
+  const { openPlan, startVerify, verificationFor } = await import('../../library/index.ts');
   const { followRun } = await import('../follow-run.ts');
-  const plan = await resolvePlan(argument);
-  // This doesn't read the backup's manifest, which may be what is damaged.
-  if (backup !== undefined) await requireBackup(plan, backup);
-  const id = backup ?? (await newestBackup(plan));
-  // If the command names a backup, only that is verified, without the archive.
-  const archive = backup === undefined && plan.pointTime?.archive !== undefined && options.level !== 'schema';
+  const plan = await openPlan(argument);
+  const chosen = await verificationFor(plan, { backup, level: options.level }, HERE);
   return followRun<VerifyReport | SchemaReport>(
     options,
     { plan },
-    async (session) => {
-      const { workflowId } = await startVerify(session, plan, id, options.level, archive ? { archive } : {});
-      return {
-        workflowId,
-        title: `Verifying ${id}, level ${options.level}`,
-        names: { plan: plan.name, backup: id, level: options.level },
-        whenDetached: 'Detached; the verification goes on. The same command follows it again.',
-      };
-    },
-    (result) => report(result, options, archive),
+    async (session) => ({
+      run: await startVerify(session, plan, chosen),
+      title: `Verifying ${chosen.backup}, level ${options.level}`,
+      names: { plan: plan.name, backup: chosen.backup, level: options.level },
+      whenDetached: 'Detached; the verification goes on. The same command follows it again.',
+    }),
+    (result) => report(result, options, chosen.archive),
   );
 }
 

@@ -14,20 +14,21 @@ export function register(program: Command): void {
 async function run(argument: string, { json = false }: CommonOptions): Promise<ExitCode> {
   const { openSession, runUrl } = await import('../session.ts');
   const { catchInterrupts } = await import('../interrupts.ts');
-  const { findRun } = await import('../find-run.ts');
+  const { findRun } = await import('../../library/find-run.ts');
+  const { runOf } = await import('../../library/run-handle.ts');
   const { follow } = await import('../follow.ts');
-  const { planNameOf } = await import('../plan-files.ts');
+  const { planNameOf } = await import('../../library/plan-files.ts');
   const session = await openSession({ starts: 'server' });
   let keep = false;
   try {
-    const found = await findRun(session.client, argument, () => planNameOf(argument), 'under way');
+    const found = await findRun(session, argument, () => planNameOf(argument), 'under way');
     const { workflowId } = found;
     // Caught before the run's name is printed, since a reader of it may interrupt at once.
     const interrupts = catchInterrupts();
     const url = runUrl(session, workflowId);
     say(url === undefined ? workflowId : `${workflowId}: ${url}`);
-    const handle = session.client.workflow.getHandle(workflowId);
-    const followed = await follow(handle, { quiet: json, keepAlive: session.keepAlive, interrupts });
+    const run = runOf<unknown>(session, workflowId);
+    const followed = await follow(run, { quiet: json, keepAlive: session.keepAlive, interrupts });
     if (json) emit({ workflowId, type: found.type, plan: found.plan, detached: !followed.ended });
     if (followed.ended) {
       say(`Ended. holdfast logs ${workflowId} shows what happened.`);

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { HERE } from '../here.ts';
 import { type CommonOptions, emit, print, runCommand, say } from '../output.ts';
 
 export function register(program: Command): void {
@@ -14,44 +15,17 @@ export function register(program: Command): void {
 }
 
 async function run(argument: string, options: CommonOptions) {
-  const { resolvePlan } = await import('../plan-files.ts');
-  const { withStore } = await import('../backups.ts');
-  const { readArchive } = await import('../../engines/ysql/archive/window.ts');
-  const { stretchText } = await import('../../planning/archive-proofs.ts');
-  const { isoOfMicros, postgresLsn } = await import('../../model/archive.ts');
-  const { formatAmount, formatBytes } = await import('../../model/amounts.ts');
-  const plan = await resolvePlan(argument);
-  const windows = await withStore(plan.pipeline.repository, (store) => readArchive(store, plan.name));
+  const { openPlan, window } = await import('../../library/index.ts');
+  const plan = await openPlan(argument);
   if (options.json) {
-    emit({
-      plan: plan.name,
-      databases: windows.map(({ database, intervals, holes, notArchived }) => ({
-        database,
-        intervals: intervals.map((interval) => ({
-          timeline: interval.timeline,
-          from: isoOfMicros(interval.fromMicros),
-          to: isoOfMicros(interval.toMicros),
-          startLsn: postgresLsn(interval.startLsn),
-          endLsn: postgresLsn(interval.endLsn),
-          segments: interval.segments.length,
-          storedBytes: interval.storedBytes,
-          stretches: interval.stretches.map(({ fromMicros, toMicros, state }) => ({
-            from: isoOfMicros(fromMicros),
-            to: isoOfMicros(toMicros),
-            state,
-          })),
-        })),
-        holes: holes.map(({ fromMicros, toMicros, code, reason }) => ({
-          from: isoOfMicros(fromMicros),
-          to: toMicros === undefined ? null : isoOfMicros(toMicros),
-          code,
-          reason,
-        })),
-        notArchived,
-      })),
-    });
+    emit(await window(plan, HERE));
     return undefined;
   }
+  const { readArchiveOf } = await import('../../library/window.ts');
+  const { stretchText } = await import('../../planning/archive-proofs.ts');
+  const { isoOfMicros } = await import('../../model/archive.ts');
+  const { formatAmount, formatBytes } = await import('../../model/amounts.ts');
+  const windows = await readArchiveOf(HERE, plan);
   if (windows.length === 0) say(`Plan ${plan.name} has no archive of changes.`);
   for (const { database, intervals, holes, notArchived } of windows) {
     print(`${database}:`);

@@ -2,6 +2,8 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { runOf } from '../../library/run-handle.ts';
+import { startBackup, startRestore } from '../../library/runs.ts';
 import type { RestoreSummary } from '../../model/backup.ts';
 import { permanent } from '../../model/errors.ts';
 import { type ServerProcess, startServer } from '../../parts/process.ts';
@@ -14,7 +16,6 @@ import { registerSearchAttributes } from '../../worker/search-attributes.ts';
 import type { BackupOutcome } from '../../workflows/messages.ts';
 import { follow } from '../follow.ts';
 import { say } from '../output.ts';
-import { startBackup, startRestore } from '../runs.ts';
 import type { Session } from '../session.ts';
 import { runUrl } from '../session.ts';
 import { type DemoDatabase, ORIGINAL, RESTORED } from './database.ts';
@@ -106,6 +107,7 @@ export async function tellStory(
     isEmbedded: false,
     queueOf: async () => target.taskQueue,
     uiUrl,
+    tell: say,
     keepAlive: async () => undefined,
     end: async () => undefined,
   };
@@ -119,7 +121,7 @@ export async function tellStory(
   const text = PLAN.replace('ENDPOINT', s3.endpoint).replace('SOURCE', database.source);
   await writeFile(planFile, text);
   for (const line of text.split('\n').slice(12, -1)) say(`    ${line}`);
-  const { resolvePlan } = await import('../plan-files.ts');
+  const { resolvePlan } = await import('../../library/plan-files.ts');
   const plan = await resolvePlan(planFile);
 
   chapter(4, 'Backing up; half-way the worker is killed with kill -9');
@@ -137,7 +139,7 @@ export async function tellStory(
     'data',
   );
   let killedAt = 0;
-  const followed = await follow<BackupOutcome>(client.workflow.getHandle(backupRun.workflowId), {
+  const followed = await follow(runOf<BackupOutcome>(session, backupRun.workflowId), {
     quiet: false,
     pollEveryMs: KILL_POLL_MS,
     onProgress: async (progress) => {
@@ -162,9 +164,7 @@ export async function tellStory(
     backup: summary.backup,
     into: { [ORIGINAL]: RESTORED },
   });
-  const restored = await follow<RestoreSummary>(client.workflow.getHandle(restoreRun.workflowId), {
-    quiet: false,
-  });
+  const restored = await follow(runOf<RestoreSummary>(session, restoreRun.workflowId), { quiet: false });
   if (!restored.ended) throw permanent('DEMO_ENDED', 'the demo was ended', 'Run holdfast demo again.');
 
   chapter(6, 'Comparing every row of both');

@@ -1,6 +1,6 @@
 import { writeDuration } from '../../compiler/duration.ts';
+import { artifactName, type ExplainedPlan, type ExplainedStep } from '../../library/explained-plan.ts';
 import type { Artifact } from '../../model/pipeline.ts';
-import { artifactName, type ExplainedPlan, type ExplainedStep } from './explained-plan.ts';
 
 interface Edge {
   readonly from: string;

@@ -1,5 +1,6 @@
 import { writeDuration } from '../../compiler/duration.ts';
 import { formatSize } from '../../compiler/size.ts';
+import { artifactName, type ExplainedPlan, type ExplainedStep } from '../../library/explained-plan.ts';
 import { formatAmount } from '../../model/amounts.ts';
 import type {
   Artifact,
@@ -12,7 +13,6 @@ import type {
   YcqlSource,
   YsqlSource,
 } from '../../model/pipeline.ts';
-import { artifactName, type ExplainedPlan, type ExplainedStep } from './explained-plan.ts';
 
 const COLUMNS = ['STEP', 'WHEN', 'ACTIVITY', 'QUEUE', 'PARALLEL', 'RETRY', 'TIMEOUT', 'IN → OUT'] as const;
 

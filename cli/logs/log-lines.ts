@@ -1,4 +1,4 @@
-import type { RunEvent } from './run-events.ts';
+import type { RunEvent } from '../../library/logs/run-events.ts';
 
 /** From this many on, equal events in a row share one line. */
 const TOGETHER = 4;

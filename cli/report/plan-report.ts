@@ -1,5 +1,6 @@
 import { type BackupFate, fatesOf, judge } from '../../activities/prune.ts';
 import { archiveStandings } from '../../engines/ysql/archive/window.ts';
+import { withStore } from '../../library/backups.ts';
 import type { ArchiveStanding } from '../../model/archive-standing.ts';
 import type { VerifyReport } from '../../model/backup.ts';
 import { HoldfastError } from '../../model/errors.ts';
@@ -8,7 +9,7 @@ import type { Catalogue } from '../../model/recovery.ts';
 import { pruneInputOf } from '../../planning/prune.ts';
 import { readCatalogue } from '../../repository/catalogue.ts';
 import { readReports } from '../../repository/ledger.ts';
-import { withStore } from '../backups.ts';
+import { HERE } from '../here.ts';
 
 /** Most verifications that are shown for one backup, from the newest on. */
 const MAX_REPORTS = 20;
@@ -39,7 +40,7 @@ export interface UnreadPlan {
 export async function reportOnPlan(plan: CompiledPlan, now: Date): Promise<PlanReport | UnreadPlan> {
   const { repository } = plan.pipeline;
   try {
-    return await withStore(repository, async (store) => {
+    return await withStore(HERE, repository, async (store) => {
       const catalogue = await readCatalogue(store, repository, plan.name);
       // Only Temporal knows whether a reader still runs, so here every pin counts until it expires.
       const isLive = async (pin: { readonly expiresAt: string }) => Date.parse(pin.expiresAt) > now.getTime();

@@ -1,12 +1,12 @@
+import type { UnappliedStatus } from '../../library/status.ts';
 import { formatAge, formatDuration } from '../../model/amounts.ts';
 import type { RecoveryWindow } from '../../model/recovery.ts';
 import type { PlanSurvey } from '../../model/survey.ts';
 import { archiveLines } from '../../planning/archive-standing.ts';
-import { decisionLines } from '../../planning/decision-text.ts';
+import { decisionLines, wishLine } from '../../planning/decision-text.ts';
 import { timelineLines } from '../../planning/timeline.ts';
 import type { PlanRequest, PlanStatus } from '../../workflows/plan-messages.ts';
 import { nextRun } from '../../workflows/plan-page.ts';
-import type { UnappliedStatus } from './unapplied.ts';
 
 /** The state of a plan, for people at a terminal. Pure. */
 
@@ -103,10 +103,12 @@ function lockText({ backup, until }: NonNullable<PlanSurvey['locks']>, now: Date
   return Date.parse(until) > now.getTime() ? text : `nothing any more: ${text}`;
 }
 
-function waitingLines(plan: string, { kind, requestId, state, decision }: PlanRequest): readonly string[] {
+function waitingLines(plan: string, request: PlanRequest): readonly string[] {
+  const { kind, requestId, state, decision, wish } = request;
   const asks = state === 'awaiting-approval';
   return [
     `${asks ? 'WAITS FOR APPROVAL' : 'waiting'}: ${kind} ${requestId}`,
+    ...(wish === undefined ? [] : [`  ${wishLine(wish)}`]),
     ...(decision === undefined ? [] : decisionLines(decision).map((line) => `  ${line}`)),
     ...(asks ? [`  holdfast approve ${plan} ${requestId}`] : []),
   ];

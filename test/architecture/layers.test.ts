@@ -52,6 +52,8 @@ describe('what is forbidden is refused', () => {
     ['engines/ysql/server/session.ts', "import '@temporalio/activity'", '@temporalio/activity'],
     ['engines/ysql/server/session.ts', "import '../../../activities/pins.ts'", 'activities/pins.ts'],
     ['activities/pins.ts', "import '../workflows/backup.ts'", 'workflows/backup.ts'],
+    ['library/index.ts', "import '../cli/output.ts'", 'cli/output.ts'],
+    ['library/runs.ts', "import 'commander'", 'commander'],
     ['parts/ports.ts', "import '../repository/open.ts'", 'repository/open.ts'],
     ['bootstrap/lock.mjs', "import '../model/errors.ts'", 'model/errors.ts'],
     ['cli/main.ts', "import '../test/support/scratch.ts'", 'test/support/scratch.ts'],

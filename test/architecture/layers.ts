@@ -12,6 +12,7 @@ export interface Layer {
 export const LAYERS: Readonly<Record<string, Layer>> = {
   cli: {
     imports: [
+      'library',
       'model',
       'compiler',
       'planning',
@@ -24,7 +25,20 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       'bootstrap/lock.mjs',
       'package.json',
     ],
-    packages: ['node:*', '@temporalio/client', '@temporalio/common', 'commander', 'log-update', 'pg', 'zod'],
+    packages: [
+      'node:*',
+      '@modelcontextprotocol/sdk',
+      '@temporalio/client',
+      '@temporalio/common',
+      'commander',
+      'log-update',
+      'pg',
+      'zod',
+    ],
+  },
+  library: {
+    imports: ['model', 'compiler', 'planning', 'repository', 'engines', 'activities', 'workflows', 'worker'],
+    packages: ['node:*', '@temporalio/client', '@temporalio/common'],
   },
   worker: {
     imports: ['model', 'planning', 'engines', 'activities', 'workflows'],

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { historyFromJSON } from '@temporalio/common/lib/proto-utils.js';
 import { logLines } from '../../cli/logs/log-lines.ts';
-import { describeHistory, type RunEvent } from '../../cli/logs/run-events.ts';
+import { describeHistory, type RunEvent } from '../../library/logs/run-events.ts';
 
 /** Histories that a released version recorded, as sentences. */
 function told(name: string) {

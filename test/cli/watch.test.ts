@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApplicationFailure } from '@temporalio/common';
-import type { RunEvent } from '../../cli/logs/run-events.ts';
+import type { RunEvent } from '../../library/logs/run-events.ts';
 import { backupWorkflowId } from '../../workflows/messages.ts';
 import { planKey } from '../../workflows/run-attributes.ts';
 import { holdfast, startHoldfast } from '../support/holdfast.ts';

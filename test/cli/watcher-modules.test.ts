@@ -3,12 +3,15 @@ import { promisify } from 'node:util';
 
 /** What a command loads that starts a run or finds one, and follows it. */
 const FOLLOWING = [
-  'cli/plan-files.ts',
+  'library/index.ts',
+  'library/begin-backup.ts',
+  'library/run-handle.ts',
+  'library/plan-files.ts',
   'cli/follow-run.ts',
-  'cli/runs.ts',
+  'library/runs.ts',
   'cli/session.ts',
   'cli/follow.ts',
-  'cli/plan-entities.ts',
+  'library/plan-entities.ts',
 ];
 
 /** Addresses of all modules that are loaded with these files, as a process of its own loads them. */

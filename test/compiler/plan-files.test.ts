@@ -1,6 +1,6 @@
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { compilePlanFiles, InvalidPlanError, loadPlanFiles, resolvePlan } from '../../cli/plan-files.ts';
+import { compilePlanFiles, InvalidPlanError, loadPlanFiles, resolvePlan } from '../../library/plan-files.ts';
 import { withScratchFolder } from '../support/scratch.ts';
 
 const repository = (name: string): string =>

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
-import { startBackup, startRestore } from '../../cli/runs.ts';
+import { startBackup, startRestore } from '../../library/runs.ts';
 import type { BackupSummary, RestoreSummary } from '../../model/backup.ts';
 import { messageOf } from '../../model/errors.ts';
 import type { Manifest } from '../../model/manifest.ts';

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowFailedError } from '@temporalio/client';
-import { startBackup, startRestore } from '../../cli/runs.ts';
 import { compile } from '../../compiler/compile.ts';
 import { awaitSchemaAgreement } from '../../engines/ycql/session.ts';
+import { startBackup, startRestore } from '../../library/runs.ts';
 import type { RestoreSummary } from '../../model/backup.ts';
 import { messageOf } from '../../model/errors.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';

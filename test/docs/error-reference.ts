@@ -12,6 +12,7 @@ const PRODUCT = [
   'cli',
   'compiler',
   'engines',
+  'library',
   'model',
   'parts',
   'planning',

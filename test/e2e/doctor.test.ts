@@ -1,8 +1,8 @@
 import { chmod, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
-import { resolvePlan } from '../../cli/plan-files.ts';
 import { checkNewestSchema } from '../../engines/schema-trial.ts';
+import { resolvePlan } from '../../library/plan-files.ts';
 import { scratchName } from '../../model/drill.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';

@@ -15,7 +15,7 @@ function linksIn(text: string): readonly string[] {
 /** Files and folders that a page names in code font, from the project's root: `compiler/verbs.ts`, `test/compiler/golden`. */
 function pathsIn(text: string): readonly string[] {
   const folders =
-    'activities|bootstrap|cli|compiler|docs|engines|model|parts|planning|plans|repository|test|worker|workflows';
+    'activities|bootstrap|cli|compiler|docs|engines|library|model|parts|planning|plans|repository|test|worker|workflows';
   return [...text.matchAll(new RegExp(`\`(?<path>(?:${folders})/[\\w./-]*)\``, 'g'))].map(
     ({ groups }) => groups?.path ?? '',
   );

@@ -95,6 +95,7 @@ describe('a request that somebody typed', () => {
     ['no tables', '{"tables": []}', /a list such as/],
     ['a name that is a list', '{"into": ["x"]}', /a database name/],
     ['a new name and the old', '{"into": "x", "replace": true}', /Leave out one of them/],
+    ['an approval that is waived', '{"approval": "none"}', /Write "required"/],
     ['breaking others beside', '{"breakOthers": true}', /Add "replace": true/],
   ])('is refused with what to write: %s', (_what, json, text) => {
     const reading = readRecoveryRequest(JSON.parse(json));

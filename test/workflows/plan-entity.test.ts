@@ -199,6 +199,20 @@ describe('an overwriting restore', () => {
     expect(carryOut(entity)).toHaveLength(1);
   });
 
+  test.each([
+    ['beside the original', { into: 'look' }],
+    ['in its place', { replace: true }],
+  ])('that asks for approval itself waits for it, also %s and where the plan says none', (_where, wish) => {
+    const { entity } = entityOf({}, { ...compiled, restore: { approval: 'none', safetyBackup: true } });
+    entity.receive('restore', { ...wish, approval: 'required', reason: 'a `look`\nby an agent' });
+    expect(carryOut(entity)).toEqual([]);
+    expect(entity.status.requests).toMatchObject([{ state: 'awaiting-approval' }]);
+    // Whoever approves reads what for, on one line, whatever stands in the text.
+    expect(renderPlan(entity.status, new Date(NOW))).toMatch(/reason: "a 'look'\\nby an agent"/);
+    entity.receive('approve', {});
+    expect(carryOut(entity)).toMatchObject([{ do: 'restore' }]);
+  });
+
   test('runs one at a time', () => {
     const { entity } = entityOf({}, { ...compiled, restore: { approval: 'none', safetyBackup: true } });
     entity.receive('restore', { replace: true, requestId: 'a' });

@@ -10,7 +10,7 @@ import { folderOf, type UniverseRestore } from './context.ts';
  * `import_snapshot` printed, which it prints only once. Entries are written once, and are deleted when the restore has ended.
  */
 
-interface ImportedSnapshot {
+export interface ImportedSnapshot {
   readonly snapshot: string;
   readonly tablets: readonly { readonly from: string; readonly to: string; readonly table: string }[];
 }

@@ -12,7 +12,7 @@ import type { Store } from '../../../repository/store.ts';
 import { readHoles } from './holes.ts';
 
 /** What a plan's archive holds of one database. */
-interface DatabaseWindow extends Omit<ArchiveWindow, 'intervals'> {
+export interface DatabaseWindow extends Omit<ArchiveWindow, 'intervals'> {
   readonly intervals: readonly (ArchiveInterval & {
     /** Of the listed objects; of segments in parts, their lists alone. */
     readonly storedBytes: number;

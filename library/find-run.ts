@@ -2,7 +2,7 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { permanent } from '../model/errors.ts';
 import { planKey } from '../workflows/run-attributes.ts';
 import { RUN_TYPES } from './cancel-run.ts';
-import { say } from './output.ts';
+import type { RunPlace } from './runs.ts';
 
 /** A run that a command or a schedule started. */
 export interface Run {
@@ -14,14 +14,14 @@ export interface Run {
 }
 
 /**
- * The run that an argument means: the one with this workflow id, or else the newest run of the plan with this name. Prints the plan's other
- * runs under way on stderr.
+ * The run that an argument means: the one with this workflow id, or else the newest run of the plan with this name. Tells the plan's other
+ * runs under way.
  *
  * @param wanted `under way`: only runs that have not ended
  * @throws HoldfastError `NO_SUCH_RUN` (permanent)
  */
 export async function findRun(
-  client: Client,
+  { client, tell }: Pick<RunPlace, 'client' | 'tell'>,
   argument: string,
   planName: () => Promise<string>,
   wanted: 'any' | 'under way',
@@ -50,7 +50,7 @@ export async function findRun(
         : `holdfast logs ${plan} shows the newest that has ended.`,
     );
   }
-  for (const { workflowId } of running.slice(1)) say(`Also under way: ${workflowId}`);
+  for (const { workflowId } of running.slice(1)) tell?.(`Also under way: ${workflowId}`);
   return chosen;
 }
 

@@ -20,10 +20,15 @@ import {
 } from '../workflows/messages.ts';
 import { runAttributes } from '../workflows/run-attributes.ts';
 
-/** Where to start runs: the part of a session that this needs. */
+/** Where to start runs. */
 export interface RunPlace {
   readonly client: Client;
+  /** Task queue of the workers that do them. */
   readonly taskQueue: string;
+  /** Told what does not stop the work, a sentence each. */
+  readonly tell?: (sentence: string) => void;
+  /** Called at intervals while a run is waited for. */
+  readonly keepAlive?: () => Promise<void>;
 }
 
 /** The id of a backup that a command starts. It sorts by time, and a random part distinguishes two of the same second. */
@@ -36,7 +41,7 @@ export function newRestoreId(now: Date): string {
   return `${timeInId(now.toISOString()).toLowerCase()}_${randomBytes(2).toString('hex')}`;
 }
 
-interface StartedRun {
+export interface StartedRun {
   /** Id of the backup or of the restore. */
   readonly id: string;
   readonly workflowId: string;

@@ -4,14 +4,16 @@ import { scratchName } from '../model/drill.ts';
 import { rowSource } from '../model/engine-kind.ts';
 import { messageOf } from '../model/errors.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
+import type { Access } from './access.ts';
 
 const PATIENCE_MS = 10 * 60_000;
 
 /** What a restore would lack on the target server, or why this machine could not ask the server. */
-type TargetForesight = TargetLacks | { readonly problem: string };
+export type TargetForesight = TargetLacks | { readonly problem: string };
 
-/** Checks the target of a restore from this machine, with its environment. Undefined for plans whose targets it can't check. */
+/** Checks the target of a restore from this machine. Undefined for plans whose targets it can't check. */
 export async function foreseeTarget(
+  access: Access,
   plan: CompiledPlan,
   backup: string,
   wishes: Pick<Partial<LogicalRestoreRequest>, 'connection' | 'owner' | 'globals'>,
@@ -22,13 +24,13 @@ export async function foreseeTarget(
   const { lacks } = engineOf(source).restore;
   if (lacks === undefined) return undefined;
   const { withRestoreContext } = await import('../engines/restore-context.ts');
-  const { resolveSecret } = await import('../engines/resolve-secret.ts');
+  const { secretsOf } = await import('../engines/resolve-secret.ts');
   const verb = {
     signal: AbortSignal.timeout(PATIENCE_MS),
     attempt: 1,
     heartbeat: () => undefined,
     log: () => undefined,
-    secret: resolveSecret,
+    secret: secretsOf(access.environment),
   };
   const ref = { repository: plan.pipeline.repository, plan: plan.name, backup };
   const restore = scratchName('doctor', new Date());

@@ -1,8 +1,8 @@
-import { ARTIFACT_IN_WORDS } from '../../compiler/verbs.ts';
-import type { DrillSpec } from '../../model/drill.ts';
-import type { NotifyTarget } from '../../model/notification.ts';
-import type { Artifact, CompiledPlan, Retention, RetryPolicy, Schedule, Step } from '../../model/pipeline.ts';
-import { DEFAULT_TASK_QUEUE, readPointQueue } from '../../model/task-queue.ts';
+import { ARTIFACT_IN_WORDS } from '../compiler/verbs.ts';
+import type { DrillSpec } from '../model/drill.ts';
+import type { NotifyTarget } from '../model/notification.ts';
+import type { Artifact, CompiledPlan, Retention, RetryPolicy, Schedule, Step } from '../model/pipeline.ts';
+import { DEFAULT_TASK_QUEUE, readPointQueue } from '../model/task-queue.ts';
 
 /** One step as it will run. Field names are those of `explain --json`. */
 export interface ExplainedStep {
@@ -34,17 +34,11 @@ export interface ExplainedPlan {
   readonly steps: readonly ExplainedStep[];
 }
 
-/** What a plan's run does in Temporal's terms. */
-export function explain({
-  name,
-  file,
-  pipeline,
-  schedule,
-  retention,
-  drill,
-  notify,
-}: CompiledPlan): ExplainedPlan {
-  const queue = process.env.HOLDFAST_TASK_QUEUE ?? DEFAULT_TASK_QUEUE;
+/** What a plan's run does in Temporal's terms. @param queue the task queue of its worker */
+export function explainPlan(
+  { name, file, pipeline, schedule, retention, drill, notify }: CompiledPlan,
+  queue = DEFAULT_TASK_QUEUE,
+): ExplainedPlan {
   return {
     plan: name,
     file,

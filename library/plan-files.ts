@@ -7,11 +7,10 @@ import type { Diagnostic, Problem } from '../compiler/diagnostic.ts';
 import { fileTooLarge, MAXIMUM_FILE_BYTES } from '../compiler/parse.ts';
 import { renderDiagnostics } from '../compiler/render.ts';
 import type { SourceFile } from '../compiler/source-text.ts';
-import { messageOf } from '../model/errors.ts';
+import { messageOf, UsageError } from '../model/errors.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
-import { UsageError } from './output.ts';
 
-/** The folder in which a command looks for a plan by name. */
+/** The folder in which a plan is looked for by its name, if no other is given. */
 const PLANS_FOLDER = 'plans';
 
 const PLAN_FILE = /\.ya?ml$/i;
@@ -23,13 +22,12 @@ interface LoadedFiles {
 }
 
 /** Files and their compilation. Errors of reading and of contents are in one list. */
-interface CompiledFiles extends Compilation {
+export interface CompiledFiles extends Compilation {
   readonly files: readonly SourceFile[];
 }
 
 /** Plan files that have errors; the message shows each at its place. */
 export class InvalidPlanError extends UsageError {
-  override readonly name = 'UsageError';
   readonly diagnostics: readonly Diagnostic[];
 
   constructor(what: string, diagnostics: readonly Diagnostic[], files: readonly SourceFile[]) {
@@ -73,23 +71,28 @@ export async function compilePlanFiles(paths: readonly string[]): Promise<Compil
 
 /**
  * The plan that an argument means: a file (`plans/orders.yaml`, with `#name` where it holds several), or the name of a plan in a
- * file of `./plans`.
+ * file of `folder`.
  *
  * @throws InvalidPlanError where its file has errors, UsageError where there is no such plan
  */
-export async function resolvePlan(argument: string): Promise<CompiledPlan> {
+export async function resolvePlan(argument: string, folder = PLANS_FOLDER): Promise<CompiledPlan> {
   const [path = '', name] = argument.split('#');
   if (path.includes('/') || PLAN_FILE.test(path)) return planInFile(path, name);
-  return planInFile(await fileOfPlan(path), path);
+  return planByName(path, folder);
 }
 
-/** Every plan of the files in `./plans`. Throws as `resolvePlan`. */
-export async function resolvePlans(): Promise<readonly CompiledPlan[]> {
-  const { plans, diagnostics, files } = await compilePlanFiles([PLANS_FOLDER]);
-  if (diagnostics.length > 0) throw new InvalidPlanError(`${PLANS_FOLDER}/`, diagnostics, files);
+/** The plan of this name in a file of `folder`. Never reads a file outside it. Throws as `resolvePlan`. */
+export async function planByName(name: string, folder: string): Promise<CompiledPlan> {
+  return planInFile(await fileOfPlan(name, folder), name);
+}
+
+/** Every plan of the files in `folder`. Throws as `resolvePlan`. */
+export async function resolvePlans(folder = PLANS_FOLDER): Promise<readonly CompiledPlan[]> {
+  const { plans, diagnostics, files } = await compilePlanFiles([folder]);
+  if (diagnostics.length > 0) throw new InvalidPlanError(`${folder}/`, diagnostics, files);
   if (plans.length > 0) return plans;
   throw new UsageError(
-    `There is no plan in ${PLANS_FOLDER}/.`,
+    `There is no plan in ${folder}/.`,
     'Name a plan file, or write one with `holdfast init`.',
   );
 }
@@ -114,14 +117,14 @@ async function planInFile(path: string, name: string | undefined): Promise<Compi
       );
 }
 
-async function fileOfPlan(name: string): Promise<string> {
-  const { files } = await loadPlanFiles([PLANS_FOLDER]);
+async function fileOfPlan(name: string, folder: string): Promise<string> {
+  const { files } = await loadPlanFiles([folder]);
   const plans = files.flatMap((file) => planNamesIn(file).map((plan) => ({ plan, path: file.path })));
   const [found, ...others] = plans.filter(({ plan }) => plan === name);
   if (found === undefined) {
     const known = plans.map(({ plan }) => plan);
     throw new UsageError(
-      `There is no plan ${name} in ${PLANS_FOLDER}/.`,
+      `There is no plan ${name} in ${folder}/.`,
       didYouMean(name, known) ??
         (known.length === 0
           ? 'Name the file that has it, or write one with `holdfast init`.'
