@@ -45,7 +45,8 @@ describe('the published package', () => {
 
   it('carries the workflows as one script, and no tests', async () => {
     const files = await readdir(installed, { recursive: true });
-    expect(files).toContain('dist/workflow-bundle.js');
+    expect(files).toContain('dist/workflow-bundle.index.js');
+    expect(files).toContain('dist/workflow-bundle.versioned.js');
     expect(files).toContain('plans/holdfast.schema.json');
     expect(files).toContain('LICENSE');
     expect(files).toContain('deploy/systemd/holdfast-worker.service');
@@ -58,7 +59,7 @@ describe('the published package', () => {
   it('imports nothing but Node and what it declares as dependencies', async () => {
     const files = await readdir(path.join(installed, 'dist'), { recursive: true });
     const imported = new Set<string>();
-    for (const file of files.filter((name) => /\.m?js$/.test(name) && name !== 'workflow-bundle.js')) {
+    for (const file of files.filter((name) => /\.m?js$/.test(name) && !name.startsWith('workflow-bundle.'))) {
       const text = await readFile(path.join(installed, 'dist', file), 'utf8');
       for (const [, specifier = ''] of text.matchAll(
         /^(?:import|export)\b[^'";]*\bfrom ['"]([^.'"][^'"]*)['"]/gm,
