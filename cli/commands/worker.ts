@@ -62,6 +62,8 @@ export function register(program: Command): void {
       runCommand(options, async () => {
         const nodes = nodesOf(options);
         const build = nodes.length > 0 ? undefined : buildOf(options);
+        const { loadWithoutBundler } = await import('../without-bundler.ts');
+        loadWithoutBundler();
         const { runWorker } = await import('../../worker/main.ts');
         const metrics = options.metrics ?? process.env.HOLDFAST_METRICS;
         await runWorker({
