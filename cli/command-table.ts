@@ -37,6 +37,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'window', load: async () => (await import('./commands/window.ts')).register },
   { name: 'mcp', load: async () => (await import('./commands/mcp.ts')).register },
   { name: 'worker', load: async () => (await import('./commands/worker.ts')).register },
+  { name: 'deployment', load: async () => (await import('./commands/deployment.ts')).register },
   { name: 'dev', load: async () => (await import('./commands/dev.ts')).register },
   { name: 'down', load: async () => (await import('./commands/down.ts')).register },
   { name: 'version', load: async () => (await import('./commands/version.ts')).register },

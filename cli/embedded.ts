@@ -366,6 +366,9 @@ async function startWorker(directory: string, server: EmbeddedState, taskQueue: 
       ...process.env,
       TEMPORAL_ADDRESS: addressOf(server),
       HOLDFAST_TASK_QUEUE: taskQueue,
+      // Nobody would make its build the current one.
+      HOLDFAST_DEPLOYMENT: undefined,
+      HOLDFAST_BUILD_ID: undefined,
       [SIGNING_KEY_FILE]: existsSync(signingKeyFile(directory)) ? signingKeyFile(directory) : undefined,
     },
   });

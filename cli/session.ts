@@ -123,7 +123,7 @@ async function external({ client, connection, target }: ConnectedClient): Promis
   await registerSearchAttributes(connection, target.namespace);
   if (!(await isPolled(client, target.taskQueue))) {
     say(
-      `No worker polls the task queue ${target.taskQueue} at ${target.address} yet: start one with \`holdfast worker\`.`,
+      `No worker takes new work from the task queue ${target.taskQueue} at ${target.address} yet: start one with \`holdfast worker\`, or make its build the current one of its deployment (\`holdfast deployment\`).`,
     );
   }
   const uiUrl = process.env.HOLDFAST_UI_URL;

@@ -13,12 +13,17 @@ export type Fingerprint = Readonly<Record<string, string>>;
 /** Variables that programs read even if no plan names them. */
 const FAMILIES = /^(?:AWS_|PG|TEMPORAL_|HOLDFAST_)/;
 
-/** Variables of these families that don't count: they say where a command finds the server, and how it talks to people. */
+/**
+ * Variables of these families that don't count: they say where a command finds the server, and how it talks to people. An embedded worker is
+ * of no deployment.
+ */
 const OF_THE_COMMAND: readonly string[] = [
   'HOLDFAST_STATE_DIR',
   'HOLDFAST_UI_URL',
   'HOLDFAST_DEBUG',
   'HOLDFAST_SIGNING_KEY_FILE',
+  'HOLDFAST_DEPLOYMENT',
+  'HOLDFAST_BUILD_ID',
 ];
 
 /**

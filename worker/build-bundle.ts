@@ -3,16 +3,19 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode } from '@temporalio/worker';
 
-/** A program: `build-bundle TARGET` bundles the workflows. The file appears in one step, so two builders don't collide. */
-const [, , target] = process.argv;
-if (target === undefined) throw new Error('usage: build-bundle TARGET');
+/**
+ * A program: `build-bundle TARGET ENTRY` bundles the workflows that `workflows/ENTRY.ts` exports. The file appears in one step, so two
+ * builders don't collide.
+ */
+const [, , target, entry] = process.argv;
+if (target === undefined || entry === undefined) throw new Error('usage: build-bundle TARGET ENTRY');
 
 const extension = import.meta.url.endsWith('.js') ? 'js' : 'ts';
 const silent = () => undefined;
 const moduleOf = (name: string) =>
   fileURLToPath(new URL(`../workflows/${name}.${extension}`, import.meta.url));
 const { code } = await bundleWorkflowCode({
-  workflowsPath: moduleOf('index'),
+  workflowsPath: moduleOf(entry),
   payloadConverterPath: moduleOf('tolerant-converter'),
   workflowInterceptorModules: [moduleOf('signed-input')],
   logger: {

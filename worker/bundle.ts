@@ -7,20 +7,24 @@ import { promisify } from 'node:util';
 import { cacheFolder } from '../engines/cache-folder.ts';
 import { FOR_NODE, programEnvironment } from '../model/program-environment.ts';
 
+/** Files of `workflows/` that a bundle is made of: `versioned` for workers of a deployment, `index` for all others. */
+type BundleEntry = 'index' | 'versioned';
+
 /**
  * The workflows as one script for Temporal's sandbox. The published package contains it. A checkout builds it once for each state
  * of the sources, into the user's cache folder. A process of its own does so, since the bundler would stay in the worker's memory
  * (about 150 MB).
  */
-export async function workflowBundle(): Promise<{ codePath: string }> {
+export async function workflowBundle(entry: BundleEntry = 'index'): Promise<{ codePath: string }> {
   const here = fileURLToPath(import.meta.url);
   const builder = here.replace(/bundle\.(.s)$/, 'build-bundle.$1');
-  const published = join(dirname(here), '..', 'workflow-bundle.js');
+  const published = join(dirname(here), '..', `workflow-bundle.${entry}.js`);
   if (here.endsWith('.js') && existsSync(published)) return { codePath: published };
-  const codePath = join(cacheFolder('workflow-bundles'), `${fingerprint(dirname(dirname(here)))}.js`);
+  const file = `${fingerprint(dirname(dirname(here)))}.${entry}.js`;
+  const codePath = join(cacheFolder('workflow-bundles'), file);
   if (!existsSync(codePath)) {
     const env = programEnvironment(process.env, FOR_NODE);
-    await promisify(execFile)(process.execPath, [builder, codePath], { env });
+    await promisify(execFile)(process.execPath, [builder, codePath, entry], { env });
   }
   return { codePath };
 }

@@ -51,6 +51,12 @@ const STEP_AT_MOST = '30s';
  */
 export type WorkKind = 'lanes' | 'read-points' | 'prune' | 'archive';
 
+/** Which build of which deployment a worker is, as Temporal's worker versioning names them. */
+export interface WorkerBuild {
+  readonly deployment: string;
+  readonly buildId: string;
+}
+
 /** What a worker process hosts, and where it reports. */
 export interface WorkerOptions {
   readonly address?: string;
@@ -68,6 +74,11 @@ export interface WorkerOptions {
   readonly only?: WorkKind;
   /** Tablet servers for which this process is the agent. If there are any, it hosts nothing else. */
   readonly nodes?: readonly NodeSettings[];
+  /**
+   * The worker takes only work of this build: runs that began on it, and new ones while it is the deployment's current build. Absent: it takes
+   * whatever is sent to its task queues. Agents have none, since they serve runs of every build.
+   */
+  readonly build?: WorkerBuild;
   readonly onReady?: () => void;
 }
 
@@ -165,7 +176,7 @@ async function createWorkers(
   { activities }: HostedActivities,
   options: WorkerOptions,
 ): Promise<Worker[]> {
-  const common = commonOptions(connection, target.namespace);
+  const common = { ...commonOptions(connection, target.namespace), ...versioningOf(options.build) };
   const workers: Worker[] = [];
   const hosts = (kind: WorkKind) => options.only === undefined || options.only === kind;
   if (hosts('lanes')) {
@@ -173,7 +184,7 @@ async function createWorkers(
       await Worker.create({
         ...common,
         taskQueue: target.taskQueue,
-        workflowBundle: await workflowBundle(),
+        workflowBundle: await workflowBundle(options.build === undefined ? 'index' : 'versioned'),
         activities,
         maxCachedWorkflows: 100,
         maxConcurrentActivityTaskExecutions: options.slots ?? DEFAULT_SLOTS,
@@ -238,6 +249,18 @@ function createAgents(
       }),
     ),
   );
+}
+
+/** Every queue of a worker belongs to its build, so that what a run begins there (a snapshot, a prune) is done by the same build. */
+function versioningOf(build: WorkerBuild | undefined) {
+  if (build === undefined) return {};
+  return {
+    workerDeploymentOptions: {
+      useWorkerVersioning: true,
+      version: { deploymentName: build.deployment, buildId: build.buildId },
+      defaultVersioningBehavior: 'PINNED',
+    },
+  } as const;
 }
 
 function commonOptions(connection: NativeConnection, namespace: string) {

@@ -6,6 +6,7 @@ export const GRPC = {
   deadlineExceeded: 4,
   notFound: 5,
   permissionDenied: 7,
+  failedPrecondition: 9,
   unimplemented: 12,
   unavailable: 14,
   unauthenticated: 16,
@@ -46,7 +47,7 @@ export function temporalFailure(error: unknown): HoldfastError | undefined {
 }
 
 /** The server's own words, since the client's message says only that something failed. */
-function detailsOf(error: unknown): string {
+export function detailsOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if ('details' in error && typeof error.details === 'string') return error.details || error.message;
   return error.cause === undefined ? error.message : detailsOf(error.cause);

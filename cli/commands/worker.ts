@@ -1,7 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { NodeSettings } from '../../engines/universe/agent/node-agent.ts';
 import { defined } from '../../model/defined.ts';
-import type { WorkKind } from '../../worker/main.ts';
+import packageJson from '../../package.json' with { type: 'json' };
+import type { WorkerBuild, WorkKind } from '../../worker/main.ts';
 import { type CommonOptions, emit, runCommand, say, UsageError } from '../output.ts';
 import { stateDirectory } from '../state.ts';
 
@@ -14,6 +15,8 @@ interface Options extends CommonOptions {
   readonly tserver: readonly string[];
   readonly dataDirs?: string;
   readonly tserverWebPort?: number;
+  readonly deployment?: string;
+  readonly buildId?: string;
 }
 
 export function register(program: Command): void {
@@ -44,6 +47,11 @@ export function register(program: Command): void {
     )
     .option('--data-dirs <dir,dir>', 'its fs_data_dirs; left out, the tablet server is asked')
     .option('--tserver-web-port <port>', 'where it is asked (default 9000)', positive)
+    .option(
+      '--deployment <name>',
+      'take only work of this worker’s build of the deployment (docs/upgrading.md); also HOLDFAST_DEPLOYMENT',
+    )
+    .option('--build-id <id>', 'the build (default: the version of Holdfast); also HOLDFAST_BUILD_ID')
     .option('--json', 'one JSON document on stdout, once it polls')
     .addHelpText(
       'after',
@@ -53,6 +61,9 @@ export function register(program: Command): void {
     .action((options: Options) =>
       runCommand(options, async () => {
         const nodes = nodesOf(options);
+        const build = nodes.length > 0 ? undefined : buildOf(options);
+        const { loadWithoutBundler } = await import('../without-bundler.ts');
+        loadWithoutBundler();
         const { runWorker } = await import('../../worker/main.ts');
         const metrics = options.metrics ?? process.env.HOLDFAST_METRICS;
         await runWorker({
@@ -60,11 +71,12 @@ export function register(program: Command): void {
           ...(options.metricsInterval === undefined
             ? {}
             : { metricsIntervalMs: options.metricsInterval * 1_000 }),
-          ...defined({ healthPort: options.health, only: options.only }),
+          ...defined({ healthPort: options.health, only: options.only, build }),
           ...(nodes.length === 0 ? {} : { nodes }),
           onReady: () => {
             if (options.json) emit({ pid: process.pid });
             else say(`worker ${process.pid} is ready`);
+            if (build !== undefined) say(howToUse(build));
             // The command that started this worker waits for this message.
             process.send?.('ready');
           },
@@ -85,6 +97,12 @@ function nodesOf(options: Options): readonly NodeSettings[] {
       'Leave it out, so that each is asked for its own; or run a worker for each.',
     );
   }
+  if (addresses.length > 0 && (options.deployment ?? options.buildId) !== undefined) {
+    throw new UsageError(
+      'an agent of a tablet server belongs to no deployment, since it serves the runs of every build',
+      'Leave out --deployment and --build-id.',
+    );
+  }
   if (addresses.length > 0 && options.only !== undefined) {
     throw new UsageError('--only and --tserver exclude each other', 'Leave out one of them.');
   }
@@ -94,6 +112,27 @@ function nodesOf(options: Options): readonly NodeSettings[] {
     ...defined({ dataDirectories, webPort }),
     stateDirectory: stateDirectory(),
   }));
+}
+
+/** The build that the options name, or else the environment. An empty variable counts as none. */
+function buildOf(options: Options): WorkerBuild | undefined {
+  const deployment = options.deployment ?? process.env.HOLDFAST_DEPLOYMENT;
+  const buildId = options.buildId ?? process.env.HOLDFAST_BUILD_ID;
+  if (!deployment) {
+    if (!buildId) return undefined;
+    throw new UsageError('a build ID is given, but no deployment', 'Name it: --deployment NAME.');
+  }
+  if (/[.:]|^__/.test(deployment)) {
+    throw new UsageError(
+      `“${deployment}” can’t be the name of a deployment`,
+      'Choose a name without a dot or a colon that does not begin with __ (Temporal allows no other).',
+    );
+  }
+  return { deployment, buildId: buildId || packageJson.version };
+}
+
+function howToUse({ deployment, buildId }: WorkerBuild): string {
+  return `It is build ${buildId} of ${deployment}, and takes new work while that build is current: holdfast deployment ${deployment} --make-current ${buildId}`;
 }
 
 function address(text: string, previous: readonly string[]): readonly string[] {
