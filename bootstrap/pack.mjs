@@ -8,7 +8,16 @@
  * Writes `holdfast-VERSION.tgz`, and for each platform `holdfast-VERSION-PLATFORM.tgz` and its bill of materials, `PLATFORM.cdx.json` (CycloneDX).
  */
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -78,9 +87,8 @@ async function packLauncher(own) {
   for (const file of ['README.md', 'LICENSE', 'dist/holdfast.1'])
     cpSync(path.join(own, file), path.join(folder, path.basename(file)));
   cpSync(path.join(import.meta.dirname, 'launcher.mjs'), path.join(folder, 'holdfast.mjs'));
-  const library = readFileSync(path.join(import.meta.dirname, 'launcher-library.mjs'), 'utf8');
   const names = Object.keys(await import(pathToFileURL(path.join(ROOT, 'dist/library/index.js')).href));
-  writeFileSync(path.join(folder, 'library.mjs'), library.replace('/* names */', names.join(', ')));
+  writeFileSync(path.join(folder, 'library.mjs'), launcherLibrary(readManifest(own).name, names));
   cpSync(path.join(own, 'dist'), path.join(folder, 'types'), {
     recursive: true,
     filter: (file) => statSync(file).isDirectory() || file.endsWith('.d.ts'),
@@ -98,6 +106,15 @@ async function packLauncher(own) {
     ),
   });
   archive(folder, `holdfast-${version}`);
+}
+
+/**
+ * @param {string} name
+ * @param {readonly string[]} names
+ */
+function launcherLibrary(name, names) {
+  const own = `\`${name}-\${process.platform}-\${process.arch}\``;
+  return `export const { ${names.join(', ')} } = await import(${own});\n`;
 }
 
 /**

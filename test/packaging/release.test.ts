@@ -141,79 +141,79 @@ test('a worker without the bundler makes a backup', async () => {
   }
 });
 
-  describe('the library', () => {
-    let program = '';
+describe('the library', () => {
+  let program = '';
 
-    beforeAll(async () => {
-      program = path.join(scratch, 'program');
-      await mkdir(path.join(program, 'node_modules'), { recursive: true });
-      await symlink(installed, path.join(program, 'node_modules', packageJson.name));
-      await symlink(path.join(ROOT, 'node_modules/@types'), path.join(program, 'node_modules/@types'));
-      await writeFile(path.join(program, 'package.json'), '{ "type": "module" }');
+  beforeAll(async () => {
+    program = path.join(scratch, 'program');
+    await mkdir(path.join(program, 'node_modules'), { recursive: true });
+    await symlink(installed, path.join(program, 'node_modules', packageJson.name));
+    await symlink(path.join(ROOT, 'node_modules/@types'), path.join(program, 'node_modules/@types'));
+    await writeFile(path.join(program, 'package.json'), '{ "type": "module" }');
+  });
+
+  /** Checks the types of these files as a strict program would. Rejects with what the compiler says. */
+  const check = (...files: readonly string[]) =>
+    run(
+      path.join(ROOT, 'node_modules/.bin/tsc'),
+      [
+        '--noEmit',
+        '--strict',
+        '--target',
+        'es2024',
+        '--module',
+        'nodenext',
+        '--skipLibCheck',
+        '--types',
+        'node',
+        ...files,
+      ],
+      { cwd: program },
+    );
+
+  test('has types, by which the example of docs/library.md is right and a mistake is found', async () => {
+    const page = await readFile(path.join(ROOT, 'docs/library.md'), 'utf8');
+    const [, example = ''] = page.match(/```ts\n([\s\S]*?)```/) ?? [];
+    await writeFile(path.join(program, 'example.ts'), example);
+    await expect(check('example.ts')).resolves.toBeDefined();
+    await writeFile(path.join(program, 'mistake.ts'), example.replace("openPlan('", "openPlan(5, '"));
+    await expect(check('mistake.ts')).rejects.toMatchObject({
+      stdout: expect.stringContaining("'number' is not assignable"),
     });
+  });
 
-    /** Checks the types of these files as a strict program would. Rejects with what the compiler says. */
-    const check = (...files: readonly string[]) =>
-      run(
-        path.join(ROOT, 'node_modules/.bin/tsc'),
-        [
-          '--noEmit',
-          '--strict',
-          '--target',
-          'es2024',
-          '--module',
-          'nodenext',
-          '--skipLibCheck',
-          '--types',
-          'node',
-          ...files,
-        ],
-        { cwd: program },
-      );
-
-    test('has types, by which the example of docs/library.md is right and a mistake is found', async () => {
-      const page = await readFile(path.join(ROOT, 'docs/library.md'), 'utf8');
-      const [, example = ''] = page.match(/```ts\n([\s\S]*?)```/) ?? [];
-      await writeFile(path.join(program, 'example.ts'), example);
-      await expect(check('example.ts')).resolves.toBeDefined();
-      await writeFile(path.join(program, 'mistake.ts'), example.replace("openPlan('", "openPlan(5, '"));
-      await expect(check('mistake.ts')).rejects.toMatchObject({
-        stdout: expect.stringContaining("'number' is not assignable"),
-      });
+  test('checks a plan, explains it and lists its repository', async () => {
+    await cp(path.join(ROOT, 'test/fixtures/backups/ysql'), path.join(program, 'repository'), {
+      recursive: true,
     });
-
-    test('checks a plan, explains it and lists its repository', async () => {
-      await cp(path.join(ROOT, 'test/fixtures/backups/ysql'), path.join(program, 'repository'), {
-        recursive: true,
-      });
-      await writeFile(path.join(program, 'plan.yaml'), repositoryDocument(program) + planDocument('ysql'));
-      await writeFile(
-        path.join(program, 'program.ts'),
-        `import { explain, list, openPlan, validate } from '${packageJson.name}';
+    await writeFile(path.join(program, 'plan.yaml'), repositoryDocument(program) + planDocument('ysql'));
+    await writeFile(
+      path.join(program, 'program.ts'),
+      `import { explain, list, openPlan, validate } from '${packageJson.name}';
 const { document } = await validate(['plan.yaml']);
 const plan = await openPlan('plan.yaml');
 const { backups } = await list(plan, { environment: {} });
 console.log(JSON.stringify({ valid: document.valid, verbs: explain(plan).steps.map(({ verb }) => verb), rows: backups[0]?.rows }));
 `,
-      );
-      await expect(check('program.ts')).resolves.toBeDefined();
-      const { stdout, stderr } = await run(process.execPath, ['program.ts'], { cwd: program });
-      expect({ stderr, ...JSON.parse(stdout) }).toEqual({
-        stderr: '',
-        valid: true,
-        verbs: expect.arrayContaining(['snapshot', 'export', 'upload']),
-        rows: 1967,
-      });
-    });
-
-    test('opens nothing below dist/', async () => {
-      const inner = `import '${packageJson.name}/dist/library/runs.js'`;
-      const args = ['--input-type=module', '--eval', inner];
-      await expect(run(process.execPath, args, { cwd: program })).rejects.toMatchObject({
-        stderr: expect.stringContaining('ERR_PACKAGE_PATH_NOT_EXPORTED'),
-      });
+    );
+    await expect(check('program.ts')).resolves.toBeDefined();
+    const { stdout, stderr } = await run(process.execPath, ['program.ts'], { cwd: program });
+    expect({ stderr, ...JSON.parse(stdout) }).toEqual({
+      stderr: '',
+      valid: true,
+      verbs: expect.arrayContaining(['snapshot', 'export', 'upload']),
+      rows: 1967,
     });
   });
+
+  test('opens nothing below dist/', async () => {
+    const inner = `import '${packageJson.name}/dist/library/runs.js'`;
+    const args = ['--input-type=module', '--eval', inner];
+    await expect(run(process.execPath, args, { cwd: program })).rejects.toMatchObject({
+      stderr: expect.stringContaining('ERR_PACKAGE_PATH_NOT_EXPORTED'),
+    });
+  });
+});
 
 test('the launcher starts the package of this platform, and says so where it is missing', async () => {
   const folder = path.join(scratch, 'launched');
