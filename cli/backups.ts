@@ -90,7 +90,7 @@ export function listPlan(plan: CompiledPlan): Promise<PlanListing> {
     const { deletion: spec } = plan.pipeline.repository;
     const asked = spec === undefined ? [] : await readDeletions(store, spec, plan.name);
     const deletions = new Map(asked.map((deletion) => [deletion.backup, deletionText(deletion)]));
-    const verified = await Promise.all(backups.map((manifest) => newestReport(store, manifest)));
+    const verified = await Promise.all(backups.map((manifest) => newestVerification(store, manifest)));
     return {
       backups: backups.map((manifest, index) => ({
         manifest,
@@ -102,6 +102,17 @@ export function listPlan(plan: CompiledPlan): Promise<PlanListing> {
       unusable,
     };
   });
+}
+
+/** The newest verification of a backup. Where its record is damaged, warns and returns undefined: a record about a backup must not hide the backup. */
+async function newestVerification(store: Store, manifest: Manifest): Promise<VerifyReport | undefined> {
+  try {
+    return await newestReport(store, manifest);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    say(`warning: the verifications of ${manifest.backup} can’t be read: ${messageOf(error)}`);
+    return undefined;
+  }
 }
 
 /** Warns of a damaged `repository.json`. A clear repository can be read without it, but no backup can be made. */
