@@ -13,6 +13,7 @@ import { resolveTarget, withSession } from '../engines/ysql/server/session.ts';
 import type { ArchiveRequest } from '../model/archive.ts';
 import { defined } from '../model/defined.ts';
 import { messageOf } from '../model/errors.ts';
+import { damageIn } from '../model/recovery.ts';
 import { archivedDatabases, readTimelines } from '../repository/archive.ts';
 import { ArchiveLease } from '../repository/archive-lease.ts';
 import { putProof } from '../repository/archive-proofs.ts';
@@ -90,7 +91,7 @@ export function archiveActivities(
       asActivity(async ({ signal }) => {
         const store = await repositories.look(repository);
         const { entries } = await readCatalogue(store, repository, plan, { signal });
-        const sound = entries.filter(({ verified }) => verified?.verdict !== 'FAILED');
+        const sound = entries.filter((entry) => damageIn(entry) === undefined);
         return await nextProof(store, plan, sound, { signal });
       }),
 

@@ -5,12 +5,11 @@ import { HoldfastError, messageOf } from '../model/errors.ts';
 import { type DeleteSummary, MAX_PRUNE_NAMES, type OrphanSummary, type PruneInput } from '../model/prune.ts';
 import { archiveLimit } from '../planning/archive-retention.ts';
 import { dropOldSegments } from '../repository/archive-retention.ts';
-import { findManifest } from '../repository/backups/manifest.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { type LeaseHolder, releaseLease, takeLease } from '../repository/lease.ts';
 import { sweepNotes } from '../repository/notes.ts';
 import { type SweepObjectsOptions, sweepObjects } from '../repository/objects/sweep-objects.ts';
-import { type DeleteOutcome, deleteBackup, forgetBackup } from '../repository/retention/delete-backup.ts';
+import { type DeleteOutcome, deleteBackup, forgetIfGone } from '../repository/retention/delete-backup.ts';
 import { type Mark, putMark, removeMark } from '../repository/retention/marks.ts';
 import type { Pin } from '../repository/retention/pins.ts';
 import { removePin } from '../repository/retention/pins.ts';
@@ -66,7 +65,7 @@ export function pruneActivities(
         for (const mark of toUnmark) {
           await holdLease();
           if (there.has(mark.backup)) await removeMark(store, mark, { signal });
-          else await forgetIfGone(store, mark, signal);
+          else await forgetIfGone(store, mark, { signal });
         }
         for (const mark of toMark) {
           await holdLease();
@@ -179,16 +178,6 @@ async function sweepShared(
     if (!unreadable) throw error;
     return { sharedProblem: messageOf(error) };
   }
-}
-
-/** Removes the records of a marked backup that is gone. A backup with a damaged manifest is not gone. */
-async function forgetIfGone(store: Store, mark: Mark, signal: AbortSignal): Promise<void> {
-  try {
-    if ((await findManifest(store, mark, { signal, signedBy: 'any' })) !== undefined) return;
-  } catch (error) {
-    if (!(error instanceof HoldfastError) || error.code !== 'BACKUP_DISCARDED') return;
-  }
-  await forgetBackup(store, mark, { signal });
 }
 
 /** The run is the holder, so its activities share the lease. A later attempt takes over from one that was presumed dead. */

@@ -20,12 +20,23 @@ export function emit(document: unknown): void {
 
 /** A line of a result for people, on stdout. */
 export function print(line: string): void {
-  process.stdout.write(`${line}\n`);
+  process.stdout.write(`${harmless(line)}\n`);
 }
 
 /** A line about the progress of the command, on stderr. */
 export function say(line: string): void {
-  process.stderr.write(`${line}\n`);
+  process.stderr.write(`${harmless(line)}\n`);
+}
+
+/**
+ * Text without control characters: names, reasons and messages come from databases and repositories, and could otherwise move the cursor and write over what
+ * was printed. Line breaks and tabs stay.
+ */
+function harmless(text: string): string {
+  return text.replaceAll(
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 /**

@@ -49,7 +49,7 @@ export function listPlan(access: Access, plan: CompiledPlan): Promise<PlanListin
     const { deletion: spec } = plan.pipeline.repository;
     const asked = spec === undefined ? [] : await readDeletions(store, spec, plan.name);
     const deletions = new Map(asked.map((deletion) => [deletion.backup, deletionText(deletion)]));
-    const verified = await Promise.all(backups.map((manifest) => newestReport(store, manifest)));
+    const verified = await Promise.all(backups.map((manifest) => newestVerification(access, store, manifest)));
     return {
       plan: plan.name,
       backups: backups.map((manifest, index) => {
@@ -72,6 +72,21 @@ export function listPlan(access: Access, plan: CompiledPlan): Promise<PlanListin
       unusable,
     };
   });
+}
+
+/** The newest verification of a backup. Where its record is damaged, tells so and returns undefined: a record about a backup must not hide the backup. */
+async function newestVerification(
+  access: Access,
+  store: Store,
+  manifest: Manifest,
+): Promise<VerifyReport | undefined> {
+  try {
+    return await newestReport(store, manifest);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    access.tell?.(`warning: the verifications of ${manifest.backup} can’t be read: ${messageOf(error)}`);
+    return undefined;
+  }
 }
 
 /** Tells of a damaged `repository.json`. A clear repository can be read without it, but no backup can be made. */

@@ -21,8 +21,13 @@ export interface CatalogueEntry {
   readonly contents: Contents;
   /** The newest verification, whatever it found. */
   readonly verified?: { readonly level: VerifyLevel; readonly verdict: Verdict; readonly at: string };
-  /** The newest verification that found the backup good. Absent where a later one found damage. */
+  /** The newest verification that found the backup good. Absent where damage stands (`lastBad`). */
   readonly lastGood?: { readonly level: VerifyLevel; readonly at: string };
+  /**
+   * The newest verification that found damage, as long as no later one of at least its level found the backup good: who could not look, or only listed the
+   * objects, has not refuted it. A restore that failed is refuted by any level.
+   */
+  readonly lastBad?: { readonly level: VerifyLevel; readonly at: string };
   /** The newest restore of the backup into a scratch database. */
   readonly drill?: { readonly verdict: Verdict; readonly at: string; readonly restoreMs?: number };
   /** Marked by retention: the first prune after `deleteAfter` deletes it, unless the policy keeps it again. */
@@ -44,6 +49,11 @@ export interface CatalogueEntry {
   readonly history?: HistoryWindow;
   /** Other backups of the plan without which this one can't be restored. */
   readonly needs?: readonly string[];
+}
+
+/** The verification that found damage in a backup, where that stands. Catalogues of older versions tell only of the newest verification. */
+export function damageIn({ lastBad, verified }: CatalogueEntry): { readonly at: string } | undefined {
+  return lastBad ?? (verified?.verdict === 'FAILED' ? verified : undefined);
 }
 
 /** A plan's backups as its repository holds them at `readAt`. */

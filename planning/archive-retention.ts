@@ -1,4 +1,4 @@
-import type { CatalogueEntry } from '../model/recovery.ts';
+import { type CatalogueEntry, damageIn } from '../model/recovery.ts';
 
 /**
  * Kept before the base's instant: a transaction that the base doesn't see may have written its commit a moment before, and clocks of
@@ -20,7 +20,7 @@ export function archiveBase(
   for (const entry of entries) {
     const instantMs = Date.parse(entry.instant);
     // One without schema or rows, or that a verification found damaged, is no base. An older one is then kept, and more segments with it.
-    const isBase = entry.contents === 'all' && entry.verified?.verdict !== 'FAILED';
+    const isBase = entry.contents === 'all' && damageIn(entry) === undefined;
     if (instantMs > cutoffMs || !isBase) continue;
     if (newest === undefined || instantMs > Date.parse(newest.instant)) newest = entry;
   }

@@ -1,17 +1,18 @@
 import { formatBytes, formatDuration } from '../model/amounts.ts';
 import { isoOfMicros } from '../model/archive.ts';
 import { defined } from '../model/defined.ts';
-import type {
-  CatalogueEntry,
-  InstantRange,
-  RecoveryCost,
-  RecoveryDecision,
-  RecoveryRefusal,
-  RecoveryRequest,
-  RecoverySource,
-  RecoveryWindow,
-  RefusalCode,
-  RestoreMeasurement,
+import {
+  type CatalogueEntry,
+  damageIn,
+  type InstantRange,
+  type RecoveryCost,
+  type RecoveryDecision,
+  type RecoveryRefusal,
+  type RecoveryRequest,
+  type RecoverySource,
+  type RecoveryWindow,
+  type RefusalCode,
+  type RestoreMeasurement,
 } from '../model/recovery.ts';
 import type { ArchiveChain } from '../model/replay.ts';
 import { segmentsTo } from './archive-chain.ts';
@@ -257,7 +258,8 @@ const HISTORY_NOTES: Readonly<Record<'rewind' | 'clone', readonly string[]>> = {
 };
 
 function reasonToPassOver(entry: CatalogueEntry, request: RecoveryRequest): string | undefined {
-  if (entry.verified?.verdict === 'FAILED') return `its verification of ${entry.verified.at} found damage`;
+  const damage = damageIn(entry);
+  if (damage !== undefined) return `its verification of ${damage.at} found damage`;
   if (request.verified === true && entry.lastGood === undefined) return 'no verification found it good';
   return undefined;
 }
@@ -412,7 +414,7 @@ function carriedNotes({ history }: CatalogueEntry): readonly string[] {
 
 function notesOn(entry: CatalogueEntry, sources: readonly RecoverySource[]): readonly string[] {
   const notes: string[] = entry.problem === undefined ? [] : [entry.problem];
-  if (entry.lastGood === undefined && entry.verified?.verdict !== 'FAILED') {
+  if (entry.lastGood === undefined && damageIn(entry) === undefined) {
     const best = backupsOf(sources)
       .filter((one) => one.lastGood !== undefined && instantOf(one) < instantOf(entry))
       .sort((one, other) => instantOf(other) - instantOf(one))[0];

@@ -1,6 +1,6 @@
 import { formatDuration } from '../model/amounts.ts';
 import type { Retention } from '../model/pipeline.ts';
-import type { CatalogueEntry } from '../model/recovery.ts';
+import { type CatalogueEntry, damageIn } from '../model/recovery.ts';
 import { type Period, periodOf } from './calendar.ts';
 
 /** Why a backup is kept. The rules up to `minAge` are the policy's; the others hold whatever the policy says. */
@@ -105,7 +105,7 @@ function decide(
       keep(one, 'inFuture', `its instant lies ${formatDuration(one.ms - nowMs)} in the future`);
   }
   if (policy !== undefined) {
-    const sound = judged.filter(({ entry }) => entry.verified?.verdict !== 'FAILED');
+    const sound = judged.filter(({ entry }) => damageIn(entry) === undefined);
     applyRules(sound, policy, timezone, keep);
     if (sound.length < judged.length) applyRules(judged, policy, timezone, keep);
     for (const [index, one] of sound.slice(0, policy.minCount ?? 0).entries()) {

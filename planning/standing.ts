@@ -1,6 +1,6 @@
 import type { Verdict } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
-import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
+import { type Catalogue, type CatalogueEntry, damageIn } from '../model/recovery.ts';
 
 /** The state of a plan, from its catalogue alone. Times are milliseconds since 1970. What has never happened is absent. */
 export interface Standing {
@@ -8,7 +8,7 @@ export interface Standing {
   readonly unusable: number;
   /** Stored bytes of the backups in the catalogue. */
   readonly storedBytes: number;
-  /** Backups whose manifest is damaged, or in which the last verification found damage. */
+  /** Backups whose manifest is damaged, or in which a verification found damage that stands. */
   readonly damaged: number;
   /** The newest backup, verified or not. */
   readonly newest?: CatalogueEntry;
@@ -33,7 +33,7 @@ export interface Standing {
 /** The state of a plan. Pure: it depends on the catalogue alone. Damaged backups don't count as restorable. */
 export function standingOf({ entries, total, unusable, damaged = [], locks }: Catalogue): Standing {
   const [newest] = entries;
-  const sound = entries.filter(({ verified }) => verified?.verdict !== 'FAILED');
+  const sound = entries.filter((entry) => damageIn(entry) === undefined);
   const instants = sound.map(({ instant }) => Date.parse(instant));
   const completed = entries.map(({ completedAt }) => Date.parse(completedAt));
   const verified = entries.flatMap(({ verified: found }) =>

@@ -1,5 +1,5 @@
 import { defined } from '../model/defined.ts';
-import type { Catalogue, CatalogueEntry, RecoverySource } from '../model/recovery.ts';
+import { type Catalogue, type CatalogueEntry, damageIn, type RecoverySource } from '../model/recovery.ts';
 import type { PlanSurvey, SurveyedSchedule } from '../model/survey.ts';
 import { recoveryWindow } from './recovery.ts';
 
@@ -49,7 +49,7 @@ function newestOf(entries: readonly CatalogueEntry[]): Partial<PlanSurvey> {
 
 /** The backup that stays locked longest with all that it needs, among those in which no damage was found. */
 function longestLocked(entries: readonly CatalogueEntry[]): NonNullable<PlanSurvey['locks']> {
-  const sound = entries.filter(({ verified }) => verified?.verdict !== 'FAILED');
+  const sound = entries.filter((entry) => damageIn(entry) === undefined);
   const longest = latest(sound, ({ wholeLockedUntil }) => wholeLockedUntil);
   return longest?.wholeLockedUntil === undefined
     ? {}

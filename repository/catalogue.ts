@@ -3,7 +3,7 @@ import { defined } from '../model/defined.ts';
 import { messageOf } from '../model/errors.ts';
 import { windowOf } from '../model/history-window.ts';
 import { instantOf, type Manifest } from '../model/manifest.ts';
-import type { RepositorySpec } from '../model/pipeline.ts';
+import type { RepositorySpec, VerifyLevel } from '../model/pipeline.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
 import { rowsOf } from '../model/rows.ts';
 import { isSafetyBackup } from '../model/safety-backup.ts';
@@ -22,7 +22,7 @@ const LEDGERS_AT_ONCE = 8;
 const DAMAGED_NAMED = 20;
 const PROBLEMS_NAMED = 20;
 
-/** How many verifications of a backup are searched for a drill, from the newest on. */
+/** How many verifications of a backup are searched for a drill, and for damage that an OK of a lower level doesn't refute, from the newest on. */
 const REPORTS_SEARCHED = 30;
 
 type Cancellable = { readonly signal?: AbortSignal };
@@ -94,7 +94,7 @@ async function lockOf(
   };
 }
 
-type History = Pick<CatalogueEntry, 'verified' | 'lastGood' | 'drill' | 'problem'>;
+type History = Pick<CatalogueEntry, 'verified' | 'lastGood' | 'lastBad' | 'drill' | 'problem'>;
 
 async function historyOf(store: Store, ref: BackupId, options: Cancellable): Promise<History> {
   try {
@@ -108,26 +108,61 @@ async function historyOf(store: Store, ref: BackupId, options: Cancellable): Pro
 
 async function readHistory(store: Store, ref: BackupId, options: Cancellable): Promise<History> {
   let newest: VerifyReport | undefined;
-  let conclusive: VerifyReport | undefined;
+  const verdicts = new Verdicts();
   let drill: VerifyReport | undefined;
   let searched = 0;
   for await (const report of readReports(store, ref, options)) {
     newest ??= report;
-    if (report.verdict !== 'INCONCLUSIVE') conclusive ??= report;
+    verdicts.add(report);
     if (report.level === 'restore') drill ??= report;
     searched += 1;
     // The search for the newest OK or FAILED has no limit, since retention depends on it.
-    if (conclusive !== undefined && (drill !== undefined || searched >= REPORTS_SEARCHED)) break;
+    if (verdicts.isAny && searched >= REPORTS_SEARCHED) break;
+    if (verdicts.areSettled && drill !== undefined) break;
   }
+  const { good, bad } = verdicts;
   return {
     ...(newest === undefined
       ? {}
       : { verified: { level: newest.level, verdict: newest.verdict, at: newest.finishedAt } }),
-    ...(conclusive?.verdict === 'OK'
-      ? { lastGood: { level: conclusive.level, at: conclusive.finishedAt } }
-      : {}),
+    ...(bad === undefined
+      ? good && { lastGood: { level: good.level, at: good.finishedAt } }
+      : { lastBad: { level: bad.level, at: bad.finishedAt } }),
     ...(drill === undefined ? {} : { drill: drillOf(drill) }),
   };
+}
+
+/** Levels by what their OK refutes. */
+const STRENGTH: Readonly<Record<VerifyLevel, number>> = { exists: 1, checksums: 2, content: 3, restore: 4 };
+
+/** What the verifications of a backup say together. Takes them from the newest on. */
+class Verdicts {
+  /** The newest that found the backup good. */
+  good: VerifyReport | undefined;
+  /** The newest that found damage that no later one refutes. */
+  bad: VerifyReport | undefined;
+  #refuted = 0;
+
+  add(report: VerifyReport): void {
+    const { verdict, level } = report;
+    if (this.bad !== undefined || verdict === 'INCONCLUSIVE') return;
+    if (verdict === 'OK') {
+      this.good ??= report;
+      this.#refuted = Math.max(this.#refuted, STRENGTH[level]);
+      return;
+    }
+    // A restore may have failed for another reason than damage: any later OK refutes it.
+    if (this.#refuted < STRENGTH[level === 'restore' ? 'exists' : level]) this.bad = report;
+  }
+
+  get isAny(): boolean {
+    return this.good !== undefined || this.bad !== undefined;
+  }
+
+  /** True: older verifications change nothing. */
+  get areSettled(): boolean {
+    return this.bad !== undefined || this.#refuted >= STRENGTH.content;
+  }
 }
 
 function drillOf({

@@ -77,7 +77,7 @@ export async function copyBackup(
   const copyOne = async ({ entry }: NamedObject): Promise<void> => {
     const key = backupFolder(ref) + entry.key;
     sizes.set(entry.key, entry.sizeBytes);
-    const there = await to.head(key, { checksum: true, ...cancellable });
+    const there = await to.head(key, { checksum: true, sizeBytes: entry.sizeBytes, ...cancellable });
     if (there?.sizeBytes === entry.sizeBytes && there.sha256 === entry.sha256) {
       progress = { ...progress, presentObjects: progress.presentObjects + 1 };
       present.push(key);
@@ -186,7 +186,8 @@ async function copyShared(
       const { ranges, ...entry } = object;
       if (sizes.has(entry.key)) return;
       sizes.set(entry.key, entry.sizeBytes);
-      const there = await to.head(entry.key, { checksum: true, ...cancellable });
+      const { sizeBytes } = entry;
+      const there = await to.head(entry.key, { checksum: true, sizeBytes, ...cancellable });
       if (there?.sizeBytes === entry.sizeBytes && there.sha256 === entry.sha256) return report(undefined);
       const bytes = await from.get(entry.key, { expect: entry, ...cancellable });
       await to.put(entry.key, bytes, { sha256: entry.sha256, ifAbsent: false, ...cancellable });

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { inClusterFolder, inClusterKey } from './layout.ts';
-import { getSealedIfThere, replaceSealed } from './sealed-object.ts';
+import { getSealedIfThere } from './sealed-object.ts';
 import { sha256Hex } from './sha256.ts';
+import { getTrustedIfThere, replaceSigned } from './signing/signed-object.ts';
 import type { Store } from './store.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
@@ -31,23 +32,30 @@ const recordSchema: z.ZodType<ScheduleRecord> = z.object({
   since: z.iso.datetime(),
 });
 
-/** The record of a plan's schedule for a namespace. Undefined where there is none. Throws `STORE_DAMAGED` (permanent). */
-export function readScheduleRecord(
+/**
+ * The record of a plan's schedule for a namespace. Undefined where there is none. In a signed repository, a schedule whose record no trusted key signed counts
+ * as adopted: a forger could name anybody's, and the plan would delete it with its history. Throws `STORE_DAMAGED` (permanent).
+ */
+export async function readScheduleRecord(
   store: Store,
   plan: string,
   namespace: string,
   options: Cancellable = {},
 ): Promise<ScheduleRecord | undefined> {
-  return getSealedIfThere(store, keyOf(plan, namespace), recordSchema, options);
+  const key = keyOf(plan, namespace);
+  const record = await getSealedIfThere(store, key, recordSchema, options);
+  if (record === undefined || record.adopted) return record;
+  const trusted = await getTrustedIfThere(store, key, recordSchema, options);
+  return trusted ?? { ...record, adopted: true };
 }
 
-/** Writes a record, and replaces an earlier one. */
+/** Writes a record, and replaces an earlier one. Throws in a signed repository as `Signing.sign`. */
 export function writeScheduleRecord(
   store: Store,
   record: ScheduleRecord,
   options: Cancellable = {},
 ): Promise<void> {
-  return replaceSealed(store, keyOf(record.plan, record.namespace), record, options);
+  return replaceSigned(store, keyOf(record.plan, record.namespace), record, options);
 }
 
 /** The databases and keyspaces for which the plan has, or may have, snapshot schedules of its own. */

@@ -16,6 +16,14 @@ export function checkKey(key: string): void {
   if (reason !== undefined) throw badKey(key, reason);
 }
 
+/**
+ * True for a key that an object can have. What other programs put beside a repository's objects may have names that no object has: S3 browsers and mounts
+ * mark a folder by an object whose key ends with a slash. Listings leave it out.
+ */
+export function isKey(key: string): boolean {
+  return refusal(key) === undefined;
+}
+
 /** Refuses a prefix that could lead out of the root. A prefix may be empty, end with `/`, or end within a part. */
 export function checkPrefix(prefix: string): void {
   checkKey(`${prefix}x`);

@@ -73,6 +73,11 @@ export function ledgerKey(ref: BackupId, time: string): string {
 
 const SIGNATURES_FOLDER = 'signatures/';
 
+/** Whether a key is that of a signature which lies beside its object. */
+export function isSignature(key: string): boolean {
+  return key.startsWith(SIGNATURES_FOLDER);
+}
+
 /** `signatures/<key>/`: signatures that were made after their object. */
 export function signatureFolder(key: string): string {
   return `${SIGNATURES_FOLDER}${key}/`;

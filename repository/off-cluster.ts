@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { offClusterKey } from './layout.ts';
-import { getSealedIfThere, replaceSealed } from './sealed-object.ts';
 import { sha256Hex } from './sha256.ts';
+import { getTrustedIfThere, replaceSigned } from './signing/signed-object.ts';
 import type { Store } from './store.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
@@ -50,19 +50,22 @@ const watchSchema: z.ZodType<SchemaWatch> = z.object({
   restorations: z.array(z.string()),
 });
 
-/** What is remembered of a database. Undefined where nothing is. Throws `STORE_DAMAGED` (permanent). */
+/**
+ * What is remembered of a database. Undefined where nothing is, and in a signed repository where no trusted key signed it: what it says gets into signed
+ * manifests. Throws `STORE_DAMAGED` (permanent).
+ */
 export function readSchemaWatch(
   store: Store,
   plan: string,
   namespace: string,
   options: Cancellable = {},
 ): Promise<SchemaWatch | undefined> {
-  return getSealedIfThere(store, keyOf(plan, namespace), watchSchema, options);
+  return getTrustedIfThere(store, keyOf(plan, namespace), watchSchema, options);
 }
 
-/** Writes what to remember of a database, and replaces an earlier record. */
+/** Writes what to remember of a database, and replaces an earlier record. Throws in a signed repository as `Signing.sign`. */
 export function writeSchemaWatch(store: Store, watch: SchemaWatch, options: Cancellable = {}): Promise<void> {
-  return replaceSealed(store, keyOf(watch.plan, watch.namespace), watch, options);
+  return replaceSigned(store, keyOf(watch.plan, watch.namespace), watch, options);
 }
 
 /** The key contains a hash, since a namespace's name may have any character. */

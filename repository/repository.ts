@@ -4,6 +4,7 @@ import { permanent } from '../model/errors.ts';
 import type { RepositoryIdentity } from './identity.ts';
 import { REPOSITORY_KEY } from './layout.ts';
 import { proveStore } from './probe.ts';
+import { openSealedJson } from './sealed-json.ts';
 import { checkFormatVersion, getSealedIfThere } from './sealed-object.ts';
 import { getSigned, getSignedIfThere, putSigned } from './signing/signed-object.ts';
 import type { Store } from './store.ts';
@@ -62,6 +63,12 @@ export async function findRepository(
 ): Promise<RepositoryIdentity | undefined> {
   const found = await getSealedIfThere(store, REPOSITORY_KEY, identitySchema, options);
   return found === undefined ? undefined : checked(found, store);
+}
+
+/** What the bytes of `repository.json` say. Throws, permanent: `FORMAT_TOO_NEW`, `STORE_DAMAGED`. */
+export function parseRepository(bytes: Uint8Array, store: Store): RepositoryIdentity {
+  const what = `${REPOSITORY_KEY} in ${store.description}`;
+  return checked(openSealedJson(bytes, identitySchema, what), store);
 }
 
 function checked(identity: RepositoryIdentity, store: Store): RepositoryIdentity {

@@ -73,6 +73,22 @@ export function checksumMismatch(key: string, description: string, cause?: unkno
   );
 }
 
+/**
+ * How the size of an answer alone shows that it is not what was asked for, for a message: then nothing of it is read, so that a huge object in the place of a
+ * small one doesn't take all memory. Undefined where the size is right, or not known.
+ */
+export function differenceInSize(
+  sizeBytes: number | undefined,
+  { expect, mostBytes }: { readonly expect?: { readonly sizeBytes: number }; readonly mostBytes?: number },
+): string | undefined {
+  if (sizeBytes === undefined) return undefined;
+  if (expect !== undefined && sizeBytes !== expect.sizeBytes) {
+    return `it has ${sizeBytes} bytes instead of ${expect.sizeBytes}`;
+  }
+  if (mostBytes === undefined || sizeBytes <= mostBytes) return undefined;
+  return `it has ${sizeBytes} bytes, and at most ${mostBytes} were expected`;
+}
+
 /** How bytes differ from what was expected, for a message. Undefined when they don't. */
 export function differenceOf(
   actual: { readonly sizeBytes: number; readonly sha256: string | undefined },

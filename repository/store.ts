@@ -139,6 +139,8 @@ export interface GetOptions {
   /** Byte offsets; `end` is exclusive and above `start`. Bytes beyond the object's end are left out. */
   readonly range?: { readonly start: number; readonly end: number };
   readonly expect?: { readonly sizeBytes: number; readonly sha256: string };
+  /** A result of more bytes counts as damaged, and is not read. With `expect`, so does any result that has not its size. */
+  readonly mostBytes?: number;
   /** Gives the memory to read into, of the requested number of bytes; called again for each try. Absent: new memory. */
   readonly memory?: (bytes: number) => Uint8Array;
   readonly signal?: AbortSignal;
@@ -147,6 +149,8 @@ export interface GetOptions {
 /** What is asked about an object. */
 export interface HeadOptions {
   readonly checksum?: boolean;
+  /** With `checksum`: the size that the object should have. One of another size is not read for its checksum, which is then left out. */
+  readonly sizeBytes?: number;
   readonly signal?: AbortSignal;
 }
 

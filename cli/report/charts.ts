@@ -1,5 +1,5 @@
 import type { BackupFate } from '../../activities/prune.ts';
-import type { CatalogueEntry } from '../../model/recovery.ts';
+import { type CatalogueEntry, damageIn } from '../../model/recovery.ts';
 import { DAY_MS, HOUR_MS } from '../../model/time.ts';
 import { Markup, markup } from './markup.ts';
 
@@ -10,9 +10,9 @@ const RIGHT = WIDTH - 20;
 /** How a backup looks in every picture and table. */
 export type Condition = 'good' | 'unverified' | 'damaged';
 
-export function conditionOf({ verified, lastGood }: CatalogueEntry): Condition {
-  if (verified?.verdict === 'FAILED') return 'damaged';
-  return lastGood === undefined ? 'unverified' : 'good';
+export function conditionOf(entry: CatalogueEntry): Condition {
+  if (damageIn(entry) !== undefined) return 'damaged';
+  return entry.lastGood === undefined ? 'unverified' : 'good';
 }
 
 interface Scale {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { defined } from '../../model/defined.ts';
 import { snapshotLedgerFolder } from '../../repository/layout.ts';
 import { liveNotes } from '../../repository/notes.ts';
-import { getSealed, putSealed } from '../../repository/sealed-object.ts';
+import { getTrustedIfThere, putSigned, replaceSigned } from '../../repository/signing/signed-object.ts';
 import type { BackupContext } from '../engine.ts';
 import type { DatabaseName } from './universe.ts';
 
@@ -47,17 +47,21 @@ export interface LedgerEntry {
 const INTENT = '.intent.json';
 const CREATED = '.created.json';
 
-/** The live entries of a backup, in the order of epochs and attempts. */
+/**
+ * The live entries of a backup, in the order of epochs and attempts. In a signed repository, what no trusted key signed is passed over: a forger could have
+ * anybody's snapshot taken for the backup's, or deleted.
+ */
 export async function readLedger({ store, ref, signal }: BackupContext): Promise<readonly LedgerEntry[]> {
   const folder = snapshotLedgerFolder(ref);
   const all = await Array.fromAsync(store.list(folder, { signal }), ({ key }) => key);
   const keys = liveNotes(all).toSorted();
   const entries: LedgerEntry[] = [];
   for (const key of keys.filter((name) => name.endsWith(INTENT))) {
-    const intent = await getSealed(store, key, intentSchema, { signal });
+    const intent = await getTrustedIfThere(store, key, intentSchema, { signal });
+    if (intent === undefined) continue;
     const createdKey = key.replace(INTENT, CREATED);
     const created = keys.includes(createdKey)
-      ? await getSealed(store, createdKey, createdSchema, { signal })
+      ? await getTrustedIfThere(store, createdKey, createdSchema, { signal })
       : undefined;
     entries.push({
       intent,
@@ -75,8 +79,7 @@ export async function writeIntent(
   index: number,
   intent: SnapshotIntent,
 ): Promise<void> {
-  const { signal, store } = context;
-  await putSealed(store, entryKey(context, index, intent) + INTENT, intent, { signal });
+  await write(context, entryKey(context, index, intent) + INTENT, intent, intentSchema);
 }
 
 /** Writes the id of the snapshot that came of the intent. */
@@ -86,8 +89,19 @@ export async function writeCreated(
   intent: SnapshotIntent,
   snapshot: string,
 ): Promise<void> {
-  const { signal, store } = context;
-  await putSealed(store, entryKey(context, index, intent) + CREATED, { snapshot }, { signal });
+  await write(context, entryKey(context, index, intent) + CREATED, { snapshot }, createdSchema);
+}
+
+/** Writes a part of an entry unless it is there. What no trusted key signed is replaced. */
+async function write(
+  { store, signal }: BackupContext,
+  key: string,
+  value: object,
+  schema: z.ZodType,
+): Promise<void> {
+  if ((await putSigned(store, key, value, { signal })) === 'created') return;
+  if ((await getTrustedIfThere(store, key, schema, { signal })) !== undefined) return;
+  await replaceSigned(store, key, value, { signal });
 }
 
 function entryKey({ ref }: BackupContext, index: number, { epoch, attempt }: SnapshotIntent): string {

@@ -1,10 +1,11 @@
 import { promisify } from 'node:util';
-import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
+import { constants, zstdCompress } from 'node:zlib';
 import { z } from 'zod';
 import type { DataObject, ObjectEntry } from '../../model/backup.ts';
 import { type HoldfastError, permanent } from '../../model/errors.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import { type BackupId, backupFolder, manifestKey } from '../layout.ts';
+import { unpackJson } from '../objects/packed-json.ts';
 import { dataObjectSchema, manifestSchema } from '../schema.ts';
 import { openSealedJson } from '../sealed-json.ts';
 import { checkFormatVersion } from '../sealed-object.ts';
@@ -232,7 +233,6 @@ export function otherObjects(manifest: Manifest): readonly ObjectEntry[] {
 }
 
 const compress = promisify(zstdCompress);
-const decompress = promisify(zstdDecompress);
 const LIST_COMPRESSION_LEVEL = 6;
 
 /** The bytes of a list of data objects: a JSON array, zstd compressed. */
@@ -250,7 +250,5 @@ async function readObjectList(
 ): Promise<readonly DataObject[]> {
   const key = backupFolder(ref) + list.key;
   const bytes = await store.get(key, { expect: list, ...options });
-  const parsed = z.array(dataObjectSchema).safeParse(JSON.parse((await decompress(bytes)).toString()));
-  if (parsed.success) return parsed.data;
-  throw damaged(key, store.description, parsed.error.issues[0]?.message ?? 'not as documented');
+  return unpackJson(bytes, z.array(dataObjectSchema), key, store.description);
 }

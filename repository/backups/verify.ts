@@ -231,8 +231,9 @@ async function checkOf(
     case 'checksums': {
       const downloads = new Limiter(DOWNLOADED_AT_ONCE);
       return async ({ entry }) => {
-        const found = await store.head(entry.key, { checksum: true, ...cancellable });
-        if (found === undefined) return problem(`${entry.key} is missing.`);
+        const { sizeBytes } = entry;
+        const found = await store.head(entry.key, { checksum: true, sizeBytes, ...cancellable });
+        if (found?.sizeBytes !== sizeBytes) return checkSize(entry, found?.sizeBytes);
         if (found.sha256 === undefined)
           return downloads.run(() => checkDownload(store, { entry }, cancellable));
         const difference = differenceOf({ sha256: found.sha256, sizeBytes: found.sizeBytes }, entry);

@@ -4,11 +4,11 @@ import { type FileHandle, open, readdir, realpath } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { defined } from '../../model/defined.ts';
 import { crashPoint } from '../crash-points.ts';
-import { checkKey, checkPrefix, TEMPORARY_FOLDER } from '../key.ts';
+import { checkKey, checkPrefix, isKey, TEMPORARY_FOLDER } from '../key.ts';
 import { DEFAULT_RETRY, type RetryLimits, withRetry } from '../retry.ts';
 import { sha256Hex } from '../sha256.ts';
 import type { GetOptions, HeadOptions, ListedObject, PutOptions, Store, StoredObject } from '../store.ts';
-import { checksumMismatch, damaged, differenceOf, notFound } from '../store-errors.ts';
+import { checksumMismatch, damaged, differenceInSize, differenceOf, notFound } from '../store-errors.ts';
 import {
   ensureFolder,
   entryAt,
@@ -88,8 +88,10 @@ export class DirectoryStore implements Store {
       if (handle === undefined) throw notFound(key, this.description);
       const { size } = await handle.stat();
       const start = Math.min(options.range?.start ?? 0, size);
-      const end = Math.min(options.range?.end ?? size, size);
-      return await readRange(handle, start, Math.max(start, end), options);
+      const end = Math.max(start, Math.min(options.range?.end ?? size, size));
+      const difference = differenceInSize(end - start, options);
+      if (difference !== undefined) throw damaged(key, this.description, difference);
+      return await readRange(handle, start, end, options);
     });
     if (options.expect !== undefined) {
       const actual = { sizeBytes: bytes.byteLength, sha256: sha256Hex(bytes) };
@@ -105,7 +107,8 @@ export class DirectoryStore implements Store {
       await using handle = await this.#openFile(key);
       if (handle === undefined) return undefined;
       const { size } = await handle.stat();
-      if (options.checksum !== true) return { sizeBytes: size };
+      const isAsked = options.checksum === true && (options.sizeBytes ?? size) === size;
+      if (!isAsked) return { sizeBytes: size };
       return { sizeBytes: size, sha256: await hashOf(handle, options.signal) };
     });
   }
@@ -126,7 +129,7 @@ export class DirectoryStore implements Store {
     checkPrefix(folder);
     const root = await this.#try('list folders', options, () => this.#existingRoot());
     for (const entry of await this.#entriesOf(root, folder, options.signal)) {
-      if (entry.isDirectory() && !isOwnFolder(folder, entry)) yield entry.name;
+      if (entry.isDirectory() && isKey(`${folder}${entry.name}`)) yield entry.name;
     }
   }
 
@@ -175,7 +178,7 @@ export class DirectoryStore implements Store {
   ): AsyncGenerator<string> {
     for (const entry of await this.#entriesOf(root, folder, signal)) {
       const key = `${folder}${entry.name}`;
-      if (isOwnFolder(folder, entry)) continue;
+      if (!isKey(key)) continue;
       if (entry.isSymbolicLink() && key.startsWith(prefix)) throw symbolicLink(join(root, key));
       if (entry.isDirectory()) {
         const inside = `${key}/`;
@@ -251,10 +254,6 @@ export class DirectoryStore implements Store {
     };
     return withRetry(described, this.#retry, signal);
   }
-}
-
-function isOwnFolder(folder: string, entry: Dirent): boolean {
-  return folder === '' && entry.name === TEMPORARY_FOLDER;
 }
 
 /** An NFS client gives such a name to a file that is removed while a process has it open. */

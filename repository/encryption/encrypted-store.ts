@@ -3,10 +3,11 @@ import { HoldfastError, permanent } from '../../model/errors.ts';
 import type { EncryptionSpec } from '../../model/source.ts';
 import type { RepositoryIdentity } from '../identity.ts';
 import { checkKey } from '../key.ts';
-import { KEYS_FOLDER, namesItsContents, REPOSITORY_KEY } from '../layout.ts';
-import { findRepository } from '../repository.ts';
+import { isSignature, KEYS_FOLDER, namesItsContents, REPOSITORY_KEY } from '../layout.ts';
+import { findRepository, parseRepository } from '../repository.ts';
 import type { SecretResolver } from '../s3/client.ts';
 import { sha256Hex } from '../sha256.ts';
+import { requireTrusted } from '../signing/signed-object.ts';
 import type { Signing } from '../signing/signing.ts';
 import type {
   GetOptions,
@@ -17,7 +18,15 @@ import type {
   StoredObject,
   StoreLocks,
 } from '../store.ts';
-import { checksumMismatch, damaged, differenceOf, notFound, STORE_NOT_FOUND } from '../store-errors.ts';
+import {
+  checksumMismatch,
+  damaged,
+  differenceOf,
+  isDamage,
+  notFound,
+  STORE_DAMAGED,
+  STORE_NOT_FOUND,
+} from '../store-errors.ts';
 import { noRepository, repositoryIsClear } from './errors.ts';
 import { writeInstructions } from './instructions.ts';
 import type { OpenKey } from './key-files.ts';
@@ -28,13 +37,21 @@ import {
   contentBytes,
   HEADER_BYTES,
   type ObjectHeader,
-  type ObjectPlace,
   openSpan,
   openTrailer,
   readHeader,
   sealObject,
+  storedBytes,
   TRAILER_BYTES,
 } from './object-frame.ts';
+import {
+  type EncryptedIdentity,
+  isOpenedBy,
+  keptByTheDoor,
+  notEncrypted,
+  type OpenRepository,
+  placeOf,
+} from './open-repository.ts';
 import { chunkSpan } from './stream.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
@@ -53,7 +70,8 @@ const HEADERS_KEPT = 1_000;
  * `repository.json` it lists nothing and deletes nothing, since it can't read names.
  *
  * Besides what a store throws (all permanent): `ENCRYPTION_NO_IDENTITY`, `ENCRYPTION_WRONG_IDENTITY`, `ENCRYPTION_BAD_IDENTITY` where this process
- * can't open what it is asked for; `REPOSITORY_IS_CLEAR`; `REPOSITORY_NOT_FOUND`.
+ * can't open what it is asked for; `REPOSITORY_IS_CLEAR`; `REPOSITORY_NOT_FOUND`; and on a put, where the plan says that the repository is signed and no trusted
+ * key signed `repository.json`, what `requireTrusted` throws.
  */
 export class EncryptedStore implements Store {
   readonly keyring: Keyring;
@@ -61,6 +79,8 @@ export class EncryptedStore implements Store {
   readonly #raw: Store;
   readonly #headers = new Map<string, ObjectHeader>();
   #opened: Promise<OpenRepository> | undefined;
+  /** The open repository, once a trusted key was found to have signed its document. */
+  #vouched: OpenRepository | undefined;
 
   constructor(raw: Store, spec: EncryptionSpec, secret: SecretResolver, signing?: Signing) {
     this.#raw = raw;
@@ -96,7 +116,9 @@ export class EncryptedStore implements Store {
     checkKey(key);
     if (isKeptByTheDoor(key)) throw keptByTheDoor(key);
     if (classOf(key) === 'open') return this.#raw.put(key, body, options);
-    const repository = await this.#repository(options);
+    const repository = await (isSignature(key)
+      ? this.#repository(options)
+      : this.#vouchedRepository(options));
     if (repository === undefined) throw noRepository(this.description, `write ${key}`);
     // The store gets other bytes, so the caller's SHA-256 must be checked here.
     if (sha256Hex(body) !== options.sha256) throw checksumMismatch(key, this.description);
@@ -118,9 +140,7 @@ export class EncryptedStore implements Store {
     if (classOf(key) === 'open') return this.#raw.get(key, options);
     const repository = await this.#repository(options);
     if (repository === undefined) throw notFound(key, this.description);
-    const contents = await (options.range === undefined
-      ? this.#getWhole(repository, key, options)
-      : this.#getRange(repository, key, options.range, options));
+    const contents = await this.#getTwice(repository, key, options);
     if (options.expect !== undefined) {
       const found = { sizeBytes: contents.byteLength, sha256: sha256Hex(contents) };
       const difference = differenceOf(found, options.expect);
@@ -137,11 +157,12 @@ export class EncryptedStore implements Store {
     const stored = repository.names.toStored(key);
     const isAsked = options.checksum === true;
     const checksum = isAsked && this.#raw.readsForChecksums !== true;
-    const found = await this.#raw.head(stored, { ...options, checksum });
+    const found = await this.#raw.head(stored, { ...defined({ signal: options.signal }), checksum });
     if (found === undefined) return undefined;
     const { sha256: recorded, sizeBytes, ...rest } = found;
     const contents = { ...rest, sizeBytes: contentBytes(sizeBytes) ?? NO_SIZE };
-    if (!isAsked || contents.sizeBytes === NO_SIZE) return contents;
+    const isRight = (options.sizeBytes ?? contents.sizeBytes) === contents.sizeBytes;
+    if (!isAsked || !isRight || contents.sizeBytes === NO_SIZE) return contents;
     const sha256 = await this.#checksum(repository, key, sizeBytes, recorded, options);
     return { ...contents, sha256 };
   }
@@ -229,8 +250,29 @@ export class EncryptedStore implements Store {
     return identity;
   }
 
+  /**
+   * The contents. Damage counts only if a second read shows it too: the object may have been replaced since its header was read, by the same contents under
+   * another data key, and bytes may have changed on the way.
+   */
+  async #getTwice(repository: OpenRepository, key: string, options: GetOptions): Promise<Uint8Array> {
+    const read = (): Promise<Uint8Array> =>
+      options.range === undefined
+        ? this.#getWhole(repository, key, options)
+        : this.#getRange(repository, key, options.range, options);
+    try {
+      return await read();
+    } catch (error) {
+      if (!(error instanceof HoldfastError) || error.code !== STORE_DAMAGED) throw error;
+      this.#headers.delete(key);
+      return read();
+    }
+  }
+
   async #getWhole(repository: OpenRepository, key: string, options: GetOptions): Promise<Uint8Array> {
-    const stored = await this.#getStored(repository, key, undefined, options);
+    const most = options.expect?.sizeBytes ?? options.mostBytes;
+    // What is a little larger than expected is read, and told by the sizes of its contents.
+    const mostBytes = most === undefined ? undefined : storedBytes(2 * most);
+    const stored = await this.#getStored(repository, key, undefined, options, mostBytes);
     const header = readHeader(stored);
     const sizeBytes = contentBytes(stored.length);
     if (header === undefined || sizeBytes === undefined) throw notEncrypted(key, this.description);
@@ -328,16 +370,17 @@ export class EncryptedStore implements Store {
     key: string,
     range: { readonly start: number; readonly end: number } | undefined,
     { signal }: Cancellable,
+    mostBytes?: number,
   ): Promise<Uint8Array> {
+    const stored = names.toStored(key);
     try {
-      return await this.#raw.get(names.toStored(key), {
-        ...defined({ range, signal }),
+      return await this.#raw.get(stored, {
+        ...defined({ range, signal, mostBytes }),
       });
     } catch (error) {
-      if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) {
-        throw notFound(key, this.description, error);
-      }
-      throw error;
+      if (!(error instanceof HoldfastError) || !isDamage(error)) throw error;
+      if (error.code === STORE_NOT_FOUND) throw notFound(key, this.description, error);
+      throw permanent(error.code, error.message.replaceAll(stored, key), error.remedy, error);
     }
   }
 
@@ -352,6 +395,29 @@ export class EncryptedStore implements Store {
     if (identity === undefined) return undefined;
     this.#opened ??= this.#openRepository(identity);
     return this.#opened;
+  }
+
+  /**
+   * The open repository, to write into. Where the plan says that the repository is signed, a trusted key must have signed the document that it was opened by:
+   * who replaces the document chooses the metadata key, and may have put the true one back since. Throws as `requireTrusted`.
+   */
+  async #vouchedRepository(options: Cancellable): Promise<OpenRepository | undefined> {
+    let repository = await this.#repository(options);
+    if (this.signing === undefined || repository === undefined || repository === this.#vouched) {
+      return repository;
+    }
+    const bytes = await this.#raw.get(REPOSITORY_KEY, options);
+    const document = parseRepository(bytes, this.#raw);
+    if (!isOpenedBy(document, repository)) {
+      this.#opened = undefined;
+      repository = await this.#repository(options);
+    }
+    if (repository === undefined || !isOpenedBy(document, repository)) {
+      throw damaged(REPOSITORY_KEY, this.description, 'it was changed while it was read');
+    }
+    await requireTrusted(this, REPOSITORY_KEY, bytes, options);
+    this.#vouched = repository;
+    return repository;
   }
 
   #openRepository({ id, encryption }: EncryptedIdentity): Promise<OpenRepository> {
@@ -371,28 +437,4 @@ export class EncryptedStore implements Store {
     if (encryption === undefined) throw repositoryIsClear(this.description);
     return { ...identity, encryption };
   }
-}
-
-type EncryptedIdentity = RepositoryIdentity & Required<Pick<RepositoryIdentity, 'encryption'>>;
-
-interface OpenRepository {
-  readonly id: string;
-  readonly metadata: OpenKey;
-  readonly names: StoredNames;
-}
-
-function placeOf({ id }: OpenRepository, name: string): ObjectPlace {
-  return { repositoryId: id, name };
-}
-
-function notEncrypted(key: string, description: string): HoldfastError {
-  return damaged(key, description, 'it is not an encrypted object, as every object here must be');
-}
-
-function keptByTheDoor(key: string): HoldfastError {
-  return permanent(
-    'STORE_BAD_KEY',
-    `${key} is an object that the encryption of the repository keeps itself`,
-    'Report this: it is a mistake in Holdfast.',
-  );
 }

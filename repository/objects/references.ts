@@ -3,10 +3,11 @@ import { HoldfastError } from '../../model/errors.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import { listPlans } from '../backups/list-backups.ts';
 import { findManifest } from '../backups/manifest.ts';
-import { type BackupId, backupFolder, planFolder } from '../layout.ts';
+import { type BackupId, backupFolder, manifestKey, planFolder } from '../layout.ts';
+import { whyMissed } from '../retention/missed.ts';
 import { isRegistered } from '../signing/register.ts';
 import type { Store } from '../store.ts';
-import { STORE_NOT_FOUND } from '../store-errors.ts';
+import { damaged, STORE_NOT_FOUND } from '../store-errors.ts';
 import { readSharedObjects, readTabletResult } from './tablet-lists.ts';
 
 type Options = { readonly signal?: AbortSignal; readonly heartbeat?: () => void };
@@ -16,7 +17,7 @@ const TABLET_RESULT = /^work\/e\d+\/tablets\/[^/]+$/;
 
 /**
  * Keys of all shared objects that are needed by the manifests of all plans or by the results of backups under way. Throws where one
- * of these can't be read, since its needs are then unknown.
+ * of these can't be read, or a manifest is gone that somebody misses, since its needs are then unknown.
  */
 export async function referencedObjects(store: Store, options: Options): Promise<Set<string>> {
   const cancellable = defined({ signal: options.signal });
@@ -37,6 +38,7 @@ async function* neededBy(
 ): AsyncGenerator<string> {
   for (;;) {
     const finished = await manifestOf(store, ref, cancellable);
+    if (finished === undefined || finished === 'discarded') await requireUnmissed(store, ref, cancellable);
     if (finished === 'discarded') return;
     if (finished !== undefined) {
       for await (const { key } of readSharedObjects(store, finished, cancellable)) yield key;
@@ -47,6 +49,16 @@ async function* neededBy(
     // again.
     if ((await manifestOf(store, ref, cancellable)) === undefined) return;
   }
+}
+
+/** Throws `STORE_DAMAGED` (permanent) where somebody misses the backup: what its lost manifest named is not known. */
+async function requireUnmissed(
+  store: Store,
+  ref: BackupId,
+  cancellable: { readonly signal?: AbortSignal },
+): Promise<void> {
+  const why = await whyMissed(store, ref, cancellable);
+  if (why !== undefined) throw damaged(manifestKey(ref), store.description, `it is gone, and ${why}`);
 }
 
 async function* neededByResults(

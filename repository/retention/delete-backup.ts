@@ -1,4 +1,6 @@
 import { defined } from '../../model/defined.ts';
+import { HoldfastError } from '../../model/errors.ts';
+import { findManifest } from '../backups/manifest.ts';
 import { crashPoint } from '../crash-points.ts';
 import { type BackupId, ledgerFolder, manifestKey, signatureFolder } from '../layout.ts';
 import { replaceSealed } from '../sealed-object.ts';
@@ -6,6 +8,7 @@ import { leaveRegister } from '../signing/register.ts';
 import type { Store } from '../store.ts';
 import { holdText, isInForce, readHolds } from './holds.ts';
 import { findMark, type Mark, putMark, removeMark } from './marks.ts';
+import { whyMissed } from './missed.ts';
 import { type Pin, readPins } from './pins.ts';
 import { type SweepOptions, type SweepResult, sweepBackup, tombstone } from './sweep.ts';
 
@@ -68,6 +71,23 @@ async function putBack(
   if (before === undefined) return removeMark(store, ref, cancellable);
   const { deleting: _withdrawn, ...mark } = before;
   return putMark(store, mark, cancellable);
+}
+
+/**
+ * Removes the records of a marked backup that is gone. One with a damaged manifest is not gone, nor one that somebody misses (`missed.ts`): its manifest may be
+ * put back, and may count by a signature that lies beside it.
+ */
+export async function forgetIfGone(
+  store: Store,
+  mark: Mark,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<void> {
+  try {
+    if ((await findManifest(store, mark, { ...options, signedBy: 'any' })) !== undefined) return;
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.code !== 'BACKUP_DISCARDED') return;
+  }
+  if ((await whyMissed(store, mark, options)) === undefined) await forgetBackup(store, mark, options);
 }
 
 /** Removes the records of a deleted backup: its ledger, the signatures beside it, and last its mark. */

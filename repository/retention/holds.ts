@@ -5,9 +5,8 @@ import type { Hold } from '../../model/hold.ts';
 import { readStoredManifest } from '../backups/manifest.ts';
 import { type BackupId, holdKey, holdsFolder } from '../layout.ts';
 import { openSealedJson } from '../sealed-json.ts';
-import { sha256Hex } from '../sha256.ts';
 import { isDistrusted } from '../signing/errors.ts';
-import { putSigned, requireTrusted, sealFor } from '../signing/signed-object.ts';
+import { putSigned, replaceSigned, requireTrusted } from '../signing/signed-object.ts';
 import type { Store } from '../store.ts';
 import { isDamage } from '../store-errors.ts';
 import { findMark } from './marks.ts';
@@ -104,15 +103,17 @@ async function writeRelease(
   who: { readonly reason: string; readonly by: string },
   options: Cancellable,
 ): Promise<void> {
-  const key = holdKey(hold, hold.id);
-  const body = await sealFor(store, key, { ...hold, released: { at: new Date().toISOString(), ...who } });
-  await store.put(key, body, { sha256: sha256Hex(body), ifAbsent: false, ...options });
+  const released = { at: new Date().toISOString(), ...who };
+  await replaceSigned(store, holdKey(hold, hold.id), { ...hold, released }, options);
 }
 
 /** True for a hold that keeps its backup at present. */
 export function isInForce(hold: FoundHold): boolean {
   return 'problem' in hold || hold.released === undefined;
 }
+
+/** `<backup>/<id>.json`. Objects of other names are no holds: no release would reach them. */
+const HOLD = /^([^/]+)\/([^/]+)\.json$/;
 
 /** Every hold of a plan, or of one backup, including released ones. A record that can't be read counts as a hold. */
 export async function readHolds(
@@ -123,10 +124,9 @@ export async function readHolds(
   const folder = holdsFolder(plan);
   const holds: FoundHold[] = [];
   for await (const { key } of store.list(`${folder}${backup === undefined ? '' : `${backup}/`}`, options)) {
-    const [held = '', file = ''] = key.slice(folder.length).split('/');
-    const ref = { plan, backup: held };
-    const found = await readHold(store, key, { ...ref, id: file.replace(/\.json$/, '') }, options);
-    holds.push(found);
+    const [, held, id] = HOLD.exec(key.slice(folder.length)) ?? [];
+    if (held === undefined || id === undefined) continue;
+    holds.push(await readHold(store, key, { plan, backup: held, id }, options));
   }
   return holds;
 }

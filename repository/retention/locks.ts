@@ -1,6 +1,6 @@
 import { forEachBounded } from '../bounded.ts';
 import { DECRYPT_KEY, INSTRUCTIONS_KEY } from '../encryption/object-class.ts';
-import { INDEX_FOLDER, KEYS_FOLDER, REPOSITORY_KEY } from '../layout.ts';
+import { INDEX_FOLDER, KEYS_FOLDER, REPOSITORY_KEY, signatureFolder } from '../layout.ts';
 import type { Store } from '../store.ts';
 
 /** How many objects are asked for their locks at once. Each takes one request or more. */
@@ -29,7 +29,7 @@ interface HoldLocksOptions {
 
 /**
  * Locks everything that a backup needs and that may be older than the backup: the shared objects that it names, the index that lists them, key files,
- * `repository.json`, and the files at the top of an encrypted repository. What the backup wrote itself was locked as it was written. Only locks of what a
+ * `repository.json` and what signs it, and the files at the top of an encrypted repository. What the backup wrote itself was locked as it was written. Only locks of what a
  * finished backup needs are extended. All others expire: those of objects that only the making of a backup needs, and of objects that nothing names.
  *
  * Makes one request for each object, and one or two more for each lock that it extends. A second call extends nothing.
@@ -69,6 +69,8 @@ async function* olderThan(
   options: { readonly signal?: AbortSignal },
 ): AsyncGenerator<string> {
   yield REPOSITORY_KEY;
+  // Where it was signed later, it counts by these alone.
+  for await (const { key } of store.list(signatureFolder(REPOSITORY_KEY), options)) yield key;
   for await (const { key } of store.list(KEYS_FOLDER, options)) {
     yield key;
   }

@@ -6,6 +6,7 @@ import { type BackupId, backupFolder, MANIFEST_NAME, manifestKey, planFolder } f
 import { putSealed } from '../sealed-object.ts';
 import { isDistrusted } from '../signing/errors.ts';
 import type { ListedObject, Store } from '../store.ts';
+import { whyMissed } from './missed.ts';
 
 const DELETE_BATCH = 1000;
 
@@ -43,12 +44,14 @@ export interface SweepResult {
   readonly deletedBytes: number;
 }
 
+const NOTHING: SweepResult = { deletedObjects: 0, deletedBytes: 0 };
+
 /**
  * Deletes what no manifest names in one backup's folder, and never anything outside of that folder.
  *
  * M5: nothing is deleted that a manifest names. If the manifest or one of its lists can't be read, this throws and deletes
  * nothing. If there is no manifest, a conditional put writes a tombstone in its place before the first object is deleted, so that
- * a writer that was presumed dead can't finish a backup whose objects are gone.
+ * a writer that was presumed dead can't finish a backup whose objects are gone. And nothing is deleted of a backup that somebody misses (`missed.ts`).
  */
 export async function sweepBackup(
   store: Store,
@@ -57,8 +60,9 @@ export async function sweepBackup(
 ): Promise<SweepResult> {
   const graceMs = options.graceMs ?? DEFAULT_GRACE_MS;
   const folder = await readFolder(store, ref, graceMs, options);
+  if (folder.kind === 'missed') return NOTHING;
   if (folder.kind === 'unfinished') {
-    if (!folder.silent) return { deletedObjects: 0, deletedBytes: 0 };
+    if (!folder.silent) return NOTHING;
     return discardBackup(store, ref, 'its writer was silent for too long', options);
   }
   return deleteAll(store, orphansIn(store, ref, folder, options), options);
@@ -79,6 +83,7 @@ export async function discardBackup(
   await putSealed(store, manifestKey(ref), tombstone(ref, reason), cancellation(options));
   // Read it again, since a manifest or another tombstone may have been there first.
   const folder = await readFolder(store, ref, options.graceMs ?? DEFAULT_GRACE_MS, options);
+  if (folder.kind === 'missed') return NOTHING;
   return deleteAll(store, orphansIn(store, ref, folder, options), options);
 }
 
@@ -95,7 +100,8 @@ export async function* findOrphans(
   for await (const backup of store.folders(planFolder(plan), cancellation(options))) {
     const ref = { plan, backup };
     const folder = await readFolderIfTrusted(store, ref, graceMs, options);
-    if (folder === undefined || (folder.kind === 'unfinished' && !folder.silent)) continue;
+    if (folder === undefined || folder.kind === 'missed' || (folder.kind === 'unfinished' && !folder.silent))
+      continue;
     let objects = 0;
     let bytes = 0;
     for await (const { sizeBytes } of orphansIn(store, ref, folder, options)) {
@@ -131,7 +137,9 @@ export async function removeOrphans(
 type Folder =
   | { readonly kind: 'unnamed'; readonly named: ReadonlySet<string> }
   | { readonly kind: 'unfinished'; readonly silent: boolean }
-  | { readonly kind: 'discarded'; readonly tombstoneIsOld: boolean };
+  | { readonly kind: 'discarded'; readonly tombstoneIsOld: boolean }
+  /** It has no manifest, or a tombstone, and somebody misses the backup: nothing of it may be deleted. */
+  | { readonly kind: 'missed' };
 
 /** What is in a backup's folder, as far as it decides what may be deleted. */
 async function readFolder(
@@ -143,6 +151,7 @@ async function readFolder(
   try {
     const found = await findManifest(store, ref, cancellation(options));
     if (found === undefined) {
+      if ((await whyMissed(store, ref, cancellation(options))) !== undefined) return { kind: 'missed' };
       return { kind: 'unfinished', silent: await isOlder(store, backupFolder(ref), graceMs, options) };
     }
     const named = new Set([MANIFEST_NAME]);
@@ -152,6 +161,7 @@ async function readFolder(
     return { kind: 'unnamed', named };
   } catch (error) {
     if (!(error instanceof HoldfastError) || error.code !== 'BACKUP_DISCARDED') throw error;
+    if ((await whyMissed(store, ref, cancellation(options))) !== undefined) return { kind: 'missed' };
     return { kind: 'discarded', tombstoneIsOld: await isOlder(store, manifestKey(ref), graceMs, options) };
   }
 }
@@ -176,7 +186,7 @@ async function readFolderIfTrusted(
 async function* orphansIn(
   store: Store,
   ref: BackupId,
-  folder: Folder,
+  folder: Exclude<Folder, { readonly kind: 'missed' }>,
   options: { readonly signal?: AbortSignal },
 ): AsyncGenerator<ListedObject> {
   const prefix = backupFolder(ref);

@@ -31,6 +31,11 @@ export async function readBody(
   return { bytes, sha256: hash.digest('hex') };
 }
 
+/** Ends an answer whose body is not wanted, and its connection. */
+export function discardBody({ Body: body }: GetObjectCommandOutput): void {
+  if (body !== undefined) asReadable(body).destroy();
+}
+
 /** An error that the error table classifies as a broken connection, since that is what happened. */
 function cut(received: string): Error {
   return Object.assign(new Error(`the answer has ${received}`), { code: 'ECONNRESET' });

@@ -11,7 +11,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { defined } from '../../model/defined.ts';
 import { hexToBase64, sha256Hex } from '../sha256.ts';
-import { s3ErrorName } from './errors.ts';
+import { listingGoesNowhere, s3ErrorName } from './errors.ts';
 
 type Target = Omit<CreateMultipartUploadCommandInput, 'ChecksumAlgorithm' | 'ChecksumType'>;
 
@@ -80,22 +80,22 @@ async function abandon(
   throw error;
 }
 
-/** Aborts uploads under a prefix that began before an instant: a killed writer leaves them. Throws the SDK's errors. */
+/** Aborts uploads under a prefix that began before an instant: a killed writer leaves them. Throws the SDK's errors, and `STORE_UNSUPPORTED` (permanent). */
 export async function abortStaleUploads(
   client: S3Client,
   options: {
     readonly bucket: string;
     readonly prefix: string;
+    /** Names the store in messages. */
+    readonly description: string;
     readonly startedBefore: Date;
     readonly abortSignal?: AbortSignal;
   },
 ): Promise<number> {
   const sending = defined({ abortSignal: options.abortSignal });
   let aborted = 0;
-  let marker:
-    | { readonly KeyMarker?: string | undefined; readonly UploadIdMarker?: string | undefined }
-    | undefined = {};
-  while (marker !== undefined) {
+  let marker: { readonly KeyMarker?: string | undefined; readonly UploadIdMarker?: string | undefined } = {};
+  for (;;) {
     const page: ListMultipartUploadsCommandOutput = await client.send(
       new ListMultipartUploadsCommand({ Bucket: options.bucket, Prefix: options.prefix, ...marker }),
       sending,
@@ -104,12 +104,12 @@ export async function abortStaleUploads(
       if (Initiated === undefined || Initiated >= options.startedBefore) continue;
       if (await abortUpload(client, { Bucket: options.bucket, Key, UploadId }, sending)) aborted++;
     }
-    marker =
-      page.IsTruncated === true
-        ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker }
-        : undefined;
+    if (page.IsTruncated !== true) return aborted;
+    const next = { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker };
+    const isSame = next.KeyMarker === marker.KeyMarker && next.UploadIdMarker === marker.UploadIdMarker;
+    if (next.KeyMarker === undefined || isSame) throw listingGoesNowhere(options.description);
+    marker = next;
   }
-  return aborted;
 }
 
 /** Returns false where the upload has ended after it was listed. */

@@ -11,7 +11,7 @@ import { defined } from '../../model/defined.ts';
 import { HoldfastError, permanent, transient } from '../../model/errors.ts';
 import type { S3Location } from '../../model/pipeline.ts';
 import { DAY_MS } from '../../model/time.ts';
-import { checkKey, checkPrefix } from '../key.ts';
+import { checkKey, checkPrefix, isKey } from '../key.ts';
 import { DEFAULT_RETRY, type RetryLimits, withRetry } from '../retry.ts';
 import { base64ToHex, hexToBase64, sha256Hex } from '../sha256.ts';
 import type {
@@ -28,14 +28,15 @@ import type {
 import {
   checksumMismatch,
   damaged,
+  differenceInSize,
   differenceOf,
   notFound,
   STORE_LOCKED,
   stillLocked,
 } from '../store-errors.ts';
-import { readBody } from './body.ts';
+import { discardBody, readBody } from './body.ts';
 import { createS3Client, DEFAULT_TIMEOUTS, type S3Timeouts, type SecretResolver } from './client.ts';
-import { httpStatusOf, s3Error, s3ErrorName } from './errors.ts';
+import { httpStatusOf, listingGoesNowhere, s3Error, s3ErrorName } from './errors.ts';
 import { holdLock } from './locks.ts';
 import { abortStaleUploads, putInParts } from './multipart.ts';
 import { lockSettings, type ObjectSettings, objectSettings } from './settings.ts';
@@ -153,7 +154,8 @@ export class S3Store implements Store {
         if (Key === undefined || Size === undefined || LastModified === undefined) {
           throw this.#incomplete('a listing');
         }
-        yield { key: Key.slice(this.#prefix.length), sizeBytes: Size, modifiedAt: LastModified };
+        const key = Key.slice(this.#prefix.length);
+        if (isKey(key)) yield { key, sizeBytes: Size, modifiedAt: LastModified };
       }
     }
   }
@@ -163,7 +165,8 @@ export class S3Store implements Store {
     for await (const page of this.#pages(folder, '/', options)) {
       for (const { Prefix } of page.CommonPrefixes ?? []) {
         if (Prefix === undefined) throw this.#incomplete('a listing');
-        yield Prefix.slice(this.#prefix.length + folder.length, -1);
+        const inside = Prefix.slice(this.#prefix.length, -1);
+        if (isKey(inside)) yield inside.slice(folder.length);
       }
     }
   }
@@ -211,6 +214,7 @@ export class S3Store implements Store {
       abortStaleUploads(this.#client, {
         bucket: this.#bucket,
         prefix: this.#prefix,
+        description: this.description,
         startedBefore,
         ...aborting(options),
       }),
@@ -249,12 +253,15 @@ export class S3Store implements Store {
     since: Date,
     options: { readonly signal?: AbortSignal | undefined },
   ): AsyncGenerator<LostObject> {
-    const pages = versionPages(this.#client, { bucket: this.#bucket, prefix: this.#prefix }, (request) =>
+    const { description } = this;
+    const place = { bucket: this.#bucket, prefix: this.#prefix, description };
+    const pages = versionPages(this.#client, place, (request) =>
       this.#try('list versions', options, request),
     );
     for await (const versions of versionsByKey(pages)) {
       const lost = lossOf(versions, since);
-      if (lost !== undefined) yield { ...lost, key: lost.key.slice(this.#prefix.length) };
+      const key = lost?.key.slice(this.#prefix.length) ?? '';
+      if (lost !== undefined && isKey(key)) yield { ...lost, key };
     }
   }
 
@@ -301,6 +308,11 @@ export class S3Store implements Store {
       });
       try {
         const answer = await this.#client.send(command, aborting(options));
+        const difference = differenceInSize(answer.ContentLength, options);
+        if (difference !== undefined) {
+          discardBody(answer);
+          return { bytes: new Uint8Array(), difference };
+        }
         const { bytes, sha256 } = await readBody(answer, memory);
         const stored = range === undefined ? wholeChecksum(answer) : undefined;
         const sizeBytes = bytes.byteLength;
@@ -377,8 +389,10 @@ export class S3Store implements Store {
         ),
       );
       yield page;
+      const before = token;
       token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
-      if (page.IsTruncated === true && token === undefined) throw this.#incomplete('a listing');
+      const goesNowhere = page.IsTruncated === true && (token === undefined || token === before);
+      if (goesNowhere) throw listingGoesNowhere(this.description);
     } while (token !== undefined);
   }
 

@@ -6,6 +6,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { defined } from '../../model/defined.ts';
 import type { LostObject } from '../store.ts';
+import { listingGoesNowhere } from './errors.ts';
 import type { LockSettings, ObjectSettings } from './settings.ts';
 
 /** What a bucket remembers of one key at one time: contents, or the marker of a deletion. */
@@ -19,14 +20,21 @@ export interface KeyVersion {
   readonly etag: string;
 }
 
-/** A page of versions as S3 lists them, in order of keys. The last key's versions may go on in the next page. */
+/**
+ * Pages of versions as S3 lists them, in order of keys. The last key's versions may go on in the next page. Throws what `send` throws, and
+ * `STORE_UNSUPPORTED` (permanent) where the listing would never end.
+ */
 export async function* versionPages(
   client: S3Client,
-  { bucket, prefix }: { readonly bucket: string; readonly prefix: string },
+  {
+    bucket,
+    prefix,
+    description,
+  }: { readonly bucket: string; readonly prefix: string; readonly description: string },
   send: <T>(request: () => Promise<T>) => Promise<T>,
 ): AsyncGenerator<readonly KeyVersion[]> {
-  let marker: { readonly KeyMarker?: string; readonly VersionIdMarker?: string } | undefined = {};
-  while (marker !== undefined) {
+  let marker: { readonly KeyMarker?: string; readonly VersionIdMarker?: string } = {};
+  for (;;) {
     const from: { readonly KeyMarker?: string; readonly VersionIdMarker?: string } = marker;
     const page: ListObjectVersionsCommandOutput = await send(() =>
       client.send(new ListObjectVersionsCommand({ Bucket: bucket, Prefix: prefix, ...from })),
@@ -35,10 +43,10 @@ export async function* versionPages(
       ...(page.Versions ?? []).map((version) => ({ ...commonOf(version), isMarker: false })),
       ...(page.DeleteMarkers ?? []).map((version) => ({ ...commonOf(version), isMarker: true })),
     ];
-    marker =
-      page.IsTruncated === true
-        ? defined({ KeyMarker: page.NextKeyMarker, VersionIdMarker: page.NextVersionIdMarker })
-        : undefined;
+    if (page.IsTruncated !== true) return;
+    marker = defined({ KeyMarker: page.NextKeyMarker, VersionIdMarker: page.NextVersionIdMarker });
+    const isSame = marker.KeyMarker === from.KeyMarker && marker.VersionIdMarker === from.VersionIdMarker;
+    if (marker.KeyMarker === undefined || isSame) throw listingGoesNowhere(description);
   }
 }
 

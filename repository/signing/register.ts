@@ -383,6 +383,16 @@ async function hiddenFrom(
   return hidden;
 }
 
+/**
+ * Whether the plan's register has a backup of this name whose manifest it has seen. A prune strikes a backup out before its manifest goes. False where the plan
+ * doesn't say that the repository is signed.
+ */
+export async function isSeen(store: Store, ref: BackupId, options: Cancellable): Promise<boolean> {
+  if (store.signing === undefined) return false;
+  const register = await readRegister(store, ref.plan, options);
+  return register?.backups.some(({ backup, seen }) => backup === ref.backup && seen === true) ?? false;
+}
+
 /** Whether the plan's register has a backup of this name. */
 export async function isRegistered(store: Store, ref: BackupId, options: Cancellable): Promise<boolean> {
   const register = await readRegister(store, ref.plan, options);

@@ -121,7 +121,8 @@ export async function signBackup(
       'Find out who writes there before anything is signed.',
     );
   }
-  await signObject(store, signing, key, bytes, cancellable);
+  // The register comes first: cut off behind the signature, nobody would enter the backup any more, and it would count as brought back.
   await enterRegister(store, ref, sha256, cancellable);
+  await signObject(store, signing, key, bytes, cancellable);
   return { backup, outcome: 'signed' };
 }

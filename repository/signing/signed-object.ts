@@ -4,7 +4,7 @@ import { openSealedJson, sealJson, sealSignedJson, signedTextOf } from '../seale
 import { sha256Hex } from '../sha256.ts';
 import type { Store } from '../store.ts';
 import { ifThere } from '../store-errors.ts';
-import { distrusted, type SignatureState } from './errors.ts';
+import { distrusted, isDistrusted, type SignatureState } from './errors.ts';
 import { namespaceOf, type Signing } from './signing.ts';
 import { checkSignature } from './ssh-signature.ts';
 
@@ -28,6 +28,17 @@ export async function putSigned(
   return store.put(key, body, { sha256: sha256Hex(body), ifAbsent: true, ...options });
 }
 
+/** As `replaceSealed`, signed where the plan says so. */
+export async function replaceSigned(
+  store: Store,
+  key: string,
+  value: object,
+  options: Cancellable = {},
+): Promise<void> {
+  const body = await sealFor(store, key, value);
+  await store.put(key, body, { sha256: sha256Hex(body), ifAbsent: false, ...options });
+}
+
 /** As `getSealed`. Where the plan says that the repository is signed, it also throws what `requireTrusted` throws. */
 export async function getSigned<T>(
   store: Store,
@@ -48,6 +59,21 @@ export async function getSignedIfThere<T>(
   options: Cancellable = {},
 ): Promise<T | undefined> {
   return await ifThere(getSigned(store, key, schema, options));
+}
+
+/** As `getSignedIfThere`, but undefined also where no trusted key signed the object. For records that may as well be lost. */
+export async function getTrustedIfThere<T>(
+  store: Store,
+  key: string,
+  schema: z.ZodType<T>,
+  options: Cancellable = {},
+): Promise<T | undefined> {
+  try {
+    return await getSignedIfThere(store, key, schema, options);
+  } catch (error) {
+    if (isDistrusted(error)) return undefined;
+    throw error;
+  }
 }
 
 /**

@@ -54,3 +54,14 @@ test('without a plan it lists all of plans/; one that cannot be read does not hi
     expect.objectContaining({ plan: 'ysql', backups: [expect.objectContaining({ rows: 1967 })] }),
   ]);
 });
+
+test('a damaged record of a verification hides no backup', async () => {
+  const [, ...rows] = (await list('ysql')).stdout.trimEnd().split('\n');
+  const [backup = ''] = rows[0]?.split(' ') ?? [];
+  const verified = path.join(folder, 'ysql', 'verified', 'ysql', backup);
+  await mkdir(verified, { recursive: true });
+  await writeFile(path.join(verified, '20991231T000000000Z.json'), '{"verdict": "OK"}');
+  const again = await list('ysql');
+  expect(again).toMatchObject({ code: 0, stdout: expect.stringContaining(backup) });
+  expect(again.stderr).toContain(`the verifications of ${backup} can’t be read`);
+});

@@ -122,6 +122,26 @@ export function itKeepsTheContractOfAStore(open: () => StoreUnderTest): void {
     });
   });
 
+  describe('get of an object in whose place lies a huge one', () => {
+    it('tells it, and takes no memory for it', async () => {
+      const expected = Buffer.from('expected');
+      await put('swollen', expected);
+      await open().overwriteBehind(`${prefix}swollen`, Buffer.alloc(300_000));
+      const asked: number[] = [];
+      const memory = (bytes: number): Uint8Array => {
+        asked.push(bytes);
+        return new Uint8Array(bytes);
+      };
+      const expect_ = { sizeBytes: expected.length, sha256: sha256Hex(expected) };
+      await expect(store.get(`${prefix}swollen`, { expect: expect_, memory })).rejects.toMatchObject({
+        code: 'STORE_DAMAGED',
+        transient: false,
+        message: expect.stringContaining(`${prefix}swollen`),
+      });
+      expect(asked).toEqual([]);
+    });
+  });
+
   describe('head', () => {
     it('tells size and checksum', async () => {
       const body = Buffer.from('some bytes');

@@ -102,6 +102,16 @@ describe('retention', () => {
     expect(kept([damaged, sound], { keepDaily: 1 })).toEqual([damaged.backup, sound.backup]);
   });
 
+  it('lets it take none either where a later verification could not look', () => {
+    const unverified = entryAt(30 * HOUR_MS);
+    const at = NOW.toISOString();
+    const damaged = entryAt(20 * HOUR_MS, {
+      verified: { level: 'content', verdict: 'INCONCLUSIVE', at },
+      lastBad: { level: 'checksums', at },
+    });
+    expect(kept([damaged, unverified], { keepLast: 1 })).toEqual([damaged.backup, unverified.backup]);
+  });
+
   it('drops nothing by age while there are no new backups', () => {
     const entries = [100, 101, 102].map((days) => entryAt(days * DAY_MS, OK));
     expect(kept(entries, { keepWithinMs: 5 * DAY_MS })).toHaveLength(3);

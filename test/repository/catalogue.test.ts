@@ -78,6 +78,22 @@ describe('the catalogue of a plan', () => {
     expect(entry).not.toHaveProperty('lastGood');
   });
 
+  it('leaves damage standing until a verification that looks as closely finds none', async () => {
+    const found = { lastBad: { level: 'content', at: '2026-11-23T05:12:30.000Z' } };
+    await expect(read()).resolves.toMatchObject({
+      entries: [{ verified: { verdict: 'INCONCLUSIVE' }, ...found }],
+    });
+    await verify('exists', 'OK', 14);
+    await expect(read()).resolves.toMatchObject({ entries: [{ verified: { verdict: 'OK' }, ...found }] });
+    await verify('content', 'OK', 15);
+    await verify('restore', 'FAILED', 16);
+    await expect(read()).resolves.toMatchObject({ entries: [{ lastBad: { level: 'restore' } }] });
+    await verify('exists', 'OK', 17);
+    const [entry] = (await read()).entries;
+    expect(entry).toMatchObject({ lastGood: { level: 'exists' } });
+    expect(entry).not.toHaveProperty('lastBad');
+  });
+
   it('counts a backup as never verified where the ledger is damaged, and says so', async () => {
     const body = Buffer.from('{"verdict": "OK"}');
     const key = ledgerKey(SAMPLE, '2026-11-23T06:00:00.000Z');

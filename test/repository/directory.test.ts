@@ -79,6 +79,16 @@ describe('the directory store', () => {
     await expect(readdir(outside)).resolves.toEqual(['secret']);
   });
 
+  it('lists nothing that no key can name, so that a prune doesn’t end at it', async () => {
+    await store.put('plans/object', body, creating);
+    await mkdir(path.join(root, 'plans', 'back\\slash'));
+    await writeFile(path.join(root, 'plans', 'back\\slash', 'file'), 'x');
+    await writeFile(path.join(root, 'plans', 'line\nbreak'), 'x');
+    const keys = await Array.fromAsync(store.list(''), ({ key }) => key);
+    expect(keys).toEqual(['plans/object']);
+    await expect(Array.fromAsync(store.folders('plans/'))).resolves.toEqual([]);
+  });
+
   it('may itself be reached by a symbolic link', async () => {
     await mkdir(root);
     const link = path.join(scratch.path, `link-${count}`);

@@ -4,13 +4,14 @@ import type { RepositorySpec } from '../../model/source.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
 import { decideRetention } from '../../planning/retention.ts';
 import { readManifest } from '../../repository/backups/manifest.ts';
+import { verifyBackup } from '../../repository/backups/verify.ts';
 import { readCatalogue } from '../../repository/catalogue.ts';
 import { DirectoryStore } from '../../repository/directory/store.ts';
-import { holdKey } from '../../repository/layout.ts';
-import { deleteBackup } from '../../repository/retention/delete-backup.ts';
+import { holdKey, ledgerKey, manifestKey } from '../../repository/layout.ts';
+import { deleteBackup, forgetIfGone } from '../../repository/retention/delete-backup.ts';
 import { holdBackup, isInForce, readHolds, releaseBackup } from '../../repository/retention/holds.ts';
 import { putMark } from '../../repository/retention/marks.ts';
-import { discardBackup } from '../../repository/retention/sweep.ts';
+import { discardBackup, removeOrphans, tombstone } from '../../repository/retention/sweep.ts';
 import { sealJson } from '../../repository/sealed-json.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import type { Store } from '../../repository/store.ts';
@@ -100,6 +101,56 @@ test('what is no backup can’t be held: one that was deleted meanwhile, was giv
   const holds = await readHolds(raw, { plan: SAMPLE.plan });
   expect(holds.filter(isInForce)).toEqual([]);
 });
+
+test('of a held backup whose manifest somebody took away, or put a tombstone over, nothing is cleared away until it is released', async () => {
+  const raw = await newRaw();
+  for (const lose of [
+    async () => raw.delete([manifestKey(SAMPLE)]),
+    async () => {
+      const body = sealJson(tombstone(SAMPLE, 'forged', true));
+      await raw.put(manifestKey(SAMPLE), body, { sha256: sha256Hex(body), ifAbsent: false });
+    },
+  ]) {
+    await writeSampleBackup(raw);
+    await holdBackup(raw, SAMPLE, WHO);
+    const manifest = await raw.get(manifestKey(SAMPLE));
+    const verified = ledgerKey(SAMPLE, NOW.toISOString());
+    await raw.put(verified, manifest, { sha256: sha256Hex(manifest), ifAbsent: true });
+    await lose();
+    const before = await keysOf(raw);
+    // Everything is older than an hour to come.
+    expect(await removeOrphans(raw, SAMPLE.plan, -3_600_000)).toMatchObject({
+      deletedObjects: 0,
+      orphans: [],
+    });
+    expect(await discardBackup(raw, SAMPLE, 'a test')).toMatchObject({ deletedObjects: 0 });
+    await forgetIfGone(raw, MARK);
+    expect(await keysOf(raw)).toEqual(expect.arrayContaining([...before]));
+    await raw.put(manifestKey(SAMPLE), manifest, { sha256: sha256Hex(manifest), ifAbsent: false });
+    expect(await verifyBackup(raw, SAMPLE, 'content')).toMatchObject({ verdict: 'OK' });
+    await lose();
+    await releaseBackup(raw, SAMPLE, { reason: 'closed', by: 'bob@office' });
+    await removeOrphans(raw, SAMPLE.plan, -3_600_000);
+    await removeOrphans(raw, SAMPLE.plan, -3_600_000);
+    expect(await Array.fromAsync(raw.list('backups/'))).toEqual([]);
+    expect(await keysOf(raw)).toContain(verified);
+    await forgetIfGone(raw, MARK);
+    expect(await keysOf(raw)).not.toContain(verified);
+  }
+});
+
+test('an object among the holds whose name is none of a hold’s holds nothing: no release would reach it', async () => {
+  const store = await newRaw();
+  await writeSampleBackup(store);
+  const body = Buffer.from('x');
+  for (const name of ['stray', 'deep/er.json']) {
+    const key = `holds/${SAMPLE.plan}/${SAMPLE.backup}/${name}`;
+    await store.put(key, body, { sha256: sha256Hex(body), ifAbsent: true });
+  }
+  expect(await deleteIt(store)).toMatchObject({ outcome: 'deleted' });
+});
+
+const keysOf = (store: Store) => Array.fromAsync(store.list(''), ({ key }) => key);
 
 function bound(target: DirectoryStore, name: string | symbol): unknown {
   const member: unknown = Reflect.get(target, name, target);

@@ -2,7 +2,12 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AbortMultipartUploadCommand, CreateMultipartUploadCommand, S3Client } from '@aws-sdk/client-s3';
+import {
+  AbortMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
 import type { S3Location } from '../../model/pipeline.ts';
 import { freePort } from '../../parts/ports.ts';
 import { type S3Gateway, startS3Gateway } from '../../parts/s3.ts';
@@ -16,6 +21,21 @@ const PREFIX = 'some/prefix';
 const body = Buffer.from('body');
 const creating = { sha256: sha256Hex(body), ifAbsent: true };
 const ONCE: S3StoreOptions = { retry: { attempts: 1, baseDelayMs: 1, maxDelayMs: 1 } };
+
+/** Pages of listings that say that they go on. @param from where; absent: they don't say */
+const listPage = (from?: string) => listing('ListBucketResult', 'NextContinuationToken', from);
+const versionPage = (from?: string) => listing('ListVersionsResult', 'NextKeyMarker', from);
+const uploadPage = (from?: string) => listing('ListMultipartUploadsResult', 'NextKeyMarker', from);
+
+function listing(root: string, marker: string, from: string | undefined): string {
+  const next = from === undefined ? '' : `<${marker}>${from}</${marker}>`;
+  return `<${root}><IsTruncated>true</IsTruncated>${next}</${root}>`;
+}
+
+type Look = (store: S3Store, signal: AbortSignal) => Promise<unknown>;
+const list: Look = (store, signal) => Array.fromAsync(store.list('', { signal }));
+const lost: Look = (store, signal) => Array.fromAsync(store.versions.lostSince(new Date(), { signal }));
+const discard: Look = (store, signal) => store.discardUnfinished({ olderThanMs: 0, signal });
 
 describe('the S3 store', () => {
   let gateway: S3Gateway;
@@ -90,6 +110,21 @@ describe('the S3 store', () => {
     await store.put('flipped', body, creating);
     await writeFile(fileOf('flipped'), 'bodY');
     await expect(store.get('flipped')).rejects.toMatchObject({ code: 'STORE_DAMAGED', transient: false });
+  });
+
+  it('leaves out the markers of folders that browsers and mounts put there: no key can name them', async () => {
+    await store.put('marked/plan/object', body, creating);
+    const s3 = client();
+    try {
+      for (const marker of ['marked/', 'marked/plan/', 'marked/plan/empty/']) {
+        await s3.send(new PutObjectCommand({ Bucket: BUCKET, Key: `${PREFIX}/${marker}`, Body: '' }));
+      }
+    } finally {
+      s3.destroy();
+    }
+    const keys = await Array.fromAsync(store.list('marked/'), ({ key }) => key);
+    expect(keys).toEqual(['marked/plan/object']);
+    await store.delete(keys);
   });
 
   it('keeps to its prefix', async () => {
@@ -222,6 +257,28 @@ describe('the S3 store', () => {
       });
       expect(skewed.connections()).toBe(1);
     });
+
+    it.each([
+      ['objects that is at one place twice', list, [listPage('x'), listPage('x')]],
+      ['objects that breaks off at its first page', list, [listPage()]],
+      ['objects that breaks off later', list, [listPage('x'), listPage()]],
+      ['versions that breaks off', lost, [versionPage()]],
+      ['versions that is at one place twice', lost, [versionPage('x'), versionPage('x')]],
+      ['uploads that breaks off', discard, [uploadPage()]],
+      ['uploads that is at one place twice', discard, [uploadPage('x'), uploadPage('x')]],
+    ] as const)(
+      'a listing of %s is not taken for the whole one, nor followed for ever',
+      async (_, look, pages) => {
+        let page = 0;
+        await using lying = await serverThat(() => answer(200, pages[page++ % pages.length] ?? ''));
+        const liar = await open({ endpoint: lying.endpoint }, quick);
+        await expect(look(liar, AbortSignal.timeout(3_000))).rejects.toMatchObject({
+          code: 'STORE_UNSUPPORTED',
+          transient: false,
+          message: expect.stringContaining('never end'),
+        });
+      },
+    );
 
     it.each([
       ['QuotaExceeded', 'STORE_FULL'],

@@ -8,10 +8,11 @@ import { readManifest } from '../../repository/backups/manifest.ts';
 import { verifyBackup } from '../../repository/backups/verify.ts';
 import { copyBackup } from '../../repository/copy.ts';
 import { DirectoryStore } from '../../repository/directory/store.ts';
-import { backupFolder, INDEX_FOLDER, OBJECTS_FOLDER } from '../../repository/layout.ts';
+import { backupFolder, INDEX_FOLDER, manifestKey, OBJECTS_FOLDER } from '../../repository/layout.ts';
 import { condemn, decide, readCondemnations } from '../../repository/objects/condemned.ts';
 import { sweepObjects } from '../../repository/objects/sweep-objects.ts';
 import { readSharedObjects } from '../../repository/objects/tablet-lists.ts';
+import { holdBackup } from '../../repository/retention/holds.ts';
 import { removeOrphans } from '../../repository/retention/sweep.ts';
 import type { Store } from '../../repository/store.ts';
 import { crashingAt, pausingAt } from './failing-store.ts';
@@ -124,6 +125,21 @@ describe('shared objects', () => {
     await expect(sweepObjects(store, { graceMs: NO_GRACE_MS })).rejects.toMatchObject({
       code: 'STORE_DAMAGED',
     });
+    await expect(keysIn(store, OBJECTS_FOLDER)).resolves.toEqual(before);
+  });
+
+  it('are not deleted while the manifest of a held backup is gone, for what it named is not known', async () => {
+    const store = await emptyStore();
+    await writeTabletBackup(store, FIRST, sampleTablets(2, 'one'));
+    await holdBackup(store, FIRST, { reason: 'case 4711', by: 'alice@office' });
+    await store.delete([manifestKey(FIRST)]);
+    const before = await keysIn(store, OBJECTS_FOLDER);
+    for (let sweep = 0; sweep < 3; sweep++) {
+      await expect(sweepObjects(store, { graceMs: NO_GRACE_MS })).rejects.toMatchObject({
+        code: 'STORE_DAMAGED',
+        message: expect.stringContaining('case 4711'),
+      });
+    }
     await expect(keysIn(store, OBJECTS_FOLDER)).resolves.toEqual(before);
   });
 

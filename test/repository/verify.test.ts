@@ -1,6 +1,7 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { zstdCompressSync } from 'node:zlib';
 import { permanent, transient } from '../../model/errors.ts';
 import { type S3Gateway, startS3Gateway } from '../../parts/s3.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
@@ -9,6 +10,7 @@ import { type VerifyProgress, verifyBackup } from '../../repository/backups/veri
 import { DirectoryStore } from '../../repository/directory/store.ts';
 import { backupFolder, manifestKey } from '../../repository/layout.ts';
 import { S3Store } from '../../repository/s3/store.ts';
+import { sealJson } from '../../repository/sealed-json.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import type { Store } from '../../repository/store.ts';
 import { crashingAt } from './failing-store.ts';
@@ -257,6 +259,29 @@ describe('verification', () => {
     const ref = { plan: SAMPLE.plan, backup: 'never-made' };
     const report = await verifyBackup(directory.store, ref, 'content');
     expect(report).toMatchObject({ verdict: 'FAILED', problems: [expect.stringContaining('manifest.json')] });
+  });
+
+  it('has failed where a list is none, though it has the size and SHA-256 that the manifest states', async () => {
+    const root = path.join(scratch.path, 'no-list');
+    await mkdir(root);
+    const store = new DirectoryStore(root);
+    await writeSampleBackup(store);
+    const put = (key: string, body: Uint8Array) =>
+      store.put(key, body, { sha256: sha256Hex(body), ifAbsent: false });
+    const { sha256: _, ...manifest } = JSON.parse(
+      Buffer.from(await store.get(manifestKey(SAMPLE))).toString(),
+    );
+    const [first] = manifest.data.lists;
+    for (const text of ['no frames', zstdCompressSync('no JSON')]) {
+      const body = Buffer.from(text);
+      await put(folder + first.key, body);
+      manifest.data.lists[0] = { ...first, sizeBytes: body.length, sha256: sha256Hex(body) };
+      await put(manifestKey(SAMPLE), sealJson(manifest));
+      await expect(verifyBackup(store, SAMPLE, 'content')).resolves.toMatchObject({
+        verdict: 'FAILED',
+        problems: expect.arrayContaining([expect.stringContaining(first.key)]),
+      });
+    }
   });
 
   it('stops for an abort with its reason', async () => {

@@ -8,12 +8,15 @@ import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { rewrapKeys } from '../../../repository/encryption/check-keys.ts';
 import { ClearStore } from '../../../repository/encryption/clear-store.ts';
 import { EncryptedStore } from '../../../repository/encryption/encrypted-store.ts';
+import { Keyring } from '../../../repository/encryption/keyring.ts';
 import { batchName } from '../../../repository/layout.ts';
 import { ensureRepository, readRepository } from '../../../repository/repository.ts';
 import { S3Store } from '../../../repository/s3/store.ts';
+import { sealJson } from '../../../repository/sealed-json.ts';
 import { sha256Hex } from '../../../repository/sha256.ts';
 import type { Store } from '../../../repository/store.ts';
 import { itKeepsTheContractOfAStore } from '../../contract/store.ts';
+import { newSigner, signingOf } from '../signing/signers.ts';
 import {
   backupSide,
   encryptionOf,
@@ -112,6 +115,91 @@ describe('an encrypted repository', () => {
       const part = await reader.get('objects/aa/pack', { range: { start, end } });
       expect(Buffer.from(part)).toEqual(body.subarray(start, end));
     }
+  });
+
+  it('reads an object that was replaced by the same contents under another data key since its header was read', async () => {
+    const body = randomBytes(2 * 65_536);
+    await ensureRepository(backupSide(raw, people));
+    await put(backupSide(raw, people), 'objects/aa/pack', body);
+    const reader = restoreSide(raw, people);
+    const range = { start: 10, end: 65_600 };
+    await reader.get('objects/aa/pack', { range });
+    await put(backupSide(raw, people), 'objects/aa/pack', body, false);
+    const again = await reader.get('objects/aa/pack', { range });
+    expect(Buffer.from(again)).toEqual(body.subarray(range.start, range.end));
+  });
+
+  it('names a damaged object as its callers do, also where the store notices the damage', async () => {
+    const side = backupSide(bucket, people);
+    await ensureRepository(side);
+    const key = 'flipped/row-0123456789abcdef';
+    await put(side, key, 'a row');
+    const [stored = ''] = await Array.fromAsync(bucket.list('flipped/'), (found) => found.key);
+    expect(stored).not.toBe(key);
+    const file = path.join(gateway.directory, 'backups', 'here', stored);
+    const bytes = await readFile(file);
+    bytes[70] = (bytes[70] ?? 0) ^ 1;
+    await writeFile(file, bytes);
+    const reading = restoreSide(bucket, people).get(key);
+    await expect(reading).rejects.toMatchObject({ code: 'STORE_DAMAGED' });
+    await expect(reading).rejects.toThrow(key);
+    await expect(reading).rejects.not.toThrow(stored);
+  });
+
+  it('reads no object for its checksum that has not the size it should have', async () => {
+    const store = backupSide(raw, people);
+    await ensureRepository(store);
+    await put(store, 'some/data', 'a row');
+    await put(store, 'some/data', randomBytes(100_000), false);
+    const read: string[] = [];
+    const watched = new Proxy(raw, {
+      get: (target, name) => {
+        const member: unknown = Reflect.get(target, name, target);
+        if (name !== 'get') return typeof member === 'function' ? member.bind(target) : member;
+        return (...args: Parameters<Store['get']>) => {
+          read.push(args[0]);
+          return target.get(...args);
+        };
+      },
+    });
+    const reader = backupSide(watched, people);
+    await expect(reader.head('some/data', { checksum: true, sizeBytes: 5 })).resolves.toEqual({
+      sizeBytes: 100_000,
+    });
+    expect(read).not.toContain('some/data');
+  });
+
+  it('writes nothing under a metadata key of whoever replaced the document of a signed repository and put it back', async () => {
+    const signer = newSigner();
+    const spec = encryptionOf(people);
+    const secrets = secretsOf({
+      IDENTITY: people.alice.identity,
+      METADATA_IDENTITY: people.worker.identity,
+    });
+    const open = () => new EncryptedStore(raw, spec, secrets, signingOf(signer, [signer]));
+    await ensureRepository(open());
+    const genuine = await raw.get('repository.json');
+    const mallory = await newPerson();
+    const theirs = { ...spec, recipients: [...spec.recipients, mallory.recipient] };
+    const forger = new Keyring(
+      raw,
+      { recipients: theirs.recipients, identity: { env: 'IDENTITY' } },
+      secretsOf({ IDENTITY: mallory.identity }),
+    );
+    const { id } = await forger.makeMetadataKey();
+    const known = await readRepository(raw);
+    const forged = Buffer.from(sealJson({ ...known, encryption: { metadataKey: id } }));
+    await put(raw, 'repository.json', forged, false);
+    const worker = open();
+    await Array.fromAsync(worker.list('backups/'));
+    await expect(put(worker, 'backups/p/a/manifest.json', '{}')).rejects.toMatchObject({
+      code: 'SIGNATURE_MISSING',
+    });
+    await put(raw, 'repository.json', genuine, false);
+    await ensureRepository(worker);
+    await put(worker, 'backups/p/b/manifest.json', '{}');
+    const read = await open().get('backups/p/b/manifest.json');
+    expect(Buffer.from(read).toString()).toBe('{}');
   });
 
   it('lets the worker that made a backup read no data of another process, nor of its own past', async () => {

@@ -10,7 +10,8 @@ import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { ClearStore } from '../../../repository/encryption/clear-store.ts';
 import { type BackupId, manifestKey, registerKey, signatureKey } from '../../../repository/layout.ts';
 import { deleteBackup } from '../../../repository/retention/delete-backup.ts';
-import { discardBackup } from '../../../repository/retention/sweep.ts';
+import { holdLocks } from '../../../repository/retention/locks.ts';
+import { discardBackup, removeOrphans, tombstone } from '../../../repository/retention/sweep.ts';
 import { sealJson } from '../../../repository/sealed-json.ts';
 import { sha256Hex } from '../../../repository/sha256.ts';
 import { acknowledgeRegister, compareRegister, readRegister } from '../../../repository/signing/register.ts';
@@ -141,6 +142,29 @@ test('the newest backup that somebody takes away is told, also after the next on
   expect(await problemsOf(store)).toEqual([hidden]);
   await write(store, backupOf(25));
   expect(await problemsOf(store)).toEqual([hidden]);
+});
+
+test('of a backup whose manifest somebody takes away, or puts a tombstone over, a prune clears nothing away', async () => {
+  const store = open(await newFolder());
+  await write(store, backupOf(23));
+  const key = manifestKey(backupOf(23));
+  const manifest = await store.get(key);
+  const forged = sealJson(tombstone(backupOf(23), 'forged', true));
+  for (const lose of [
+    () => store.delete([key]),
+    async () => void (await store.put(key, forged, { sha256: sha256Hex(forged), ifAbsent: false })),
+  ]) {
+    await lose();
+    expect(await removeOrphans(store, PLAN, -3_600_000)).toMatchObject({ deletedObjects: 0, orphans: [] });
+    await store.put(key, manifest, { sha256: sha256Hex(manifest), ifAbsent: false });
+    expect(await verifyBackup(store, backupOf(23), 'content')).toMatchObject({ verdict: 'OK' });
+  }
+  // Once a person has looked, the register doesn't miss it any more.
+  await store.delete([key]);
+  await acknowledgeRegister(store, { plan: PLAN });
+  await removeOrphans(store, PLAN, -3_600_000);
+  await removeOrphans(store, PLAN, -3_600_000);
+  expect(await Array.fromAsync(store.list('backups/'))).toEqual([]);
 });
 
 test('the newest copy that somebody takes away is told too', async () => {
@@ -289,6 +313,66 @@ test('backups from before are signed once they were found whole, and a damaged o
   await write(store, backupOf(25));
   expect((await listBackups(store, PLAN)).backups).toHaveLength(2);
   expect(await problemsOf(store)).toEqual([]);
+});
+
+test('a signing of an earlier backup that is cut off at any write is ended by the next one', async () => {
+  let cuts = 0;
+  for (let died = true; died; ) {
+    died = false;
+    cuts += 1;
+    const folder = await newFolder();
+    const raw = new DirectoryStore(folder);
+    const unsigned = new ClearStore(raw);
+    await write(unsigned, backupOf(23));
+    const store = open(folder);
+    const place = { store, signing: signingOf(worker, [worker]), unsigned };
+    await signRepository(place);
+    let writes = 0;
+    const dying = new Proxy(raw, {
+      get(target, name) {
+        const member: unknown = Reflect.get(target, name, target);
+        if (name !== 'put') return typeof member === 'function' ? member.bind(target) : member;
+        return (...args: Parameters<Store['put']>) => {
+          writes += 1;
+          if (writes < cuts) return target.put(...args);
+          died = true;
+          throw new Error('the process died');
+        };
+      },
+    });
+    const cutOff = signBackup({ ...place, store: signedStore(dying, worker, [worker]) }, backupOf(23));
+    await cutOff.catch((error: Error) => expect(error.message).toBe('the process died'));
+    await signBackup(place, backupOf(23));
+    expect(await problemsOf(store)).toEqual([]);
+    expect(await names(store)).toEqual([backupOf(23).backup]);
+    expect(await verifyBackup(store, backupOf(23), 'content')).toMatchObject({ verdict: 'OK' });
+  }
+  expect(cuts).toBeGreaterThan(2);
+});
+
+test('a later signature of repository.json is locked as long as that itself', async () => {
+  const folder = await newFolder();
+  const raw = new DirectoryStore(folder);
+  const unsigned = new ClearStore(raw);
+  await write(unsigned, backupOf(23));
+  await signRepository({ store: open(folder), signing: signingOf(worker, [worker]), unsigned });
+  const held: string[] = [];
+  const locks = {
+    forMs: 1_000,
+    now: () => new Date(),
+    hold: async (key: string) => {
+      held.push(key);
+      return 'held' as const;
+    },
+  };
+  const locking = new Proxy(raw, {
+    get: (target, name) => {
+      const member: unknown = name === 'locks' ? locks : Reflect.get(target, name, target);
+      return typeof member === 'function' ? member.bind(target) : member;
+    },
+  });
+  await holdLocks(locking, [], new Date());
+  expect(held).toContainEqual(expect.stringMatching(/^signatures\/repository\.json\//));
 });
 
 test('a copy is signed by the target’s key where the target does not trust the source’s, and is in its register', async () => {
