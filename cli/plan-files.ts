@@ -14,7 +14,15 @@ import { UsageError } from './output.ts';
 /** The folder in which a command looks for a plan by name. */
 const PLANS_FOLDER = 'plans';
 
+/** Errors that the files beside those that were given may mend. */
+const SHARED: readonly string[] = ['UNKNOWN_REPOSITORY', 'UNKNOWN_TEMPLATE'];
+
 const PLAN_FILE = /\.ya?ml$/i;
+
+interface PlanAndSources {
+  readonly plan: CompiledPlan;
+  readonly sources: readonly SourceFile[];
+}
 
 interface LoadedFiles {
   readonly files: readonly SourceFile[];
@@ -25,6 +33,8 @@ interface LoadedFiles {
 /** Files and their compilation. Errors of reading and of contents are in one list. */
 interface CompiledFiles extends Compilation {
   readonly files: readonly SourceFile[];
+  /** The same, and those beside them that lent a repository or a template. Errors may stand in these too. */
+  readonly sources: readonly SourceFile[];
 }
 
 /** Plan files that have errors; the message shows each at its place. */
@@ -60,15 +70,16 @@ export async function loadPlanFiles(paths: readonly string[]): Promise<LoadedFil
 }
 
 /**
- * Loads and compiles plan files. If they don't define a repository that they name, the files beside them are searched for it, so
- * that the plans of a folder can share one.
+ * Loads and compiles plan files. If they don't define a repository or a template that they name, the files beside them are searched for
+ * it, so that the plans of a folder can share one.
  */
 export async function compilePlanFiles(paths: readonly string[]): Promise<CompiledFiles> {
   const { files, diagnostics } = await loadPlanFiles(paths);
   const alone = compile(files);
-  const isMissing = alone.diagnostics.some(({ code }) => code === 'UNKNOWN_REPOSITORY');
-  const compilation = isMissing ? compile([...files, ...(await neighbours(files))]) : alone;
-  return { ...compilation, files, diagnostics: [...diagnostics, ...compilation.diagnostics] };
+  const isMissing = alone.diagnostics.some(({ code }) => SHARED.includes(code));
+  const sources = isMissing ? [...files, ...(await neighbours(files))] : files;
+  const compilation = isMissing ? compile(sources) : alone;
+  return { ...compilation, files, sources, diagnostics: [...diagnostics, ...compilation.diagnostics] };
 }
 
 /**
@@ -78,6 +89,11 @@ export async function compilePlanFiles(paths: readonly string[]): Promise<Compil
  * @throws InvalidPlanError where its file has errors, UsageError where there is no such plan
  */
 export async function resolvePlan(argument: string): Promise<CompiledPlan> {
+  return (await resolvePlanAndSources(argument)).plan;
+}
+
+/** The plan that an argument means, with the files that it was compiled from. Throws as `resolvePlan`. */
+export async function resolvePlanAndSources(argument: string): Promise<PlanAndSources> {
   const [path = '', name] = argument.split('#');
   if (path.includes('/') || PLAN_FILE.test(path)) return planInFile(path, name);
   return planInFile(await fileOfPlan(path), path);
@@ -85,8 +101,8 @@ export async function resolvePlan(argument: string): Promise<CompiledPlan> {
 
 /** Every plan of the files in `./plans`. Throws as `resolvePlan`. */
 export async function resolvePlans(): Promise<readonly CompiledPlan[]> {
-  const { plans, diagnostics, files } = await compilePlanFiles([PLANS_FOLDER]);
-  if (diagnostics.length > 0) throw new InvalidPlanError(`${PLANS_FOLDER}/`, diagnostics, files);
+  const { plans, diagnostics, sources } = await compilePlanFiles([PLANS_FOLDER]);
+  if (diagnostics.length > 0) throw new InvalidPlanError(`${PLANS_FOLDER}/`, diagnostics, sources);
   if (plans.length > 0) return plans;
   throw new UsageError(
     `There is no plan in ${PLANS_FOLDER}/.`,
@@ -94,12 +110,12 @@ export async function resolvePlans(): Promise<readonly CompiledPlan[]> {
   );
 }
 
-async function planInFile(path: string, name: string | undefined): Promise<CompiledPlan> {
-  const { plans, diagnostics, files } = await compilePlanFiles([path]);
-  if (diagnostics.length > 0) throw new InvalidPlanError(path, diagnostics, files);
+async function planInFile(path: string, name: string | undefined): Promise<PlanAndSources> {
+  const { plans, diagnostics, sources } = await compilePlanFiles([path]);
+  if (diagnostics.length > 0) throw new InvalidPlanError(path, diagnostics, sources);
   const names = plans.map((plan) => plan.name);
   const [only, ...others] = name === undefined ? plans : plans.filter((plan) => plan.name === name);
-  if (only !== undefined && others.length === 0) return only;
+  if (only !== undefined && others.length === 0) return { plan: only, sources };
   if (name !== undefined) {
     throw new UsageError(
       `There is no plan ${name} in ${path}.`,
@@ -135,7 +151,7 @@ async function fileOfPlan(name: string): Promise<string> {
   return found.path;
 }
 
-/** The other files in the folders of the given ones. They only lend their repositories. */
+/** The other files in the folders of the given ones. They only lend their repositories and templates. */
 async function neighbours(files: readonly SourceFile[]): Promise<readonly SourceFile[]> {
   const given = new Set(files.map(({ path }) => resolve(path)));
   const folders = [...new Set(files.map(({ path }) => dirname(path)))];

@@ -29,9 +29,11 @@ export function register(program: Command): void {
 }
 
 async function run(argument: string, format: Format) {
-  const { resolvePlan } = await import('../plan-files.ts');
+  const { resolvePlanAndSources } = await import('../plan-files.ts');
+  const { originsOf } = await import('../../compiler/origins.ts');
   const { explain } = await import('../explain/explained-plan.ts');
-  const plan = explain(await resolvePlan(argument));
+  const { plan: compiled, sources } = await resolvePlanAndSources(argument);
+  const plan = explain(compiled, originsOf(compiled, sources));
   if (format === 'json') emit(plan);
   else print(await draw(plan, format));
   return EXIT.done;

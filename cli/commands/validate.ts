@@ -13,7 +13,11 @@ export function register(program: Command): void {
 
 async function run(paths: readonly string[], { json }: CommonOptions) {
   const { compilePlanFiles } = await import('../plan-files.ts');
-  const { plans, repositories, diagnostics, files } = await compilePlanFiles(paths);
+  const { plans, repositories, templates, diagnostics, files, sources } = await compilePlanFiles(paths);
+  const { warningsOf } = await import('../../compiler/warnings.ts');
+  const warnings = plans.flatMap((plan) =>
+    warningsOf(plan).map((message) => ({ plan: plan.name, file: plan.file, message })),
+  );
   const valid = diagnostics.length === 0;
   if (json) {
     emit({
@@ -21,13 +25,15 @@ async function run(paths: readonly string[], { json }: CommonOptions) {
       files: files.map(({ path }) => path),
       plans: plans.map(({ name, file, pipeline }) => ({ plan: name, file, hash: pipeline.hash })),
       repositories: repositories.map(({ name }) => name),
+      templates: templates.map(({ name }) => name),
       diagnostics,
+      warnings,
     });
   } else {
     const color = process.stderr.isTTY === true && process.env.NO_COLOR === undefined;
     if (!valid) {
       const { renderDiagnostics } = await import('../../compiler/render.ts');
-      say(renderDiagnostics(diagnostics, files, { color }));
+      say(renderDiagnostics(diagnostics, sources, { color }));
     }
     for (const { name, file, pipeline } of plans) {
       print(`${file}: plan ${name}, ${pipeline.steps.length} steps, ${pipeline.hash.slice(0, 12)}`);
@@ -36,6 +42,8 @@ async function run(paths: readonly string[], { json }: CommonOptions) {
       const place = location.kind === 's3' ? `s3://${location.bucket}/${location.prefix}` : location.path;
       print(`repository ${name}, ${place}`);
     }
+    for (const { name, file } of templates) print(`${file}: template ${name}`);
+    for (const { plan, file, message } of warnings) say(`${file}: warning, plan ${plan}: ${message}`);
     if (!valid) {
       const inFiles = new Set(diagnostics.map(({ file }) => file)).size;
       say(`${counted(diagnostics.length, 'error')} in ${counted(inFiles, 'file')}`);

@@ -1,8 +1,10 @@
+import type { ValueOrigin } from '../../compiler/origins.ts';
 import { ARTIFACT_IN_WORDS } from '../../compiler/verbs.ts';
 import type { DrillSpec } from '../../model/drill.ts';
 import type { NotifyTarget } from '../../model/notification.ts';
 import type { Artifact, CompiledPlan, Retention, RetryPolicy, Schedule, Step } from '../../model/pipeline.ts';
 import { DEFAULT_TASK_QUEUE, readPointQueue } from '../../model/task-queue.ts';
+import type { TransferWindow } from '../../model/transfer-window.ts';
 
 /** One step as it will run. Field names are those of `explain --json`. */
 export interface ExplainedStep {
@@ -28,22 +30,21 @@ export interface ExplainedPlan {
   readonly source: CompiledPlan['pipeline']['source'];
   readonly repository: CompiledPlan['pipeline']['repository'];
   readonly schedule: Schedule | null;
+  readonly window: TransferWindow | null;
+  readonly priority: number | null;
   readonly retention: Retention | null;
   readonly drill: DrillSpec | null;
   readonly notify: readonly NotifyTarget[];
   readonly steps: readonly ExplainedStep[];
+  /** Where each value that the plan is made of came from. */
+  readonly values: readonly ValueOrigin[];
 }
 
 /** What a plan's run does in Temporal's terms. */
-export function explain({
-  name,
-  file,
-  pipeline,
-  schedule,
-  retention,
-  drill,
-  notify,
-}: CompiledPlan): ExplainedPlan {
+export function explain(
+  { name, file, pipeline, schedule, window, priority, retention, drill, notify }: CompiledPlan,
+  values: readonly ValueOrigin[],
+): ExplainedPlan {
   const queue = process.env.HOLDFAST_TASK_QUEUE ?? DEFAULT_TASK_QUEUE;
   return {
     plan: name,
@@ -52,6 +53,8 @@ export function explain({
     source: pipeline.source,
     repository: pipeline.repository,
     schedule: schedule ?? null,
+    window: window ?? null,
+    priority: priority ?? null,
     retention: retention ?? null,
     drill: drill ?? null,
     notify: notify ?? [],
@@ -68,6 +71,7 @@ export function explain({
       timeoutMs: step.timeoutMs,
       parallelism: step.parallelism,
     })),
+    values,
   };
 }
 
