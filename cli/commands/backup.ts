@@ -2,11 +2,12 @@ import type { Command } from 'commander';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { BackupOutcome } from '../../workflows/messages.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
-import { EXIT, type ExitCode, emit, print, runCommand, say } from '../output.ts';
+import { EXIT, type ExitCode, emit, print, runCommand, say, UsageError } from '../output.ts';
 import type { Session } from '../session.ts';
 
 interface Options extends FollowRunOptions {
   readonly new?: boolean;
+  readonly ignoreWindow?: boolean;
 }
 
 export function register(program: Command): void {
@@ -18,6 +19,7 @@ export function register(program: Command): void {
     )
     .option('--detach', 'start it and return')
     .option('--new', 'start another one even if one is under way')
+    .option('--ignore-window', 'do not wait for the plan’s window')
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
       'after',
@@ -36,6 +38,7 @@ async function run(argument: string, options: Options) {
     { plan },
     async (session) => {
       const [underWay] = options.new ? [] : await runningOf(session, 'backup', plan.name);
+      if (underWay !== undefined && options.ignoreWindow) throw keepsItsWindow(plan.name, argument);
       if (underWay !== undefined)
         say('A backup of this plan is under way; following it (--new starts another).');
       const workflowId = underWay ?? (await begin(session, plan, options)).workflowId;
@@ -72,9 +75,19 @@ async function begin(
 ): Promise<{ readonly workflowId: string }> {
   const { startBackup } = await import('../runs.ts');
   const { isGoverned, requestRun } = await import('../entity-runs.ts');
-  if (options.new || !(await isGoverned(session, plan))) return startBackup(session, plan);
+  const { new: another = false, ignoreWindow = false } = options;
+  if (another || ignoreWindow || !(await isGoverned(session, plan))) {
+    return startBackup(session, plan, ignoreWindow);
+  }
   const { taskQueue } = session;
   return requestRun(session, plan, 'backup', { taskQueue }, options.detach === true);
+}
+
+function keepsItsWindow(plan: string, argument: string): UsageError {
+  return new UsageError(
+    `A backup of ${plan} is under way, and keeps its window.`,
+    `Add --new to start another one beside it, or end it with \`holdfast cancel ${argument}\` first.`,
+  );
 }
 
 function report(outcome: BackupOutcome, argument: string, options: Options): ExitCode {
