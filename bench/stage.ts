@@ -221,7 +221,7 @@ export function cpuSeconds(pid: number): number {
 }
 
 /** CPU time of the child processes that have ended. */
-function endedChildrenCpuSeconds(): number {
+export function endedChildrenCpuSeconds(): number {
   const fields = statOf(process.pid);
   return (Number(fields[13]) + Number(fields[14])) / TICKS_PER_SECOND;
 }

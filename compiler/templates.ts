@@ -194,8 +194,12 @@ function faultOfValue(name: string, type: Parameter['type'], node: YamlNode): re
   // The schema reports what is no single value.
   if (node.kind !== 'scalar' || node.value === null) return [];
   if (typeof node.value === 'string' && node.value.length > LONGEST_VALUE) {
-    const message = `The value of ${quoted(name)} is longer than ${LONGEST_VALUE} characters`;
-    return [{ ...refused('WRONG_VALUE', message, 'Shorten it.'), span: node.span }];
+    const { problem } = refused(
+      'WRONG_VALUE',
+      `The value of ${quoted(name)} is longer than ${LONGEST_VALUE} characters`,
+      'Shorten it.',
+    );
+    return [{ problem, span: node.span }];
   }
   if (typeof node.value === type) return [];
   const words = { string: 'text', number: 'a number', boolean: '`true` or `false`' }[type];
@@ -217,16 +221,22 @@ function unknownParameter(name: string, known: readonly string[]) {
 function nestedTemplate(body: YamlNode): readonly LocatedProblem[] {
   const nested = entryOf(body, 'template');
   if (nested === undefined) return [];
-  const message = 'A template is not made of another template';
-  const remedy = 'Write out here what the other template holds.';
-  return [{ ...refused('TEMPLATE_IN_TEMPLATE', message, remedy), span: nested.keySpan }];
+  const { problem } = refused(
+    'TEMPLATE_IN_TEMPLATE',
+    'A template is not made of another template',
+    'Write out here what the other template holds.',
+  );
+  return [{ problem, span: nested.keySpan }];
 }
 
 function tooLarge(body: YamlNode): readonly LocatedProblem[] {
   if (countOf(body) <= VALUES_AT_MOST) return [];
-  const message = `The template holds more than ${VALUES_AT_MOST} values`;
-  const remedy = 'Write what only some plans need into these plans.';
-  return [{ ...refused('TOO_COMPLEX', message, remedy), span: body.span }];
+  const { problem } = refused(
+    'TOO_COMPLEX',
+    `The template holds more than ${VALUES_AT_MOST} values`,
+    'Write what only some plans need into these plans.',
+  );
+  return [{ problem, span: body.span }];
 }
 
 function countOf(node: YamlNode): number {
@@ -245,22 +255,33 @@ function faultsOfTexts(node: YamlNode, known: readonly string[]): readonly Locat
     return node.entries.flatMap(({ key, keySpan, value }) => {
       const below = faultsOfTexts(value, known);
       if (!key.includes('${')) return below;
-      const message = 'A parameter stands in a key, and only values are filled in';
-      return [{ ...refused('UNKNOWN_PARAMETER', message, 'Write the key out.'), span: keySpan }, ...below];
+      const { problem } = refused(
+        'UNKNOWN_PARAMETER',
+        'A parameter stands in a key, and only values are filled in',
+        'Write the key out.',
+      );
+      return [{ problem, span: keySpan }, ...below];
     });
   }
   const { value, span } = node;
   if (typeof value !== 'string') return [];
   const marks = parametersIn(value);
   if (marks.length > PARAMETERS_IN_A_TEXT) {
-    const message = `A text holds more than ${PARAMETERS_IN_A_TEXT} parameters`;
-    return [{ ...refused('TOO_COMPLEX', message, 'Split it.'), span }];
+    const { problem } = refused(
+      'TOO_COMPLEX',
+      `A text holds more than ${PARAMETERS_IN_A_TEXT} parameters`,
+      'Split it.',
+    );
+    return [{ problem, span }];
   }
   return marks.flatMap(({ name, isClosed }) => {
     if (!isClosed) {
-      const message = 'A `${` has no `}` after the name of a parameter';
-      const remedy = 'Write `${name}`; or `$${` where `${` itself is meant.';
-      return [{ ...refused('UNKNOWN_PARAMETER', message, remedy), span }];
+      const { problem } = refused(
+        'UNKNOWN_PARAMETER',
+        'A `${` has no `}` after the name of a parameter',
+        'Write `${name}`; or `$${` where `${` itself is meant.',
+      );
+      return [{ problem, span }];
     }
     return known.includes(name) ? [] : [{ ...unknownParameter(name, known), span }];
   });
