@@ -153,6 +153,7 @@ function optionsOf(want: DesiredSchedule, { plan, engine, taskQueue }: Place): S
       typedSearchAttributes,
       staticSummary: want.start.summary,
       memo: { cron: [...want.cron] },
+      ...priorityOption(want.start.priority),
     },
     policies: { overlap: OVERLAP[want.overlap], catchupWindow: want.catchUpMs },
     typedSearchAttributes,
@@ -168,7 +169,21 @@ function specOf(want: DesiredSchedule, taskQueue: string): Readonly<Record<strin
     workflowType: want.start.workflowType,
     args: want.start.args,
     taskQueue,
+    priority: want.start.priority,
   };
+}
+
+/** The SDK sends the priority of a schedule's action and reads it back, though its types don't name it (1.24). */
+function priorityOption(priority: number | undefined): object {
+  return priority === undefined ? {} : { priority: { priorityKey: priority } };
+}
+
+function priorityIn(action: object): number | undefined {
+  const priority = 'priority' in action ? action.priority : undefined;
+  if (typeof priority !== 'object' || priority === null || !('priorityKey' in priority)) return undefined;
+  const { priorityKey } = priority;
+  // Zero is "none" in Temporal's messages.
+  return typeof priorityKey === 'number' && priorityKey > 0 ? priorityKey : undefined;
 }
 
 function foundIn({ spec, action, policies }: ScheduleDescription): Readonly<Record<string, unknown>> {
@@ -180,6 +195,7 @@ function foundIn({ spec, action, policies }: ScheduleDescription): Readonly<Reco
     workflowType: action.workflowType,
     args: action.args ?? [],
     taskQueue: action.taskQueue,
+    priority: priorityIn(action),
   };
 }
 

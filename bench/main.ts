@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 
 /**
  * `npm run bench -- ysql|ycql|archive [--rounds N] [--scale X] [--json] [--write]`, `npm run bench -- many [--tables N] [--rounds N] [--json]`,
+ * `npm run bench -- fleet [--plans N] [--json]`,
  * `npm run bench -- universe [--part upload|latency|scale] …`
  */
 const { positionals, values } = parseArgs({
@@ -9,6 +10,7 @@ const { positionals, values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '3' },
     tables: { type: 'string', default: '500' },
+    plans: { type: 'string', default: '1000' },
     scale: { type: 'string', default: '1' },
     json: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
@@ -35,13 +37,16 @@ if (engine === 'universe') {
 } else if (engine === 'start') {
   const { benchStart } = await import('./start.ts');
   await benchStart({ rounds: Number(values.rounds), json: values.json });
+} else if (engine === 'fleet') {
+  const { benchFleet } = await import('./fleet.ts');
+  await benchFleet({ plans: Number(values.plans), json: values.json });
 } else if (engine === 'many') {
   const { benchMany } = await import('./many.ts');
   const { json } = values;
   await benchMany({ rounds: Number(values.rounds), tables: Number(values.tables), json });
 } else if (engine !== 'ysql') {
   process.stderr.write(
-    `error: there is no benchmark ${engine}\n  → npm run bench -- ysql|many|ycql|universe|archive|scale|start [--rounds N] [--scale X] [--tables N] [--json] [--write]\n`,
+    `error: there is no benchmark ${engine}\n  → npm run bench -- ysql|many|ycql|universe|archive|scale|start|fleet [--plans N] [--rounds N] [--scale X] [--tables N] [--json] [--write]\n`,
   );
   process.exitCode = 2;
 } else {

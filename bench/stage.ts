@@ -215,13 +215,14 @@ async function countActivities(client: Client, workflowId: string): Promise<numb
 
 const TICKS_PER_SECOND = 100;
 
-function cpuSeconds(pid: number): number {
+/** CPU time that a process has taken so far. */
+export function cpuSeconds(pid: number): number {
   const fields = statOf(pid);
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
 /** CPU time of the child processes that have ended. */
-function endedChildrenCpuSeconds(): number {
+export function endedChildrenCpuSeconds(): number {
   const fields = statOf(process.pid);
   return (Number(fields[13]) + Number(fields[14])) / TICKS_PER_SECOND;
 }

@@ -26,7 +26,8 @@ export function renderScreen(progress: Progress, nowMs: number, columns: number)
 
 /** One line for each step whose state has changed since `previous`, and for each tenth of a transfer. */
 export function changedLines(previous: Progress | undefined, current: Progress, nowMs: number): string[] {
-  const lines: string[] = [];
+  const { paused } = current;
+  const lines: string[] = paused === undefined || paused === previous?.paused ? [] : [paused];
   for (const step of current.steps) {
     const before = previous?.steps.find((other) => other.id === step.id);
     const moved = (before?.state ?? 'waiting') !== step.state;

@@ -1,6 +1,7 @@
+import { defined } from '../model/defined.ts';
 import type { CompiledPlan, RepositorySpec } from '../model/pipeline.ts';
 import { deepFreeze } from './canonical-json.ts';
-import { type Diagnostic, type LocatedProblem, withoutControls } from './diagnostic.ts';
+import { type Diagnostic, type LocatedProblem, quoted, withoutControls } from './diagnostic.ts';
 import { emitPlan, emitRepository } from './emit.ts';
 import { type DocumentOutline, outline, type StepOutline } from './outline.ts';
 import { parse } from './parse.ts';
@@ -18,22 +19,37 @@ import { BARE_VERBS, STEPS_AT_MOST } from './schema/steps.ts';
 import { findSecrets } from './secrets.ts';
 import { LineIndex, type SourceFile } from './source-text.ts';
 import { checkSteps, type PlacedStep } from './step-graph.ts';
-import { validate } from './validate.ts';
+import {
+  expand,
+  faultsOfPart,
+  placeOf,
+  readTemplate,
+  type Template,
+  type TemplateIndex,
+} from './templates.ts';
+import { type Validation, validate } from './validate.ts';
 
 /** The result of compiling plan files. */
 export interface Compilation {
   /** The valid plans, in the order of the files. */
   readonly plans: readonly CompiledPlan[];
   readonly repositories: readonly RepositorySpec[];
+  /** Names of the valid templates. */
+  readonly templates: readonly { readonly name: string; readonly file: string }[];
   /** Every error of every checked file, by file and position. */
   readonly diagnostics: readonly Diagnostic[];
 }
 
-/** A document on its way through the compiler, with the problems found so far. */
-interface Unit {
+interface ParsedDocument {
   readonly source: SourceFile;
   readonly outline: DocumentOutline;
+}
+
+/** A document on its way through the compiler, with the problems found so far. */
+interface Unit extends ParsedDocument {
   readonly problems: LocatedProblem[];
+  /** The template that the plan is made of. */
+  readonly template?: Template;
   readonly plan?: PlanDocument;
   readonly repository?: RepositoryDocument;
 }
@@ -43,60 +59,116 @@ interface Unit {
  * frozen result. An error in any text is a diagnostic, never an exception.
  */
 export function compile(files: readonly SourceFile[]): Compilation {
-  const ofFiles: { readonly source: SourceFile; readonly found: LocatedProblem }[] = [];
-  const units: Unit[] = [];
-  for (const source of files) {
-    const { documents, problems } = parse(source);
-    ofFiles.push(...problems.map((found) => ({ source, found })));
-    units.push(...documents.map((document) => unitOf(source, outline(document))));
-  }
+  const { parsed, ofFiles, templates } = read(files);
+  const units = parsed.map((each) => unitOf(each, templates));
   const checked = units.filter(isChecked);
 
   for (const { outline, found } of duplicateNames(checked.map((unit) => unit.outline))) {
     checked.find((unit) => unit.outline === outline)?.problems.push(found);
   }
-  const isComplete = !ofFiles.some(isChecked) && checked.every(hasItsName);
-  const index: RepositoryIndex = { entries: units.flatMap(repositoryEntry), complete: isComplete };
+  const index: RepositoryIndex = { entries: units.flatMap(repositoryEntry), complete: templates.complete };
   const plans = checked.flatMap((unit) => compilePlan(unit, index) ?? []);
 
   const located = [
-    ...ofFiles,
-    ...units.flatMap(({ source, problems }) => problems.map((found) => ({ source, found }))),
-  ].filter(isChecked);
-  const faulty = new Set(located.map(({ source }) => source));
+    ...ofFiles.filter(isChecked),
+    ...units.filter(isChecked).flatMap((unit) => unit.problems.map((found) => placed(unit, found))),
+  ];
   return deepFreeze({
     // An error of syntax may hide a part of a plan, and the tree doesn't show which part. So no plan of that file is valid.
-    plans: plans.filter(
-      (plan) => !ofFiles.some(({ source }) => source.path === plan.file && faulty.has(source)),
-    ),
+    plans: plans.filter((plan) => !ofFiles.some((each) => isChecked(each) && each.source.path === plan.file)),
     repositories: index.entries.flatMap(({ repository, role }) =>
       repository === undefined || role === 'context' ? [] : repository,
     ),
+    templates: templates.templates
+      .filter((each) => each.content !== undefined && isChecked(each))
+      .map(({ name, source }) => ({ name, file: source.path })),
     diagnostics: files.flatMap((file) => diagnosticsOf(file, located)),
   });
+}
+
+/** What all files hold, before any document is checked but the templates. */
+interface ReadFiles {
+  readonly parsed: readonly ParsedDocument[];
+  /** Errors of files that stand in no document. */
+  readonly ofFiles: readonly { readonly source: SourceFile; readonly found: LocatedProblem }[];
+  readonly templates: TemplateIndex;
+}
+
+/** Parses files and finds the templates among their documents. */
+export function read(files: readonly SourceFile[]): ReadFiles {
+  const ofFiles: { readonly source: SourceFile; readonly found: LocatedProblem }[] = [];
+  const parsed: ParsedDocument[] = [];
+  for (const source of files) {
+    const { documents, problems } = parse(source);
+    ofFiles.push(...problems.map((found) => ({ source, found })));
+    parsed.push(...documents.map((document) => ({ source, outline: outline(document) })));
+  }
+  const damaged = new Set(ofFiles.map(({ source }) => source));
+  return {
+    parsed,
+    ofFiles,
+    templates: {
+      templates: parsed.flatMap((each) => templateOf(each, damaged)),
+      complete: !ofFiles.some(isChecked) && parsed.filter(isChecked).every(hasItsName),
+    },
+  };
 }
 
 function isChecked({ source }: { readonly source: SourceFile }): boolean {
   return source.role !== 'context';
 }
 
-function unitOf(source: SourceFile, outline: DocumentOutline): Unit {
-  const { document } = outline;
-  const secrets = findSecrets(document.root);
-  if (document.damaged) return { source, outline, problems: [...secrets] };
-  const { document: valid, problems } = validate(document.root);
-  // A secret in the place of a reference also has the wrong type. Only the secret is reported, since it matters more.
-  const others = problems.filter(
-    ({ span }) => !secrets.some((secret) => secret.span.start === span.start && secret.span.end === span.end),
-  );
-  const unit = { source, outline, problems: [...secrets, ...others] };
-  if (valid?.kind === 'BackupPlan') return { ...unit, plan: valid };
-  return valid === undefined ? unit : { ...unit, repository: valid };
+/** The template of a document. What a file with errors of syntax holds may not be all that its author wrote. */
+function templateOf(
+  { source, outline }: ParsedDocument,
+  damaged: ReadonlySet<SourceFile>,
+): readonly Template[] {
+  const { kind, name, document } = outline;
+  if (kind !== 'PlanTemplate' || name === undefined) return [];
+  const { content } = readTemplate(document.root);
+  const isUsable = content !== undefined && !damaged.has(source) && findSecrets(document.root).length === 0;
+  return [{ name: name.text, source, ...(isUsable ? { content } : {}) }];
 }
 
-/** False for a document that may be a repository whose name can't be read. */
-function hasItsName({ outline: { kind, name } }: Unit): boolean {
-  return kind !== undefined && (kind !== 'Repository' || name !== undefined);
+function unitOf({ source, outline: own }: ParsedDocument, templates: TemplateIndex): Unit {
+  if (own.document.damaged) {
+    return { source, outline: own, problems: [...findSecrets(own.document.root)] };
+  }
+  const { outline, problems: ofTemplate, template, isWhole } = expand(own, source, templates);
+  const { root } = outline.document;
+  const secrets = findSecrets(root);
+  const validation: Validation = isWhole ? check(outline) : { problems: faultsOfPart(root) };
+  // A secret in the place of a reference also has the wrong type. Only the secret is reported, since it matters more.
+  const others = [...ofTemplate, ...validation.problems].filter(
+    ({ span }) => !secrets.some((secret) => secret.span.start === span.start && secret.span.end === span.end),
+  );
+  const unit = { source, outline, problems: [...secrets, ...others], ...defined({ template }) };
+  const { document } = validation;
+  if (document?.kind === 'BackupPlan') return { ...unit, plan: document };
+  return document?.kind === 'Repository' ? { ...unit, repository: document } : unit;
+}
+
+function check({ kind, document: { root } }: DocumentOutline): Validation {
+  const faults = kind === 'PlanTemplate' ? readTemplate(root).problems : [];
+  return faults.length > 0 ? { problems: faults } : validate(root);
+}
+
+/** Where an error stands. One that a plan has only together with its template says which plan that is. */
+function placed(
+  { source: own, outline, template }: Unit,
+  { problem, span }: LocatedProblem,
+): { readonly source: SourceFile; readonly found: LocatedProblem } {
+  const place = placeOf(span, own, template);
+  const isOwn = span.start === place.span.start;
+  const message = isOwn
+    ? problem.message
+    : `${problem.message} (in plan ${quoted(outline.name?.text ?? '')})`;
+  return { source: place.source, found: { problem: { ...problem, message }, span: place.span } };
+}
+
+/** False for a document that may be a repository or a template whose name can't be read. */
+function hasItsName({ outline: { kind, name } }: ParsedDocument): boolean {
+  return kind !== undefined && ((kind !== 'Repository' && kind !== 'PlanTemplate') || name !== undefined);
 }
 
 function repositoryEntry({ outline, source, repository, problems }: Unit): readonly RepositoryEntry[] {

@@ -19,6 +19,7 @@ import type {
   Step,
   UniverseSource,
 } from '../model/pipeline.ts';
+import type { TransferWindow, WindowSpan } from '../model/transfer-window.ts';
 import { deepFreeze, hashOf } from './canonical-json.ts';
 import type { PlanDocument } from './schema/documents.ts';
 import type { RepositoryDocument, SecretReference } from './schema/repository.ts';
@@ -140,6 +141,8 @@ export function emitPlan({
     file,
     pipeline: { ...content, hash: hashOf(content) },
     ...given('schedule', spec.schedule && emitSchedule(spec.schedule)),
+    ...given('window', spec.window && emitWindow(spec.window, spec.schedule?.timezone)),
+    ...given('priority', spec.priority),
     ...given('retention', spec.retention && emitRetention(spec.retention)),
     ...given('pointTime', spec.pointTime && emitPointTime(spec.pointTime)),
     ...given('drill', spec.drill && emitDrill(spec.drill)),
@@ -273,6 +276,10 @@ function emitSecret({ env, file }: SecretReference): SecretRef {
 
 function emitSchedule({ cron, timezone, overlap }: NonNullable<PlanDocument['spec']['schedule']>): Schedule {
   return { cron: emitCron(cron), timezone, overlap };
+}
+
+function emitWindow(window: WindowSpan | WindowSpan[], timezone = 'UTC'): TransferWindow {
+  return { spans: Array.isArray(window) ? window : [window], timezone };
 }
 
 function emitCron(cron: string | string[]): readonly string[] {

@@ -6,6 +6,8 @@ import { DOCUMENT_KINDS, type DocumentKind, documentSchemas } from './schema/doc
 export interface JsonSchema {
   readonly $schema?: string;
   readonly $id?: string;
+  readonly $ref?: string;
+  readonly $defs?: Readonly<Record<string, JsonSchema>>;
   readonly title?: string;
   readonly description?: string;
   readonly type?: string;
@@ -35,12 +37,19 @@ export interface JsonSchema {
  * `oneOf`, editors would report every branch, or the first.
  */
 export function planJsonSchema(): JsonSchema {
-  const kinds = DOCUMENT_KINDS.map((kind) => branching(documentJsonSchema(kind)));
-  const { $schema } = kinds[0] ?? {};
+  const plan = branching(documentJsonSchema('BackupPlan'));
+  const spec = plan.properties?.spec ?? {};
+  const kinds: Readonly<Record<DocumentKind, JsonSchema>> = {
+    Repository: branching(documentJsonSchema('Repository')),
+    BackupPlan: withSpec(plan, ofTemplateOrWhole(spec)),
+    PlanTemplate: templateJsonSchema(),
+  };
   return {
-    ...($schema === undefined ? {} : { $schema }),
+    ...defined({ $schema: plan.$schema }),
     title: 'Holdfast plan file',
-    description: 'A document of a plan file: a BackupPlan, or a Repository that plans write to.',
+    description:
+      'A document of a plan file: a BackupPlan, a Repository that plans write to, or a PlanTemplate that plans are made of.',
+    $defs: { [PART_OF_A_PLAN]: partOf(spec) },
     type: 'object',
     required: ['apiVersion', 'kind'],
     properties: {
@@ -57,11 +66,73 @@ export function planJsonSchema(): JsonSchema {
         examples: ['BackupPlan'],
       },
     },
-    allOf: DOCUMENT_KINDS.map((kind, index) => {
-      const { $schema: _, ...then } = kinds[index] ?? {};
+    allOf: DOCUMENT_KINDS.map((kind) => {
+      const { $schema: _, ...then } = kinds[kind];
       return { if: { properties: { kind: { const: kind } }, required: ['kind'] }, then };
     }),
   };
+}
+
+const PART_OF_A_PLAN = 'partOfAPlan';
+const A_PART: JsonSchema = { $ref: `#/$defs/${PART_OF_A_PLAN}` };
+
+/** A plan that names a template may lack what the template gives. */
+function ofTemplateOrWhole({ title, description, examples, ...whole }: JsonSchema): JsonSchema {
+  return {
+    ...defined({ title, description, examples }),
+    if: { required: ['template'] },
+    // biome-ignore lint/suspicious/noThenProperty: a key of JSON Schema
+    then: A_PART,
+    else: whole,
+  };
+}
+
+function templateJsonSchema(): JsonSchema {
+  const document = branching(documentJsonSchema('PlanTemplate'));
+  const spec = document.properties?.spec ?? {};
+  const { title, description, examples } = spec.properties?.plan ?? {};
+  const plan = { ...defined({ title, description, examples }), allOf: [A_PART] };
+  return withSpec(document, { ...spec, properties: { ...spec.properties, plan } });
+}
+
+function withSpec(document: JsonSchema, spec: JsonSchema): JsonSchema {
+  return { ...document, properties: { ...document.properties, spec } };
+}
+
+/**
+ * The schema of a part of what `schema` describes, with parameters in its texts: no key is required, and a text with `${` may stand in
+ * place of any single value.
+ */
+function partOf(schema: JsonSchema): JsonSchema {
+  const { properties, items, additionalProperties, anyOf } = schema;
+  if (properties !== undefined) {
+    const { if: _condition, then: _demands, ...mapping } = schema;
+    return { ...mapping, properties: mapValues(properties, partOf) };
+  }
+  if (schema.if !== undefined) {
+    // biome-ignore lint/suspicious/noThenProperty: a key of JSON Schema
+    return { ...schema, then: partOf(schema.then ?? {}), else: partOf(schema.else ?? {}) };
+  }
+  if (items !== undefined) return { ...schema, items: partOf(items) };
+  if (anyOf !== undefined) return { ...schema, anyOf: anyOf.map(partOf) };
+  if (typeof additionalProperties === 'object') {
+    return { ...schema, additionalProperties: partOf(additionalProperties) };
+  }
+  const { title, description, examples, default: fallback, ...value } = schema;
+  return {
+    ...defined({ title, description, examples, default: fallback }),
+    if: { type: 'string', pattern: '\\$\\{' },
+    // biome-ignore lint/suspicious/noThenProperty: a key of JSON Schema
+    then: {},
+    else: value,
+  };
+}
+
+function mapValues(
+  schemas: Readonly<Record<string, JsonSchema>>,
+  change: (schema: JsonSchema) => JsonSchema,
+): Readonly<Record<string, JsonSchema>> {
+  return Object.fromEntries(Object.entries(schemas).map(([key, value]) => [key, change(value)]));
 }
 
 /** The JSON Schema of one kind of document. */

@@ -29,7 +29,7 @@ export function problemsOf(issue: Issue, base: YamlPath, context: Context): read
     case 'invalid_format':
       return [at(path, context, wrongFormat(path, context))];
     case 'invalid_key':
-      return [badLabel(path, context)];
+      return [badKeyName(path, context)];
     case 'custom':
       return customProblems(issue, path, context);
     default:
@@ -335,11 +335,18 @@ function wrongFormat(path: YamlPath, context: Context): Problem {
   ).problem;
 }
 
-function badLabel(path: YamlPath, context: Context): LocatedProblem {
+function badKeyName(path: YamlPath, context: Context): LocatedProblem {
   const parent = locate(context.root, path.slice(0, -1)).node;
   const key = String(path.at(-1));
+  const isParameter = path.at(-2) === 'parameters';
   return {
-    ...refused('BAD_NAME', `${quoted(key)} is not the name of a label`, 'Write 1 to 63 characters.'),
+    ...refused(
+      'BAD_NAME',
+      `${quoted(key)} is not the name of a ${isParameter ? 'parameter' : 'label'}`,
+      isParameter
+        ? 'Begin with a letter, and go on with letters, digits, `_` and `-`.'
+        : 'Write 1 to 63 characters.',
+    ),
     span: entryOf(parent, key)?.keySpan ?? parent.span,
   };
 }

@@ -10,7 +10,7 @@ export interface SourceFile {
   readonly path: string;
   readonly text: string;
   /**
-   * `context` files only lend their Repository documents to plans in the other files; their own plans and errors are ignored.
+   * `context` files only lend their repositories and templates to plans in the other files; their own plans and errors are ignored.
    * Absent: `checked`.
    */
   readonly role?: 'checked' | 'context';

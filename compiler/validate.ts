@@ -1,20 +1,18 @@
+import type { z } from 'zod';
 import { closest, didYouMean } from './closest.ts';
 import { type LocatedProblem, quoted, refused } from './diagnostic.ts';
 import { documentJsonSchema, type JsonSchema } from './json-schema.ts';
-import { type DocumentKind, documentSchemas, type PlanDocument } from './schema/documents.ts';
-import type { RepositoryDocument } from './schema/repository.ts';
+import { DOCUMENT_KINDS, type DocumentKind, documentSchemas } from './schema/documents.ts';
 import { problemsOf } from './schema-issues.ts';
 import { typeInWords } from './wording.ts';
 import { entryOf, plainData, spanOfNode, textOf, type YamlNode } from './yaml-tree.ts';
 
-type ValidDocument = RepositoryDocument | PlanDocument;
+type ValidDocument = z.output<(typeof documentSchemas)[DocumentKind]>;
 
 /** A valid document as data, or all faults of its shape and values. */
-type Validation =
+export type Validation =
   | { readonly document: ValidDocument; readonly problems: readonly [] }
   | { readonly document?: never; readonly problems: readonly LocatedProblem[] };
-
-const KINDS = Object.keys(documentSchemas) as readonly DocumentKind[];
 
 /** Checks one document against the schema. Each problem points to the text to change. */
 export function validate(root: YamlNode): Validation {
@@ -60,13 +58,14 @@ function kindOf(root: YamlNode): DocumentKind | LocatedProblem {
         };
   }
   const written = textOf(entry.value);
-  const known = KINDS.find((kind) => kind === written);
+  const known = DOCUMENT_KINDS.find((kind) => kind === written);
   if (known !== undefined) return known;
   return {
     ...refused(
       'UNKNOWN_KIND',
       written === undefined ? '`kind` must be text' : `There is no kind ${quoted(written)}`,
-      didYouMean(written ?? '', KINDS) ?? `Write ${KINDS.map((kind) => `\`${kind}\``).join(' or ')}.`,
+      didYouMean(written ?? '', DOCUMENT_KINDS) ??
+        `Write ${DOCUMENT_KINDS.map((kind) => `\`${kind}\``).join(' or ')}.`,
     ),
     span: entry.value.span.end > entry.value.span.start ? entry.value.span : entry.keySpan,
   };

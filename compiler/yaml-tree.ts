@@ -9,6 +9,8 @@ interface YamlScalar {
   readonly span: Span;
   /** True when `span` covers exactly the characters of `value`, so that a part of it can be underlined. */
   readonly verbatim: boolean;
+  /** Parameters of a template that the value was made from. Absent: it stands in a file as it is. */
+  readonly parameters?: readonly string[];
 }
 
 interface YamlList {

@@ -1,3 +1,4 @@
+import { UsageError } from '../model/errors.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import { backupWorkflowId } from '../workflows/messages.ts';
 import { isGoverned, requestRun, type Waiting } from './entity-runs.ts';
@@ -7,6 +8,8 @@ import { type RunPlace, runningOf, type StartedRun, startBackup } from './runs.t
 export interface BackupOptions extends Waiting {
   /** True: another backup is started even if one of the plan is under way. Default: that one is joined. */
   readonly another?: boolean;
+  /** True: it transfers outside of the plan's window too. One that is under way keeps its window, and is refused with a `UsageError`. */
+  readonly ignoreWindow?: boolean;
 }
 
 export interface BegunBackup extends StartedRun {
@@ -24,6 +27,7 @@ export async function beginBackup(
   options: BackupOptions,
 ): Promise<BegunBackup> {
   const [underWay] = options.another === true ? [] : await runningOf(place, 'backup', plan.name);
+  if (underWay !== undefined && options.ignoreWindow === true) throw keepsItsWindow(plan);
   const workflowId = underWay ?? (await begin(place, plan, options)).workflowId;
   return { workflowId, id: await idOf(place, plan, workflowId), joined: underWay !== undefined };
 }
@@ -33,8 +37,17 @@ async function begin(
   plan: CompiledPlan,
   options: BackupOptions,
 ): Promise<{ readonly workflowId: string }> {
-  if (options.another === true || !(await isGoverned(place, plan))) return startBackup(place, plan);
+  const { another = false, ignoreWindow = false } = options;
+  if (another || ignoreWindow || !(await isGoverned(place, plan)))
+    return startBackup(place, plan, ignoreWindow);
   return requestRun(place, plan.name, 'backup', { taskQueue: place.taskQueue }, options);
+}
+
+function keepsItsWindow({ name, file }: CompiledPlan): UsageError {
+  return new UsageError(
+    `A backup of ${name} is under way, and keeps its window.`,
+    `Add --new to start another one beside it, or end it with \`holdfast cancel ${file}#${name}\` first.`,
+  );
 }
 
 /**

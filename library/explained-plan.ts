@@ -1,8 +1,10 @@
+import type { ValueOrigin } from '../compiler/origins.ts';
 import { ARTIFACT_IN_WORDS } from '../compiler/verbs.ts';
 import type { DrillSpec } from '../model/drill.ts';
 import type { NotifyTarget } from '../model/notification.ts';
 import type { Artifact, CompiledPlan, Retention, RetryPolicy, Schedule, Step } from '../model/pipeline.ts';
 import { DEFAULT_TASK_QUEUE, readPointQueue } from '../model/task-queue.ts';
+import type { TransferWindow } from '../model/transfer-window.ts';
 
 /** One step as it will run. Field names are those of `explain --json`. */
 export interface ExplainedStep {
@@ -28,15 +30,25 @@ export interface ExplainedPlan {
   readonly source: CompiledPlan['pipeline']['source'];
   readonly repository: CompiledPlan['pipeline']['repository'];
   readonly schedule: Schedule | null;
+  readonly window: TransferWindow | null;
+  readonly priority: number | null;
   readonly retention: Retention | null;
   readonly drill: DrillSpec | null;
   readonly notify: readonly NotifyTarget[];
   readonly steps: readonly ExplainedStep[];
+  /** Where each value that the plan is made of came from. */
+  readonly values: readonly ValueOrigin[];
 }
 
-/** What a plan's run does in Temporal's terms. @param queue the task queue of its worker */
+/**
+ * What a plan's run does in Temporal's terms.
+ *
+ * @param values where each value of the plan came from
+ * @param queue the task queue of its worker
+ */
 export function explainPlan(
-  { name, file, pipeline, schedule, retention, drill, notify }: CompiledPlan,
+  { name, file, pipeline, schedule, window, priority, retention, drill, notify }: CompiledPlan,
+  values: readonly ValueOrigin[],
   queue = DEFAULT_TASK_QUEUE,
 ): ExplainedPlan {
   return {
@@ -46,6 +58,8 @@ export function explainPlan(
     source: pipeline.source,
     repository: pipeline.repository,
     schedule: schedule ?? null,
+    window: window ?? null,
+    priority: priority ?? null,
     retention: retention ?? null,
     drill: drill ?? null,
     notify: notify ?? [],
@@ -62,6 +76,7 @@ export function explainPlan(
       timeoutMs: step.timeoutMs,
       parallelism: step.parallelism,
     })),
+    values,
   };
 }
 

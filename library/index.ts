@@ -17,7 +17,7 @@ import type { Access } from './access.ts';
 import type { BackupOptions } from './begin-backup.ts';
 import { typed } from './errors.ts';
 import type { ExplainedRestore, RestoreTarget } from './explain-restore.ts';
-import { type ExplainedPlan, explainPlan } from './explained-plan.ts';
+import type { ExplainedPlan } from './explained-plan.ts';
 import type { PlanListing } from './listing.ts';
 import type { RestoreRequestByOthers } from './request-restore.ts';
 import type { RestoreOptions } from './restoring.ts';
@@ -99,12 +99,17 @@ export function openPlans(folder?: string): Promise<readonly CompiledPlan[]> {
   return typed(async () => (await import('./plan-files.ts')).resolvePlans(folder));
 }
 
-/** What a plan compiles to: steps, activities, queues, retries, timeouts. @param options `taskQueue`: default `holdfast` */
+/** What a plan compiles to: steps, activities, queues, retries, timeouts; and where each value came from. @param options `taskQueue`: default `holdfast` */
 export function explain(
   plan: CompiledPlan,
   options: { readonly taskQueue?: string | undefined } = {},
-): ExplainedPlan {
-  return explainPlan(plan, options.taskQueue);
+): Promise<ExplainedPlan> {
+  return typed(async () => {
+    const { explainPlan } = await import('./explained-plan.ts');
+    const { originsOf } = await import('../compiler/origins.ts');
+    const { sourcesOf } = await import('./plan-files.ts');
+    return explainPlan(plan, originsOf(plan, sourcesOf(plan)), options.taskQueue);
+  });
 }
 
 /** A plan's backups, newest first, with what was last verified of each. */

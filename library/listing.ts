@@ -49,7 +49,9 @@ export function listPlan(access: Access, plan: CompiledPlan): Promise<PlanListin
     const { deletion: spec } = plan.pipeline.repository;
     const asked = spec === undefined ? [] : await readDeletions(store, spec, plan.name);
     const deletions = new Map(asked.map((deletion) => [deletion.backup, deletionText(deletion)]));
-    const verified = await Promise.all(backups.map((manifest) => newestVerification(access, store, manifest)));
+    const verified = await Promise.all(
+      backups.map((manifest) => newestVerification(access, store, manifest)),
+    );
     return {
       plan: plan.name,
       backups: backups.map((manifest, index) => {

@@ -41,10 +41,10 @@ export interface PlanEntityView {
 export async function findEntity(client: Client, plan: string): Promise<PlanEntityView | undefined> {
   if (!(await isApplied(client, plan))) return undefined;
   const handle = client.workflow.getHandle(planWorkflowId(plan));
-  return answer(client, plan, async () => ({
-    status: await handle.query(planStatus),
-    revision: await handle.query(planRevision),
-  }));
+  return answer(client, plan, async () => {
+    const [status, revision] = await Promise.all([handle.query(planStatus), handle.query(planRevision)]);
+    return { status, revision };
+  });
 }
 
 /** Whether a plan is applied: its entity runs. */
@@ -61,11 +61,17 @@ export async function isApplied(client: Client, plan: string): Promise<boolean> 
 /** Names of all plans that are applied, sorted. */
 export async function appliedPlans(client: Client): Promise<readonly string[]> {
   const names: string[] = [];
+  for (const name of await listedPlans(client)) if (await isApplied(client, name)) names.push(name);
+  return names;
+}
+
+/** Names of all plans that Temporal's list shows as applied, sorted. The list may be late: one that was just removed may still be in it. */
+export async function listedPlans(client: Client): Promise<readonly string[]> {
+  const names: string[] = [];
   for await (const run of client.workflow.list({
     query: 'WorkflowType="plan" AND ExecutionStatus="Running"',
   })) {
-    const name = run.workflowId.slice(planWorkflowId('').length);
-    if (await isApplied(client, name)) names.push(name);
+    names.push(run.workflowId.slice(planWorkflowId('').length));
   }
   return names.sort();
 }

@@ -13,7 +13,17 @@ import type { CompiledPlan } from '../model/pipeline.ts';
 /** The folder in which a plan is looked for by its name, if no other is given. */
 const PLANS_FOLDER = 'plans';
 
+/** Errors that the files beside those that were given may mend. */
+const SHARED: readonly string[] = ['UNKNOWN_REPOSITORY', 'UNKNOWN_TEMPLATE'];
+
 const PLAN_FILE = /\.ya?ml$/i;
+
+const SOURCES = new WeakMap<CompiledPlan, readonly SourceFile[]>();
+
+/** The files that a plan was compiled from, where this process did it. */
+export function sourcesOf(plan: CompiledPlan): readonly SourceFile[] {
+  return SOURCES.get(plan) ?? [];
+}
 
 interface LoadedFiles {
   readonly files: readonly SourceFile[];
@@ -24,6 +34,8 @@ interface LoadedFiles {
 /** Files and their compilation. Errors of reading and of contents are in one list. */
 export interface CompiledFiles extends Compilation {
   readonly files: readonly SourceFile[];
+  /** The same, and those beside them that lent a repository or a template. Errors may stand in these too. */
+  readonly sources: readonly SourceFile[];
 }
 
 /** Plan files that have errors; the message shows each at its place. */
@@ -58,15 +70,17 @@ export async function loadPlanFiles(paths: readonly string[]): Promise<LoadedFil
 }
 
 /**
- * Loads and compiles plan files. If they don't define a repository that they name, the files beside them are searched for it, so
- * that the plans of a folder can share one.
+ * Loads and compiles plan files. If they don't define a repository or a template that they name, the files beside them are searched for
+ * it, so that the plans of a folder can share one.
  */
 export async function compilePlanFiles(paths: readonly string[]): Promise<CompiledFiles> {
   const { files, diagnostics } = await loadPlanFiles(paths);
   const alone = compile(files);
-  const isMissing = alone.diagnostics.some(({ code }) => code === 'UNKNOWN_REPOSITORY');
-  const compilation = isMissing ? compile([...files, ...(await neighbours(files))]) : alone;
-  return { ...compilation, files, diagnostics: [...diagnostics, ...compilation.diagnostics] };
+  const isMissing = alone.diagnostics.some(({ code }) => SHARED.includes(code));
+  const sources = isMissing ? [...files, ...(await neighbours(files))] : files;
+  const compilation = isMissing ? compile(sources) : alone;
+  for (const plan of compilation.plans) SOURCES.set(plan, sources);
+  return { ...compilation, files, sources, diagnostics: [...diagnostics, ...compilation.diagnostics] };
 }
 
 /**
@@ -88,8 +102,8 @@ export async function planByName(name: string, folder: string): Promise<Compiled
 
 /** Every plan of the files in `folder`. Throws as `resolvePlan`. */
 export async function resolvePlans(folder = PLANS_FOLDER): Promise<readonly CompiledPlan[]> {
-  const { plans, diagnostics, files } = await compilePlanFiles([folder]);
-  if (diagnostics.length > 0) throw new InvalidPlanError(`${folder}/`, diagnostics, files);
+  const { plans, diagnostics, sources } = await compilePlanFiles([folder]);
+  if (diagnostics.length > 0) throw new InvalidPlanError(`${folder}/`, diagnostics, sources);
   if (plans.length > 0) return plans;
   throw new UsageError(
     `There is no plan in ${folder}/.`,
@@ -98,8 +112,8 @@ export async function resolvePlans(folder = PLANS_FOLDER): Promise<readonly Comp
 }
 
 async function planInFile(path: string, name: string | undefined): Promise<CompiledPlan> {
-  const { plans, diagnostics, files } = await compilePlanFiles([path]);
-  if (diagnostics.length > 0) throw new InvalidPlanError(path, diagnostics, files);
+  const { plans, diagnostics, sources } = await compilePlanFiles([path]);
+  if (diagnostics.length > 0) throw new InvalidPlanError(path, diagnostics, sources);
   const names = plans.map((plan) => plan.name);
   const [only, ...others] = name === undefined ? plans : plans.filter((plan) => plan.name === name);
   if (only !== undefined && others.length === 0) return only;
@@ -138,7 +152,7 @@ async function fileOfPlan(name: string, folder: string): Promise<string> {
   return found.path;
 }
 
-/** The other files in the folders of the given ones. They only lend their repositories. */
+/** The other files in the folders of the given ones. They only lend their repositories and templates. */
 async function neighbours(files: readonly SourceFile[]): Promise<readonly SourceFile[]> {
   const given = new Set(files.map(({ path }) => resolve(path)));
   const folders = [...new Set(files.map(({ path }) => dirname(path)))];

@@ -18,7 +18,7 @@ import {
   type VerifyInput,
   verifyWorkflowId,
 } from '../workflows/messages.ts';
-import { runAttributes } from '../workflows/run-attributes.ts';
+import { runAttributes, runPriority } from '../workflows/run-attributes.ts';
 
 /** Where to start runs. */
 export interface RunPlace {
@@ -47,14 +47,18 @@ export interface StartedRun {
   readonly workflowId: string;
 }
 
-/** Starts a backup without the plan's entity. */
-export async function startBackup(place: RunPlace, plan: CompiledPlan): Promise<StartedRun> {
+/** Starts a backup without the plan's entity. @param ignoreWindow true: it transfers outside of the plan's window too */
+export async function startBackup(
+  place: RunPlace,
+  plan: CompiledPlan,
+  ignoreWindow = false,
+): Promise<StartedRun> {
   const { pipeline } = plan;
   const id = newBackupId(new Date());
   const input: BackupInput = {
     pipeline,
     backup: id,
-    ...defined({ notify: plan.notify }),
+    ...defined({ notify: plan.notify, window: ignoreWindow ? undefined : plan.window }),
   };
   const workflowId = backupWorkflowId(plan.name, id);
   await place.client.workflow.start('backup', {
@@ -64,6 +68,7 @@ export async function startBackup(place: RunPlace, plan: CompiledPlan): Promise<
     staticSummary: `Backup of ${plan.name} (${pipeline.source.engine}) into ${pipeline.repository.name}`,
     staticDetails: `Plan file: ${plan.file}\n\nPipeline ${pipeline.hash.slice(0, 12)}: ${pipeline.steps.map((step) => step.id).join(' → ')}`,
     typedSearchAttributes: runAttributes(plan),
+    ...runPriority(plan),
   });
   return { id, workflowId };
 }

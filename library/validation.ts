@@ -1,6 +1,7 @@
 import { compile } from '../compiler/compile.ts';
 import type { Diagnostic } from '../compiler/diagnostic.ts';
 import { renderDiagnostics } from '../compiler/render.ts';
+import { warningsOf } from '../compiler/warnings.ts';
 import type { CompiledPlan, RepositorySpec } from '../model/pipeline.ts';
 import { type CompiledFiles, compilePlanFiles, loadPlanFiles } from './plan-files.ts';
 
@@ -11,8 +12,12 @@ export interface ValidationDocument {
   readonly plans: readonly { readonly plan: string; readonly file: string; readonly hash: string }[];
   /** Their names. */
   readonly repositories: readonly string[];
+  /** Their names. */
+  readonly templates: readonly string[];
   /** Every error of every file, at its place. */
   readonly diagnostics: readonly Diagnostic[];
+  /** What may surprise, of valid plans. */
+  readonly warnings: readonly { readonly plan: string; readonly file: string; readonly message: string }[];
 }
 
 /** Checked plan files. */
@@ -21,6 +26,7 @@ export interface Validation {
   /** The valid plans, in the order of the files. */
   readonly plans: readonly CompiledPlan[];
   readonly repositories: readonly RepositorySpec[];
+  readonly templates: CompiledFiles['templates'];
   /** The errors as text, each with the lines of the file that it is about. */
   render(options?: { readonly color?: boolean }): string;
 }
@@ -39,20 +45,32 @@ export async function validateText(text: string, beside: string): Promise<Valida
   const { files } = await loadPlanFiles([beside]);
   const given = { path: 'plan.yaml', text };
   const context = files.map((file) => ({ ...file, role: 'context' as const }));
-  return validationOf({ ...compile([given, ...context]), files: [given] });
+  return validationOf({ ...compile([given, ...context]), files: [given], sources: [given, ...context] });
 }
 
-function validationOf({ plans, repositories, diagnostics, files }: CompiledFiles): Validation {
+function validationOf({
+  plans,
+  repositories,
+  templates,
+  diagnostics,
+  files,
+  sources,
+}: CompiledFiles): Validation {
   return {
     document: {
       valid: diagnostics.length === 0,
       files: files.map(({ path }) => path),
       plans: plans.map(({ name, file, pipeline }) => ({ plan: name, file, hash: pipeline.hash })),
       repositories: repositories.map(({ name }) => name),
+      templates: templates.map(({ name }) => name),
       diagnostics,
+      warnings: plans.flatMap((plan) =>
+        warningsOf(plan).map((message) => ({ plan: plan.name, file: plan.file, message })),
+      ),
     },
     plans,
     repositories,
-    render: ({ color = false } = {}) => renderDiagnostics(diagnostics, files, { color }),
+    templates,
+    render: ({ color = false } = {}) => renderDiagnostics(diagnostics, sources, { color }),
   };
 }

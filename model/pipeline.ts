@@ -3,6 +3,7 @@ import type { DrillSpec } from './drill.ts';
 import type { InClusterPolicy, OffClusterPolicy } from './in-cluster.ts';
 import type { NotifyTarget } from './notification.ts';
 import type { RepositorySpec, Schedule, SecretRef, Source } from './source.ts';
+import type { TransferWindow } from './transfer-window.ts';
 
 /** Exported here too, since whoever reads a pipeline also reads what it works on. */
 export type * from './source.ts';
@@ -112,6 +113,9 @@ export interface CompiledPlan {
   readonly file: string;
   readonly pipeline: Pipeline;
   readonly schedule?: Schedule;
+  readonly window?: TransferWindow;
+  /** Of its runs among those of other plans on the same workers: 1 (first) to 5. Absent: Temporal's own, 3. */
+  readonly priority?: number;
   readonly retention?: Retention;
   readonly pointTime?: PointTime;
   readonly drill?: DrillSpec;

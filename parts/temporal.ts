@@ -83,6 +83,9 @@ export async function startTemporal(options: TemporalOptions = {}): Promise<Temp
         'matching.numTaskqueueReadPartitions=1',
         '--dynamic-config-value',
         'matching.numTaskqueueWritePartitions=1',
+        // Without it this version orders no tasks by priority.
+        '--dynamic-config-value',
+        'matching.useNewMatcher=true',
         ...WITHOUT_HTTP,
         '--log-level',
         'warn',

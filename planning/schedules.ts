@@ -20,6 +20,8 @@ export interface DesiredSchedule {
     readonly args: readonly unknown[];
     /** One line in the Temporal UI. */
     readonly summary: string;
+    /** Temporal's priority key. Its activities and children inherit it. */
+    readonly priority?: number;
   };
 }
 
@@ -28,10 +30,14 @@ const MINUTE_MS = 60_000;
 
 /** All schedules that a plan wants. `apply`, prunes and previews use this one list. */
 export function desiredSchedules(plan: CompiledPlan): readonly DesiredSchedule[] {
-  return [...backups(plan), ...prunes(plan), ...drills(plan), ...exports(plan)];
+  const wanted = [...backups(plan), ...prunes(plan), ...drills(plan), ...exports(plan)];
+  const { priority } = plan;
+  return priority === undefined
+    ? wanted
+    : wanted.map((each) => ({ ...each, start: { ...each.start, priority } }));
 }
 
-function backups({ name, pipeline, schedule, notify }: CompiledPlan): readonly DesiredSchedule[] {
+function backups({ name, pipeline, schedule, window, notify }: CompiledPlan): readonly DesiredSchedule[] {
   if (schedule === undefined) return [];
   return [
     {
@@ -43,7 +49,7 @@ function backups({ name, pipeline, schedule, notify }: CompiledPlan): readonly D
       start: {
         workflowType: 'backup',
         workflowId: `backup:${name}`,
-        args: [{ pipeline, ...defined({ notify }) }],
+        args: [{ pipeline, ...defined({ notify, window }) }],
         summary: `Scheduled backup of ${name} (${pipeline.source.engine}) into ${pipeline.repository.name}`,
       },
     },

@@ -24,9 +24,6 @@ export interface PlanSources {
   >;
 }
 
-/** Most plans with metrics. A plan has about 25 time series; thousands of plans, made by mistake, must not bring Prometheus down. */
-export const MAX_PLANS = 500;
-
 /** How many plans are read at once. Storage may be slow, and one plan's must not hold up the others for long. */
 const PLANS_AT_ONCE = 4;
 
@@ -44,7 +41,6 @@ interface Reading {
  */
 export class PlanMetrics {
   #readings = new Map<string, Reading>();
-  #unmeasured = 0;
   #isUp = false;
   readonly #sources: PlanSources;
   readonly #report: (problem: string) => void;
@@ -65,11 +61,9 @@ export class PlanMetrics {
       this.#report(`the plans can't be listed for metrics: ${String(error)}`);
       return;
     }
-    const measured = plans.slice(0, MAX_PLANS);
-    this.#unmeasured = plans.length - measured.length;
     const known = this.#readings;
     const readings = new Map<string, Reading>();
-    const queue = [...measured];
+    const queue = [...plans];
     const worker = async () => {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
         readings.set(next.plan, await this.#read(next, known.get(next.plan)));
@@ -104,12 +98,7 @@ export class PlanMetrics {
   render(nowMs: number): string {
     const readings = [...this.#readings.values()];
     const own = [
-      metric('holdfast_plans', 'Plans that this worker knows of.', [
-        { labels: {}, value: readings.length + this.#unmeasured },
-      ]),
-      metric('holdfast_plans_unmeasured', `Plans beyond the first ${MAX_PLANS}, which have no metrics.`, [
-        { labels: {}, value: this.#unmeasured },
-      ]),
+      metric('holdfast_plans', 'Plans that this worker knows of.', [{ labels: {}, value: readings.length }]),
       metric('holdfast_plans_listed', 'Whether Temporal could be asked for the plans at the last look.', [
         { labels: {}, value: this.#isUp ? 1 : 0 },
       ]),

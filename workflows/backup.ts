@@ -9,6 +9,8 @@ import type { Pipeline, Step, StepOf, UniverseSource } from '../model/pipeline.t
 import { describeRows, NOT_COUNTED } from '../model/rows.ts';
 import { timeInId } from '../model/run-id.ts';
 import { readPointQueue } from '../model/task-queue.ts';
+import type { TransferWindow } from '../model/transfer-window.ts';
+import { openFor } from '../planning/transfer-window.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { describeFailure, type FailureReason } from './failures.ts';
 import { type BackupInput, type BackupOutcome, reportPace, type TransferInput } from './messages.ts';
@@ -20,6 +22,7 @@ import { withDeadline } from './scopes.ts';
 import { verifyByRestore } from './scratch-restore.ts';
 import { saveAllTablets } from './tablets.ts';
 import { moveBatch } from './transfer.ts';
+import { WindowGate } from './window-gate.ts';
 
 const CLEAN_UP_TIMEOUT_MS = 10 * 60_000;
 
@@ -87,6 +90,8 @@ class BackupRun {
   readonly frame: RunFrame;
   readonly #pipeline: Pipeline;
   readonly #scheduled: ScheduledSnapshot | undefined;
+  /** When chunks or tablets may be begun. Absent: always. */
+  readonly #window: TransferWindow | undefined;
   /** Present where agents move tablets. The transfer is then a different one, and the universe must delete its snapshots afterwards. */
   readonly #universe: UniverseSource | undefined;
   readonly #ref: BackupRef;
@@ -100,10 +105,11 @@ class BackupRun {
   #released = false;
   #cleanUpFailure: string | undefined;
 
-  constructor({ pipeline, backup = newBackupId(), hasTurn = false, scheduled }: BackupInput) {
+  constructor({ pipeline, backup = newBackupId(), hasTurn = false, scheduled, window }: BackupInput) {
     const { plan, repository, source, steps } = pipeline;
     this.#pipeline = pipeline;
     this.#scheduled = scheduled;
+    this.#window = window;
     this.#universe = tabletSource(source);
     this.#ref = { repository, plan, backup };
     const isGoverned = patched('turns');
@@ -134,6 +140,7 @@ class BackupRun {
 
   async interpret(): Promise<BackupOutcome> {
     const ends = new Map<string, Promise<StepEnd>>();
+    if (this.#window !== undefined) await this.#untilOpen(this.#window);
     const refusal = await this.#takeLease();
     for (const step of this.#pipeline.steps) {
       const needs = step.needs.map((id) => ends.get(id) ?? unknownStep(id));
@@ -162,6 +169,16 @@ class BackupRun {
       epochs: this.#readPoint?.epoch ?? 0,
       durationMs: Date.now() - this.#startedAtMs,
     };
+  }
+
+  /** A run that begins while the window is closed would otherwise hold its read point until it opens, and read nothing at it. */
+  async #untilOpen(window: TransferWindow): Promise<void> {
+    await new WindowGate(window, async (until) => this.progress.pause(until)).pass();
+  }
+
+  /** The time that work gets which waits for the window: pauses don't count. */
+  #withPauses(timeoutMs: number): number {
+    return this.#window === undefined ? timeoutMs : openFor(this.#window, Date.now(), timeoutMs);
   }
 
   /** Called after a failure or a cancellation. Closes the session and removes objects that no manifest names. */
@@ -203,7 +220,7 @@ class BackupRun {
     this.progress.start(step.id);
     try {
       const deadline = {
-        afterMs: step.timeoutMs,
+        afterMs: step.verb === 'upload' ? this.#withPauses(step.timeoutMs) : step.timeoutMs,
         summary: `${step.id}: timeout of the step`,
         late: () => stepTimedOut(step),
       };
@@ -289,7 +306,7 @@ class BackupRun {
     const activities = activitiesFor({
       summary: 'pin the read point',
       retry: step.retry,
-      timeoutMs,
+      timeoutMs: this.#withPauses(timeoutMs),
       taskQueue: readPointQueue(workflowInfo().taskQueue),
     });
     this.#readPoint = new ReadPointKeeper(activities, this.#pipeline.source, this.#ref, this.#scheduled);
@@ -372,7 +389,8 @@ class BackupRun {
       // The size of a tablet is known only after it was saved, so the progress counts tablets and no bytes.
       this.progress.beginTransfer(step.id, { tasks: list.tasks, unit: 'tablets' });
       const { epoch } = readPoint;
-      return saveAllTablets({ ref: this.#ref, source: this.#universe, epoch, list, step });
+      const window = defined({ window: this.#window });
+      return saveAllTablets({ ref: this.#ref, source: this.#universe, epoch, list, step, ...window });
     }
     this.progress.beginTransfer(step.id, { tasks: list.tasks, bytes: list.estimatedBytes });
     for (let batch = 0; batch < list.shards; batch++) {
@@ -386,6 +404,7 @@ class BackupRun {
         tasks,
         ...reportPace(list.tasks),
         zstdLevel: step.options.zstdLevel,
+        ...defined({ window: this.#window }),
         options: { parallelism: step.parallelism, retry: step.retry, timeoutMs: step.timeoutMs },
       };
       await moveBatch(input, this.progress, {

@@ -13,6 +13,7 @@ import type { ScheduledSnapshot } from '../model/carried-history.ts';
 import type { NotifyTarget } from '../model/notification.ts';
 import type { Pipeline, RetryPolicy, Source, VerifyLevel } from '../model/pipeline.ts';
 import type { LockRequest } from '../model/source-lock.ts';
+import type { TransferWindow } from '../model/transfer-window.ts';
 import type { Progress, TransferProgress } from './progress.ts';
 
 /** Inputs, results and messages of the workflows: all that a client needs to know of them. */
@@ -28,6 +29,8 @@ export interface BackupInput {
   readonly notify?: readonly NotifyTarget[];
   /** Exports this snapshot, which the plan's snapshot schedule took. Absent: the backup takes a snapshot of its own. */
   readonly scheduled?: ScheduledSnapshot;
+  /** When chunks or tablets may be begun. Absent: always. */
+  readonly window?: TransferWindow;
 }
 
 /** Result of the workflow `backup`. */
@@ -109,6 +112,8 @@ export type TransferInput = ReportPace & {
         readonly readPoint: ReadPoint;
         readonly shard: number;
         readonly zstdLevel: number;
+        /** Absent: tasks are begun at any time. */
+        readonly window?: TransferWindow;
       }
     | {
         readonly direction: 'load';

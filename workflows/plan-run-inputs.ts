@@ -11,8 +11,8 @@ import type { PlanRequest } from './plan-messages.ts';
 /** Makes the inputs of the runs that a plan's requests ask for. Pure. */
 
 /** The input of the backup that a request asks for. */
-export function backupInput({ pipeline, notify }: CompiledPlan, { run }: PlanRequest): BackupInput {
-  return { pipeline, backup: run.id, ...defined({ notify }) };
+export function backupInput({ pipeline, notify, window }: CompiledPlan, { run }: PlanRequest): BackupInput {
+  return { pipeline, backup: run.id, ...defined({ notify, window }) };
 }
 
 /** @param safetyId gives the id of the safety backup; called only if one is made */

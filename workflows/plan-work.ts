@@ -20,7 +20,7 @@ import type { PlanEntity, Work } from './plan-entity.ts';
 import type { Applied, PlanRequest, Revision } from './plan-messages.ts';
 import { Refused } from './plan-request-reading.ts';
 import type { restore } from './restore.ts';
-import { runAttributes } from './run-attributes.ts';
+import { runAttributes, runPriority } from './run-attributes.ts';
 
 /** Does the work that a plan's entity has chosen, one piece at a time, and reports each outcome to it. */
 
@@ -97,6 +97,7 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
       return startRun(entity, work.request, (options) =>
         startChild<typeof backup>('backup', {
           ...options,
+          ...runPriority(revision.plan),
           staticSummary: `Backup of ${name} (${pipeline.source.engine}) into ${pipeline.repository.name}${because(work.request.reason)}`,
           args: [work.input],
         }),

@@ -52,6 +52,8 @@ export interface Progress {
   readonly headline: string;
   readonly startedAtMs: number;
   readonly steps: readonly StepProgress[];
+  /** Present while the run waits for its plan's window: `paused until 22:00 UTC by its window`. */
+  readonly paused?: string;
 }
 
 /** How much of a batch has been moved. */
@@ -62,6 +64,8 @@ export interface TransferProgress {
   readonly rows: number;
   readonly bytes: number;
   readonly storedBytes: number;
+  /** When the plan's window opens, in words. Present while the batch waits for it. */
+  readonly pausedUntil?: string;
 }
 
 interface Rate {

@@ -30,6 +30,7 @@ export class RunProgress {
   /** Called when a step begins and at each tenth of a transfer, to report the progress to others. */
   onMilestone: (headline: string) => void = () => undefined;
   #tenths = 0;
+  #pausedUntil: string | undefined;
 
   constructor(title: string, steps: readonly Pick<StepProgress, 'id' | 'verb'>[]) {
     this.#title = title;
@@ -51,6 +52,7 @@ export class RunProgress {
       headline: this.#headline,
       startedAtMs: this.#startedAtMs,
       steps: [...this.#steps],
+      ...defined({ paused: this.#pausedText() }),
     };
   }
 
@@ -68,6 +70,18 @@ export class RunProgress {
     this.#headline = `${this.#title}: ${why}`;
     this.#show();
     this.onMilestone(why);
+  }
+
+  /** Shows that the run waits for its plan's window. @param until when it opens: `22:00 Europe/Berlin`; undefined: it is open */
+  pause(until: string | undefined): void {
+    if (until === this.#pausedUntil) return;
+    this.#pausedUntil = until;
+    const step = this.#transferStep;
+    this.wait(this.#pausedText() ?? (step === undefined ? 'its window is open' : `${step} is running`));
+  }
+
+  #pausedText(): string | undefined {
+    return this.#pausedUntil === undefined ? undefined : `paused until ${this.#pausedUntil} by its window`;
   }
 
   end(id: string, state: StepState, note?: string): void {
@@ -114,6 +128,8 @@ export class RunProgress {
     }
     this.#update(this.#transferStep, sum);
     this.#show();
+    const waiting = [...(batches?.values() ?? [])].find(({ pausedUntil }) => pausedUntil !== undefined);
+    this.pause(waiting?.pausedUntil);
     this.#tellTenth(this.#transferStep);
   }
 
@@ -135,6 +151,7 @@ export class RunProgress {
   conclude(state: Progress['state'], headline: string): void {
     this.#state = state;
     this.#headline = headline;
+    this.#pausedUntil = undefined;
     upsertSearchAttributes([{ key: resultKey, value: state }]);
     this.#show();
   }

@@ -3,11 +3,13 @@ import type { BackupRef } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
 import type { RetryPolicy, UniverseSource } from '../model/pipeline.ts';
 import { type SaveSummary, type TabletTarget, unpackBatch } from '../model/tablets.ts';
+import type { TransferWindow } from '../model/transfer-window.ts';
 import { activitiesFor } from './activity-proxies.ts';
 import { reportToParent } from './children.ts';
 import { describeFailure } from './failures.ts';
 import { nodeActivitiesOf } from './node-activities.ts';
 import { inParallel } from './scopes.ts';
+import { WindowGate } from './window-gate.ts';
 
 interface TabletTransferInput {
   readonly ref: BackupRef;
@@ -20,6 +22,8 @@ interface TabletTransferInput {
   readonly timeoutMs: number;
   /** Bytes per second that one node may send. */
   readonly bytesPerSecond?: number;
+  /** When tablets may be begun. Absent: always. */
+  readonly window?: TransferWindow;
 }
 
 interface TabletTransferOutcome {
@@ -70,12 +74,14 @@ class TabletTransfer {
   /** UUID of the tablet server at each address, where the list has it. */
   readonly #servers = new Map<string, string>();
   readonly #gone: string[] = [];
+  readonly #gate: WindowGate | undefined;
   #tasks = 0;
   #reported = 0;
 
   constructor(input: TabletTransferInput) {
     this.#input = input;
     this.#sum.shard = input.shard;
+    this.#gate = input.window && new WindowGate(input.window, () => this.#report());
   }
 
   async run(): Promise<TabletTransferOutcome> {
@@ -118,6 +124,7 @@ class TabletTransfer {
       const next: Candidate[] = [];
       await inParallel(tasks.length, TASKS_AT_ONCE, async (index) => {
         const task = tasks[index];
+        if (this.#gate !== undefined) await this.#gate.pass();
         if (task !== undefined) next.push(...(await this.#save(task)));
       });
       none.push(...next.filter(({ nodes }) => nodes.length === 0));
@@ -233,6 +240,6 @@ class TabletTransfer {
 
   async #report(): Promise<void> {
     this.#reported = this.#sum.tasksDone;
-    await reportToParent({ ...this.#sum });
+    await reportToParent({ ...this.#sum, ...defined({ pausedUntil: this.#gate?.pausedUntil }) });
   }
 }

@@ -5,6 +5,7 @@ import { defined } from '../model/defined.ts';
 import { READ_POINT_LOST } from '../model/errors.ts';
 import type { StepOf, UniverseSource } from '../model/pipeline.ts';
 import { TABLETS_PER_BATCH } from '../model/tablets.ts';
+import type { TransferWindow } from '../model/transfer-window.ts';
 import { runChild } from './children.ts';
 import { tasksPerReport } from './messages.ts';
 import { inParallel } from './scopes.ts';
@@ -24,8 +25,9 @@ export async function saveAllTablets(input: {
   readonly epoch: number;
   readonly list: ExportSummary;
   readonly step: StepOf<'upload'>;
+  readonly window?: TransferWindow;
 }): Promise<void> {
-  const { ref, source, epoch, list, step } = input;
+  const { ref, source, epoch, list, step, window } = input;
   const lost: string[] = [];
   const gone: string[] = [];
   let lostCount = 0;
@@ -45,7 +47,7 @@ export async function saveAllTablets(input: {
             reportEvery: tasksPerReport(list.tasks),
             retry: step.retry,
             timeoutMs: step.timeoutMs,
-            ...defined({ bytesPerSecond }),
+            ...defined({ bytesPerSecond, window }),
           },
         ],
       }),

@@ -1,11 +1,13 @@
 import { patched, startChild } from '@temporalio/workflow';
 import type { TableUnit } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import { activitiesFor } from './activity-proxies.ts';
 import { reportToParent, runChild } from './children.ts';
 import type { TransferInput } from './messages.ts';
 import type { TransferProgress } from './progress.ts';
 import type { RunProgress } from './run-progress.ts';
 import { inParallel } from './scopes.ts';
+import { WindowGate } from './window-gate.ts';
 
 /** The interval for inputs without one, which an earlier version made. Their children also report their end. */
 const EARLIER_REPORT_INTERVAL_MS = 1_000;
@@ -57,11 +59,15 @@ async function moveTasks(
   let reportedAtMs = Date.now();
   const report = async (): Promise<void> => {
     reportedAtMs = Date.now();
-    await send({ ...sum });
+    await send({ ...sum, ...defined({ pausedUntil: gate?.pausedUntil }) });
   };
+  const window = input.direction === 'upload' ? input.window : undefined;
+  const gate = window && new WindowGate(window, report);
   const ready = new ReadyUnits(input);
 
   const move = async (index: number): Promise<void> => {
+    // Without a window nothing is awaited here, so that earlier histories replay.
+    if (gate !== undefined) await gate.pass();
     const activities = activitiesFor({ summary: summaryOf(input, index), retry, timeoutMs });
     if (input.direction === 'upload') {
       const { ref, source, readPoint, shard, zstdLevel } = input;

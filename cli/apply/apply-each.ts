@@ -1,4 +1,5 @@
 import { describeError, type ErrorDocument } from '../../library/errors.ts';
+import { mapBounded } from '../../repository/bounded.ts';
 
 /** How one plan's change ended. Field names are those of `apply --json`. */
 export type Outcome = { readonly plan: string } & (
@@ -16,29 +17,26 @@ export function isOfTheServer({ code }: ErrorDocument): boolean {
 }
 
 /**
- * Makes changes one after another. A plan that fails doesn't stop the later ones, unless the server itself fails. Never throws what
- * `make` throws: the outcome contains it.
+ * Makes changes, `atOnce` at once, and gives their outcomes in their order. A plan that fails doesn't stop the others, unless the server
+ * itself fails: then no further one is begun. Never throws what `make` throws: the outcome contains it.
  */
 export async function applyEach<T extends { readonly plan: string }>(
   changes: readonly T[],
   make: (change: T) => Promise<void>,
+  atOnce: number,
 ): Promise<readonly Outcome[]> {
-  const outcomes: Outcome[] = [];
   let serverFailed = false;
-  for (const change of changes) {
+  const outcomeOf = async (change: T): Promise<Outcome> => {
     const { plan } = change;
-    if (serverFailed) {
-      outcomes.push({ plan, outcome: 'not tried' });
-      continue;
-    }
+    if (serverFailed) return { plan, outcome: 'not tried' };
     try {
       await make(change);
-      outcomes.push({ plan, outcome: 'applied' });
+      return { plan, outcome: 'applied' };
     } catch (failure) {
       const error = describeError(failure);
-      outcomes.push({ plan, outcome: 'failed', error });
-      serverFailed = isOfTheServer(error);
+      serverFailed ||= isOfTheServer(error);
+      return { plan, outcome: 'failed', error };
     }
-  }
-  return outcomes;
+  };
+  return Array.fromAsync(mapBounded(changes, atOnce, outcomeOf));
 }

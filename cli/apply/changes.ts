@@ -1,11 +1,12 @@
 import type { Client } from '@temporalio/client';
 import { differences, findSchedule } from '../../activities/schedules.ts';
 import { describeError, type ErrorDocument } from '../../library/errors.ts';
-import { appliedPlans, findEntity, type PlanEntityView } from '../../library/plan-entities.ts';
+import { findEntity, listedPlans, type PlanEntityView } from '../../library/plan-entities.ts';
 import { defined } from '../../model/defined.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import { nextRuns } from '../../planning/next-runs.ts';
 import { type DesiredSchedule, desiredSchedules, scheduleIdsOf } from '../../planning/schedules.ts';
+import { mapBounded } from '../../repository/bounded.ts';
 import { isOfTheServer } from './apply-each.ts';
 import { changedSteps, type FieldChange, planChanges } from './diff.ts';
 import { checkRepository } from './repository-check.ts';
@@ -55,6 +56,9 @@ interface Wishes {
   readonly newRepository: boolean;
 }
 
+/** Plans that are looked at at once: most of the time is spent waiting for Temporal. */
+const PLANS_AT_ONCE = 32;
+
 /** A change, with what is needed to make it. */
 export interface Planned extends PlanChange {
   readonly wanted?: CompiledPlan;
@@ -73,18 +77,21 @@ export async function plannedChanges(
   plans: readonly CompiledPlan[],
   wishes: Wishes,
 ): Promise<readonly Planned[]> {
-  const changes: Planned[] = [];
-  for (const plan of plans) changes.push(await orFailed(plan.name, () => changeOf(client, plan, wishes)));
+  const changes = mapBounded(plans, PLANS_AT_ONCE, (plan) =>
+    orFailed(plan.name, () => changeOf(client, plan, wishes)),
+  );
   const wanted = new Set(plans.map(({ name }) => name));
-  for (const name of await appliedPlans(client)) {
-    if (wanted.has(name)) continue;
-    const found = await orFailed(name, async () => {
+  const others = (await listedPlans(client)).filter((name) => !wanted.has(name));
+  const leftovers = mapBounded(others, PLANS_AT_ONCE, (name) =>
+    orFailed(name, async () => {
       const entity = await findEntity(client, name);
       return entity?.status.set === wishes.set ? leftover(client, entity, wishes) : undefined;
-    });
-    if (found !== undefined) changes.push(found);
-  }
-  return changes;
+    }),
+  );
+  return [
+    ...(await Array.fromAsync(changes)),
+    ...(await Array.fromAsync(leftovers)).filter((found) => found !== undefined),
+  ];
 }
 
 /** The changes where nothing was ever applied: everything is new. */
@@ -199,9 +206,12 @@ async function scheduleDiffs(
   isSame: boolean,
 ): Promise<readonly ScheduleDiff[]> {
   const desired = desiredSchedules(plan);
+  const ids = scheduleIdsOf(plan.name);
+  const found = await Promise.all(ids.map((id) => findSchedule(client, id)));
+  const currentOf = new Map(ids.map((id, place) => [id, found[place]]));
   const diffs: ScheduleDiff[] = [];
   for (const want of desired) {
-    const current = await findSchedule(client, want.id);
+    const current = currentOf.get(want.id);
     const byHand = current?.state.paused === true && entity?.status.paused === null;
     const fields = [
       ...(current === undefined
@@ -224,8 +234,8 @@ async function scheduleDiffs(
       next: previewOf(want),
     });
   }
-  for (const id of scheduleIdsOf(plan.name).filter((each) => !desired.some((want) => want.id === each))) {
-    const current = await findSchedule(client, id);
+  for (const id of ids.filter((each) => !desired.some((want) => want.id === each))) {
+    const current = currentOf.get(id);
     if (current === undefined) continue;
     const rest = { fields: [], paused: current.state.paused, next: [] };
     diffs.push({ schedule: id, action: 'remove', drifted: isSame, ...rest });

@@ -25,6 +25,9 @@ interface Options extends CommonOptions {
   readonly yes?: boolean;
 }
 
+/** Plans that are applied at once. Each waits for its entity, which waits for its schedules. */
+const APPLIED_AT_ONCE = 16;
+
 /** The actions that change something. `failed`, `keep` and `none` don't. */
 const ACTING: readonly Planned['action'][] = ['add', 'change', 'remove'];
 
@@ -55,8 +58,8 @@ async function run(folder: string, options: Options): Promise<ExitCode> {
   const { allNew } = await import('../apply/changes.ts');
   const { changeLines, summaryLine } = await import('../apply/text.ts');
 
-  const { plans, diagnostics, files } = await compilePlanFiles([folder]);
-  if (diagnostics.length > 0) throw new InvalidPlanError(folder, diagnostics, files);
+  const { plans, diagnostics, sources } = await compilePlanFiles([folder]);
+  if (diagnostics.length > 0) throw new InvalidPlanError(folder, diagnostics, sources);
 
   const session = await findSession({
     starts: options.dryRun ? 'nothing' : 'worker',
@@ -113,7 +116,7 @@ async function makeAll(
   const { applyEach } = await import('../apply/apply-each.ts');
   const queues = new Set(changes.flatMap(({ taskQueue }) => taskQueue ?? []));
   for (const queue of queues) await awaitWorker(session.client, queue);
-  return applyEach(changes, (change) => make(session, change, options));
+  return applyEach(changes, (change) => make(session, change, options), APPLIED_AT_ONCE);
 }
 
 /** Reports how each plan's change ended. Returns 1 if one failed. */

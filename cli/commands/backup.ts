@@ -5,6 +5,7 @@ import { EXIT, type ExitCode, emit, print, runCommand, say } from '../output.ts'
 
 interface Options extends FollowRunOptions {
   readonly new?: boolean;
+  readonly ignoreWindow?: boolean;
 }
 
 export function register(program: Command): void {
@@ -16,6 +17,7 @@ export function register(program: Command): void {
     )
     .option('--detach', 'start it and return')
     .option('--new', 'start another one even if one is under way')
+    .option('--ignore-window', 'do not wait for the plan’s window')
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
       'after',
@@ -37,6 +39,7 @@ async function run(argument: string, options: Options) {
         ...tellingWaits(plan.name),
         another: options.new === true,
         detach: options.detach === true,
+        ignoreWindow: options.ignoreWindow === true,
       });
       if (run.joined) say('A backup of this plan is under way; following it (--new starts another).');
       return {

@@ -30,7 +30,7 @@ export function register(program: Command): void {
 
 async function run(argument: string, format: Format) {
   const { explain, openPlan } = await import('../../library/index.ts');
-  const plan = explain(await openPlan(argument), { taskQueue: process.env.HOLDFAST_TASK_QUEUE });
+  const plan = await explain(await openPlan(argument), { taskQueue: process.env.HOLDFAST_TASK_QUEUE });
   if (format === 'json') emit(plan);
   else print(await draw(plan, format));
   return EXIT.done;

@@ -13,8 +13,8 @@ export function register(program: Command): void {
 
 async function run(paths: readonly string[], { json }: CommonOptions) {
   const { validate } = await import('../../library/index.ts');
-  const { document, plans, repositories, render } = await validate(paths);
-  const { valid, diagnostics } = document;
+  const { document, plans, repositories, templates, render } = await validate(paths);
+  const { valid, diagnostics, warnings } = document;
   if (json) {
     emit(document);
   } else {
@@ -27,6 +27,8 @@ async function run(paths: readonly string[], { json }: CommonOptions) {
       const place = location.kind === 's3' ? `s3://${location.bucket}/${location.prefix}` : location.path;
       print(`repository ${name}, ${place}`);
     }
+    for (const { name, file } of templates) print(`${file}: template ${name}`);
+    for (const { plan, file, message } of warnings) say(`${file}: warning, plan ${plan}: ${message}`);
     if (!valid) {
       const inFiles = new Set(diagnostics.map(({ file }) => file)).size;
       say(`${counted(diagnostics.length, 'error')} in ${counted(inFiles, 'file')}`);

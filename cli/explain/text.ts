@@ -1,5 +1,7 @@
 import { writeDuration } from '../../compiler/duration.ts';
+import type { ValueOrigin } from '../../compiler/origins.ts';
 import { formatSize } from '../../compiler/size.ts';
+import { flow } from '../../compiler/wording.ts';
 import { artifactName, type ExplainedPlan, type ExplainedStep } from '../../library/explained-plan.ts';
 import { formatAmount } from '../../model/amounts.ts';
 import type {
@@ -13,6 +15,7 @@ import type {
   YcqlSource,
   YsqlSource,
 } from '../../model/pipeline.ts';
+import { spanInWords, type TransferWindow } from '../../model/transfer-window.ts';
 
 const COLUMNS = ['STEP', 'WHEN', 'ACTIVITY', 'QUEUE', 'PARALLEL', 'RETRY', 'TIMEOUT', 'IN → OUT'] as const;
 
@@ -23,6 +26,8 @@ export function drawText(plan: ExplainedPlan): string {
     ['source', describeSource(plan)],
     ['repository', describeRepository(plan)],
     ['schedule', describeSchedule(plan)],
+    ...(plan.window === null ? [] : [['window', describeWindow(plan.window)] as const]),
+    ...(plan.priority === null ? [] : [['priority', `${plan.priority} of 5, 1 first`] as const]),
     ['retention', describeRetention(plan)],
     ['drill', describeDrill(plan)],
     ['notify', describeNotify(plan)],
@@ -30,7 +35,19 @@ export function drawText(plan: ExplainedPlan): string {
   ];
   const widest = Math.max(...facts.map(([name]) => name.length));
   const head = facts.map(([name, value]) => `${name.padEnd(widest)}  ${value}`);
-  return [...head, '', ...table([COLUMNS, ...plan.steps.map(row)])].join('\n');
+  return [...head, '', ...table([COLUMNS, ...plan.steps.map(row)]), ...valuesOf(plan)].join('\n');
+}
+
+/** Where the values of a plan came from. Empty for a plan that is made of no template: its file shows them. */
+function valuesOf({ values }: ExplainedPlan): readonly string[] {
+  if (!values.some(({ from }) => from === 'template' || from === 'parameter')) return [];
+  const rows = values.map((origin) => [origin.field, flow(origin.value), placeInWords(origin)]);
+  return ['', ...table([['VALUE', '', 'FROM'], ...rows])];
+}
+
+function placeInWords({ from, file, line, parameters = [] }: ValueOrigin): string {
+  const place = file === undefined ? '' : ` ${file}:${line}`;
+  return parameters.length === 0 ? `${from}${place}` : `${from} ${parameters.join(', ')},${place}`;
 }
 
 function row(step: ExplainedStep): readonly string[] {
@@ -51,7 +68,8 @@ function describeActivities(activities: readonly string[]): string {
 }
 
 function table(rows: readonly (readonly string[])[]): readonly string[] {
-  const widths = COLUMNS.map((_, column) => Math.max(...rows.map((cells) => cells[column]?.length ?? 0)));
+  const [head = []] = rows;
+  const widths = head.map((_, column) => Math.max(...rows.map((cells) => cells[column]?.length ?? 0)));
   return rows.map((cells) =>
     cells
       .map((cell, column) => cell.padEnd(widths[column] ?? 0))
@@ -154,6 +172,10 @@ function describeNotify({ notify }: ExplainedPlan): string {
 
 function describeSchedule({ schedule }: ExplainedPlan): string {
   return inWords(schedule);
+}
+
+function describeWindow({ spans, timezone }: TransferWindow): string {
+  return `${spans.map(spanInWords).join(' and ')} ${timezone}; outside of it the transfer pauses`;
 }
 
 function inWords(schedule: Schedule | null): string {

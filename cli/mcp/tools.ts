@@ -113,7 +113,7 @@ export const TOOLS: readonly Tool[] = [
     },
     { plan: PLAN },
     async ({ plan }, { folder, access }) =>
-      explain(await openPlanNamed(plan, folder), { taskQueue: access.environment.HOLDFAST_TASK_QUEUE }),
+      await explain(await openPlanNamed(plan, folder), { taskQueue: access.environment.HOLDFAST_TASK_QUEUE }),
   ),
   tool(
     {

@@ -5,9 +5,10 @@ import { alsoCheck, apiVersion, memberOf, metadata, name } from './parts.ts';
 import { ONE_DATABASE_OFF_CLUSTER, ONLY_OF_POSTGRESQL, onlyOfAUniverse, pointTime } from './point-time.ts';
 import { repositoryDocument } from './repository.ts';
 import { restorePolicy } from './restore.ts';
-import { retention, scheduleOf } from './schedule.ts';
+import { retention, scheduleOf, transferWindow } from './schedule.ts';
 import { source } from './source.ts';
 import { BARE_VERBS, STEPS_AT_MOST, step } from './steps.ts';
+import { templateDocument, templateUse } from './template.ts';
 
 /*
  * The only definition of the plan language: types, errors, the JSON Schema for editors and the reference in docs/plan-language.md
@@ -23,9 +24,21 @@ const planDocument = z
     metadata: metadata('orders-nightly'),
     spec: z
       .strictObject({
+        template: templateUse.optional(),
         source,
         repository: name('Name of the repository document where the backups go.', 'main'),
         schedule: scheduleOf({ many: 'backups', one: 'a backup' }).optional(),
+        window: transferWindow.optional(),
+        priority: z
+          .int()
+          .min(1)
+          .max(5)
+          .optional()
+          .meta({
+            description:
+              'Which plan’s tasks get a free slot first, where plans share workers: 1 before 5. Left out, 3.',
+            examples: [1],
+          }),
         retention: retention.optional(),
         pointTime: pointTime.optional(),
         drill: drill.optional(),
@@ -102,10 +115,18 @@ function asks(drill: unknown): boolean {
   return Array.isArray(drill.assertions) && drill.assertions.length > 0;
 }
 
-export const documentSchemas = { Repository: repositoryDocument, BackupPlan: planDocument } as const;
+export const documentSchemas = {
+  Repository: repositoryDocument,
+  BackupPlan: planDocument,
+  PlanTemplate: templateDocument,
+} as const;
 
 export type DocumentKind = keyof typeof documentSchemas;
 
-export const DOCUMENT_KINDS = ['Repository', 'BackupPlan'] as const satisfies readonly DocumentKind[];
+export const DOCUMENT_KINDS = [
+  'Repository',
+  'BackupPlan',
+  'PlanTemplate',
+] as const satisfies readonly DocumentKind[];
 
 export type PlanDocument = z.output<typeof planDocument>;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { readCron } from '../cron.ts';
 import { readTimezone } from '../timezone.ts';
+import { readWindow, WINDOW_PATTERN } from '../window.ts';
 import { alsoCheck, duration, reading } from './parts.ts';
 
 const cronLine = reading(readCron, {
@@ -30,6 +31,18 @@ export const scheduleOf = (what: { readonly many: string; readonly one: string }
         }),
     })
     .meta({ description: `When ${what.many} start by themselves.`, examples: [{ cron: '0 2 * * *' }] });
+
+const windowSpan = reading(readWindow, {
+  description: 'Two times of a day; one that ends before it begins goes over midnight.',
+  pattern: WINDOW_PATTERN,
+  examples: ['22:00-05:00'],
+});
+
+export const transferWindow = z.union([windowSpan, z.array(windowSpan).min(1).max(24)]).meta({
+  description:
+    'When chunks are read, or a list of such times, by the clocks of `schedule.timezone` (UTC without a schedule). Outside of it a run that is under way pauses between two chunks, and goes on when the window opens. Left out, always.',
+  examples: ['22:00-05:00'],
+});
 
 const keep = (description: string, example: number) =>
   z

@@ -39,6 +39,27 @@ const reconcile = () =>
     ...{ keepPauses: true },
   });
 
+test('a priority is written, read back and compared', async () => {
+  const priority = (key?: number): DesiredSchedule => ({
+    ...WANTED,
+    id: 'backup:urgent',
+    start: { ...WANTED.start, ...(key === undefined ? {} : { priority: key }) },
+  });
+  const write = (want: DesiredSchedule) =>
+    reconcileSchedules(client, {
+      ...{ desired: [want], ids: [want.id], plan: 'urgent', engine: 'ysql', taskQueue: QUEUE },
+      keepPauses: true,
+    });
+  expect(await write(priority(1))).toMatchObject([{ done: 'created' }]);
+  expect(await write(priority(1))).toEqual([]);
+  const found = await findSchedule(client, 'backup:urgent');
+  expect(found === undefined ? [] : differences(found, priority(), QUEUE)).toEqual([
+    { field: 'priority', is: 1, should: null },
+  ]);
+  expect(await write(priority())).toMatchObject([{ done: 'updated' }]);
+  expect(await write(priority())).toEqual([]);
+});
+
 test('times that somebody changed by hand in Temporal are seen, and put back', async () => {
   expect(await reconcile()).toEqual([{ schedule: WANTED.id, done: 'created' }]);
   expect(await reconcile()).toEqual([]);

@@ -4,6 +4,7 @@ import { planJsonSchema } from '../../compiler/json-schema.ts';
 import { planReference } from '../../compiler/reference.ts';
 import { holdfastIn, startHoldfast } from '../support/holdfast.ts';
 import { withScratchFolder } from '../support/scratch.ts';
+import { REPOSITORY } from './marked.ts';
 
 const ROOT = resolve(__dirname, '..', '..');
 
@@ -12,6 +13,16 @@ const AS_ON_TERMINAL = 'process.stdin.isTTY = true; process.stderr.isTTY = true;
 
 const BROKEN =
   'apiVersion: holdfast/v1\nkind: BackupPlan\nmetadata: { name: x }\nspec: { repositry: main }\n';
+
+const WINDOWED = `${REPOSITORY}apiVersion: holdfast/v1
+kind: BackupPlan
+metadata: { name: x }
+spec:
+  source: { ysql: { connection: { env: URL } } }
+  repository: main
+  window: 22:00-05:00
+  priority: 1
+`;
 
 describe('holdfast validate', () => {
   test('accepts every plan of the project', async () => {
@@ -34,6 +45,17 @@ describe('holdfast validate', () => {
       expect(stderr).toContain('missing.yaml:1:1 error There is no such file');
       expect(stderr).toContain('in 2 files');
       expect(stderr).not.toMatch(/\n\s+at /);
+    });
+  });
+
+  test('warns of a window that an unfinished backup waits for, and ends with 0', async () => {
+    await withScratchFolder(async (folder) => {
+      await writeFile(join(folder, 'x.yaml'), WINDOWED);
+      const { code, stderr } = await holdfastIn(folder, 'validate', 'x.yaml');
+      expect(code).toBe(0);
+      expect(stderr).toMatch(/^x\.yaml: warning, plan x: While its `window` is closed/);
+      const { stdout } = await holdfastIn(folder, 'validate', 'x.yaml', '--json');
+      expect(JSON.parse(stdout)).toMatchObject({ valid: true, warnings: [{ plan: 'x', file: 'x.yaml' }] });
     });
   });
 
@@ -98,6 +120,29 @@ describe('holdfast explain', () => {
       ['copy', ['upload']],
       ['rehearsal', ['upload']],
     ]);
+  });
+
+  test('shows where the values of a plan with a template came from', async () => {
+    const { code, stdout } = await holdfastIn(ROOT, 'explain', 'plans/fleet.yaml#billing');
+    expect(code).toBe(0);
+    const rows = stdout.split('\n').map((line) => line.split(/ {2,}/));
+    const of = (field: string) => rows.findLast(([name]) => name === field)?.slice(1);
+    expect(of('source.ysql.connection.env')).toEqual([
+      'BILLING_DATABASE_URL',
+      'parameter database, plans/fleet.yaml:38',
+    ]);
+    expect(of('repository')).toEqual(['local', 'template plans/fleet.yaml:22']);
+    expect(of('retention.keepYearly')).toEqual(['10', 'plan plans/fleet.yaml:39']);
+    expect(of('schedule.overlap')).toEqual(['skip', 'default']);
+  });
+
+  test('shows window and priority', async () => {
+    await withScratchFolder(async (folder) => {
+      await writeFile(join(folder, 'x.yaml'), WINDOWED);
+      const { stdout } = await holdfastIn(folder, 'explain', 'x.yaml');
+      expect(stdout).toMatch(/^window +22:00-05:00 UTC; outside of it the transfer pauses$/m);
+      expect(stdout).toMatch(/^priority +1 of 5, 1 first$/m);
+    });
   });
 
   test('ends with 2 for a plan that has errors', async () => {

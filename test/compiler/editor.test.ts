@@ -74,6 +74,50 @@ test.each([
   expect(diagnostics.map((each) => each.message)).toEqual([expect.stringMatching(message)]);
 });
 
+const FLEET = `# yaml-language-server: $schema=${SCHEMA_FILE}
+apiVersion: holdfast/v1
+kind: PlanTemplate
+metadata: { name: nightly }
+spec:
+  parameters:
+    days: { type: number }
+  plan:
+    source: { ysql: { connection: { env: URL } } }
+    retention: { keepDaily: "\${days}" }
+    steps:
+      - snapshot
+      - export
+      - upload: { parallelism: "\${days}" }
+---
+# yaml-language-server: $schema=${SCHEMA_FILE}
+apiVersion: holdfast/v1
+kind: BackupPlan
+metadata: { name: orders }
+spec:
+  template: { name: nightly, parameters: { days: 7 } }
+  repository: main
+  source: { ysql: { contents: data } }
+`;
+
+test('a template, and a plan that lacks what its template gives, have no error', async () => {
+  expect(await open(FLEET)).toMatchObject({ diagnostics: [] });
+});
+
+test.each([
+  ['retention:', 'retension:', 'retension'],
+  ['connection:', 'conection:', 'conection'],
+  ['{ parallelism', '{ paralelism', 'paralelism'],
+  ['parameters:\n', 'paramters:\n', 'paramters'],
+  ['type: number', 'tpye: number', 'tpye'],
+  ['contents:', 'contens:', 'contens'],
+  ['{ name: nightly, parameters', '{ name: nightly, paramters', 'paramters'],
+])('the slip %j → %j in a template or its plan is one error, at its key', async (right, wrong, key) => {
+  const text = FLEET.replace(right, wrong);
+  const { diagnostics } = await open(text);
+  expect(diagnostics.map(({ message }) => message)).toEqual([expect.stringContaining(key)]);
+  expect(diagnostics[0]?.range.start).toEqual(placeOf(text, `${key}:`));
+});
+
 test('keys are offered by the kind of the document they stand in', async () => {
   const text = TEMPLATE.replace('  repository: orders-backups\n', '  repository: orders-backups\n  \n');
   const { file } = await open(text);

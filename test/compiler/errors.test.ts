@@ -493,7 +493,92 @@ const NAMES_AND_STEPS = cases([
   ['a plan that backs nothing up', 'NO_BACKUP', steps('    - «flush»'), 'leave `steps` out'],
 ]);
 
-const CASES = [...SYNTAX, ...SHAPE, ...VALUES, ...SECRETS, ...NAMES_AND_STEPS];
+const WINDOWS = cases([
+  ['a window without a hyphen', 'BAD_WINDOW', planFile('  window: «at night»'), '`22:00-05:00`'],
+  [
+    'a window of no length',
+    'BAD_WINDOW',
+    planFile('  window: [22:00-05:00, «05:00-05:00»]'),
+    'leave `window` out',
+  ],
+]);
+
+const template = (spec: string, use = 'name: nightly'): string =>
+  `${REPOSITORY}apiVersion: holdfast/v1\nkind: PlanTemplate\nmetadata: { name: nightly }\nspec:\n${spec}\n---\n` +
+  `apiVersion: holdfast/v1\nkind: BackupPlan\nmetadata: { name: orders }\nspec:\n  source: { ysql: { connection: { env: URL } } }\n  template: { ${use} }\n`;
+
+const TEMPLATES = cases([
+  [
+    'an unknown template',
+    'UNKNOWN_TEMPLATE',
+    template('  plan: { repository: main }', 'name: «nigthly»'),
+    '`nightly`?',
+  ],
+  [
+    'a template of a template',
+    'TEMPLATE_IN_TEMPLATE',
+    template('  plan: { repository: main, «template»: { name: other } }'),
+    'Write out',
+  ],
+  [
+    'a parameter that the template does not declare',
+    'UNKNOWN_PARAMETER',
+    template(
+      '  parameters: { team: {} }\n  plan: { repository: "«${taem}»" }',
+      'name: nightly, parameters: { team: a }',
+    ),
+    '`team`?',
+  ],
+  [
+    'a parameter that the plan invents',
+    'UNKNOWN_PARAMETER',
+    template('  plan: { repository: main }', 'name: nightly, parameters: { «team»: a }'),
+    'no parameters',
+  ],
+  [
+    'a parameter that is not closed',
+    'UNKNOWN_PARAMETER',
+    template(
+      '  parameters: { team: {} }\n  plan: { repository: "«${team»" }',
+      'name: nightly, parameters: { team: a }',
+    ),
+    '`$${`',
+  ],
+  [
+    'a parameter in a key',
+    'UNKNOWN_PARAMETER',
+    template('  parameters: { team: { default: a } }\n  plan: { "«${team}»": main, repository: main }'),
+    'Write the key out',
+  ],
+  [
+    'a parameter without a value',
+    'MISSING_PARAMETER',
+    template('  parameters: { team: {} }\n  plan: { repository: "${team}" }', 'name: «nightly»'),
+    '`team: …`',
+  ],
+  [
+    'a required parameter with a default',
+    'WRONG_VALUE',
+    template(
+      '  parameters: { team: { default: main, required: «true» } }\n  plan: { repository: "${team}" }',
+    ),
+  ],
+  [
+    'a name that is no parameter',
+    'BAD_NAME',
+    template('  parameters: { «9»: { default: main } }\n  plan: { repository: main }'),
+    'letter',
+  ],
+  [
+    'a secret in a template',
+    'SECRET_IN_PLAIN_TEXT',
+    template(
+      '  plan: { repository: main, notify: [{ slack: "«https://hooks.slack.com/services/hunter2»" }] }',
+    ),
+  ],
+]);
+
+const CASES = [...SYNTAX, ...SHAPE, ...VALUES, ...SECRETS, ...NAMES_AND_STEPS, ...WINDOWS, ...TEMPLATES];
 
 describe('an error is reported at its place, with what to write', () => {
   test.each(CASES)('$wrong', ({ codes, file, remedy }) => {
@@ -515,7 +600,7 @@ describe('an error is reported at its place, with what to write', () => {
 
   test('every class of error that a text can hold is in the table', () => {
     const tested = new Set(CASES.flatMap(({ codes }) => codes));
-    const elsewhere = ['FILE_TOO_LARGE', 'TOO_COMPLEX', 'BROKEN_REPOSITORY'];
+    const elsewhere = ['FILE_TOO_LARGE', 'TOO_COMPLEX', 'BROKEN_REPOSITORY', 'BROKEN_TEMPLATE'];
     const ofFiles = ['FILE_NOT_FOUND', 'FILE_IS_DIRECTORY', 'FILE_UNREADABLE', 'FILE_NOT_UTF8'];
     expect(DIAGNOSTIC_CODES.filter((code) => !tested.has(code)).sort()).toEqual(
       [...elsewhere, ...ofFiles].sort(),

@@ -58,6 +58,45 @@ test('a directory stands for its plan files, each once', async () => {
   });
 });
 
+describe('a template that the given files lack', () => {
+  const template = (plan: string): string =>
+    `apiVersion: holdfast/v1\nkind: PlanTemplate\nmetadata: { name: nightly }\nspec: { plan: ${plan} }\n`;
+  const made =
+    'apiVersion: holdfast/v1\nkind: BackupPlan\nmetadata: { name: orders }\nspec: { template: { name: nightly }, source: { ysql: { connection: { env: URL } } } }\n';
+
+  test('is taken from the files beside them', async () => {
+    const files = {
+      'orders.yaml': made,
+      'shared.yaml': `${repository('main')}---\n${template('{ repository: main }')}`,
+    };
+    await withFiles(files, async (path) => {
+      const { plans, templates, diagnostics } = await compilePlanFiles([path('orders.yaml')]);
+      expect(diagnostics).toEqual([]);
+      expect(plans.map(({ pipeline }) => pipeline.repository.name)).toEqual(['main']);
+      expect(templates).toEqual([]);
+    });
+  });
+
+  test('is an error in the plan where it is broken there, and one in its own file where both do not fit', async () => {
+    const files = {
+      'orders.yaml': made,
+      'shared.yaml': `${repository('main')}---\n${template('{ repositry: main }')}`,
+    };
+    await withFiles(files, async (path) => {
+      const broken = await compilePlanFiles([path('orders.yaml')]);
+      expect(broken.diagnostics).toMatchObject([{ code: 'BROKEN_TEMPLATE', file: path('orders.yaml') }]);
+      await writeFile(
+        path('shared.yaml'),
+        `${repository('main')}---\n${template('{ repository: main, steps: [snapshot, upload] }')}`,
+      );
+      const refused = await resolvePlan(path('orders.yaml')).catch((error: unknown) => error);
+      expect(refused).toBeInstanceOf(InvalidPlanError);
+      expect((refused as InvalidPlanError).diagnostics).toMatchObject([{ file: path('shared.yaml') }]);
+      expect(String(refused)).toContain('steps: [snapshot, upload]');
+    });
+  });
+});
+
 describe('a repository that the given files lack', () => {
   test('is taken from the files beside them, whose own errors do not matter', async () => {
     const files = {

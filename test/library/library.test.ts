@@ -53,8 +53,8 @@ test('plans are checked, opened and explained', async () => {
     document: { valid: true, plans: [{ plan: 'ysql' }], repositories: ['ysql-backups'], diagnostics: [] },
   });
   const plan = await openPlanNamed('ysql', plans);
-  expect(explain(plan)).toMatchObject({ plan: 'ysql', source: { engine: 'ysql' } });
-  expect(explain(plan, { taskQueue: 'mine' }).steps[0]?.queue).toMatch(/^mine/);
+  await expect(explain(plan)).resolves.toMatchObject({ plan: 'ysql', source: { engine: 'ysql' } });
+  expect((await explain(plan, { taskQueue: 'mine' })).steps[0]?.queue).toMatch(/^mine/);
 });
 
 test('a text that is not written yet may name the repositories beside it', async () => {

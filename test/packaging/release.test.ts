@@ -193,7 +193,7 @@ describe('the library', () => {
 const { document } = await validate(['plan.yaml']);
 const plan = await openPlan('plan.yaml');
 const { backups } = await list(plan, { environment: {} });
-console.log(JSON.stringify({ valid: document.valid, verbs: explain(plan).steps.map(({ verb }) => verb), rows: backups[0]?.rows }));
+console.log(JSON.stringify({ valid: document.valid, verbs: (await explain(plan)).steps.map(({ verb }) => verb), rows: backups[0]?.rows }));
 `,
     );
     await expect(check('program.ts')).resolves.toBeDefined();

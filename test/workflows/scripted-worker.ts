@@ -5,6 +5,7 @@ import { READ_POINT_OPENED } from '../../activities/contract.ts';
 import { runActivities } from '../../activities/run-activities.ts';
 import { reconcileSchedules } from '../../activities/schedules.ts';
 import type { ReadPoint, RestorePlan } from '../../model/backup.ts';
+import { defined } from '../../model/defined.ts';
 import type { Pipeline, RetryPolicy, Step, UniverseSource } from '../../model/pipeline.ts';
 import { readPointQueue } from '../../model/task-queue.ts';
 import { startTemporal, type TemporalServer } from '../../parts/temporal.ts';
@@ -19,7 +20,14 @@ export interface Bench {
   /** Another one for each `withActivities`, so that a worker that hangs disturbs no other test. */
   readonly taskQueue: string;
   /** Runs `body` while a worker with these activities polls. */
-  withActivities<T>(activities: Partial<Activities>, body: () => Promise<T>): Promise<T>;
+  withActivities<T>(
+    activities: Partial<Activities>,
+    body: () => Promise<T>,
+    options?: {
+      /** Activities at once, but for those that hold read points. Default: as many as there are. */
+      readonly slots?: number;
+    },
+  ): Promise<T>;
   stop(): Promise<void>;
 }
 
@@ -38,7 +46,7 @@ export async function startBench(): Promise<Bench> {
     get taskQueue() {
       return taskQueue;
     },
-    withActivities: async (activities, body) => {
+    withActivities: async (activities, body, { slots } = {}) => {
       taskQueue = `bench-${++queues}`;
       // Every test has a source of its own.
       const server = taskQueue;
@@ -53,7 +61,12 @@ export async function startBench(): Promise<Bench> {
         maxHeartbeatThrottleInterval: '200ms',
         defaultHeartbeatThrottleInterval: '200ms',
       } as const;
-      const worker = await Worker.create({ ...common, taskQueue, workflowBundle: await workflowBundle() });
+      const worker = await Worker.create({
+        ...common,
+        taskQueue,
+        workflowBundle: await workflowBundle(),
+        ...defined({ maxConcurrentActivityTaskExecutions: slots }),
+      });
       const holders = await Worker.create({ ...common, taskQueue: readPointQueue(taskQueue) });
       return worker.runUntil(holders.runUntil(body));
     },
