@@ -1,6 +1,7 @@
 import { writeDuration } from '../../compiler/duration.ts';
 import { formatSize } from '../../compiler/size.ts';
 import { formatAmount } from '../../model/amounts.ts';
+import type { NotifyTarget } from '../../model/notification.ts';
 import type {
   Artifact,
   LogicalSource,
@@ -149,7 +150,19 @@ function describeDrill({ drill }: ExplainedPlan): string {
 
 function describeNotify({ notify }: ExplainedPlan): string {
   if (notify.length === 0) return 'nobody';
-  return notify.map(({ kind, url, on }) => `${kind} (${describeSecret(url)}) on ${on.join(', ')}`).join('; ');
+  return notify.map(describeTarget).join('; ');
+}
+
+function describeTarget(target: NotifyTarget): string {
+  const { kind, on } = target;
+  switch (kind) {
+    case 'ping':
+      return `ping (${describeSecret(target.url)}) at the start and end of each backup`;
+    case 'email':
+      return `email to ${target.to.join(', ')} on ${on.join(', ')}`;
+    default:
+      return `${kind} (${describeSecret(target.url)}) on ${on.join(', ')}`;
+  }
 }
 
 function describeSchedule({ schedule }: ExplainedPlan): string {
