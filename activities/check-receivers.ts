@@ -7,12 +7,13 @@ import type { SecretRef } from '../model/source.ts';
 import { reasonOf, webAddress } from './http.ts';
 import { checkMailServer } from './mail.ts';
 import { checkHost, lookupWithin } from './reach.ts';
+import { signatureHeaders } from './standard-webhooks.ts';
 
 const ANSWERS_WITHIN_MS = 10_000;
 
 /**
- * Checks whether this process reaches the receivers of a plan's notifications: connects to each, logs in at a mail server, and sends no
- * event.
+ * Checks whether this process reaches the receivers of a plan's notifications: connects to each, logs in at a mail server, tries the key
+ * that signs, and sends no event.
  */
 export async function checkReceivers(
   verb: VerbContext,
@@ -30,6 +31,8 @@ export async function checkReceivers(
       const { kind, url, reach = 'loopback' } = target;
       return check(`notify: ${kind} (${named(url)})`, async () => {
         await connectTo(webAddress(await verb.secret(url)), reach, verb.signal);
+        if (kind === 'webhook' && target.secret !== undefined)
+          signatureHeaders(await verb.secret(target.secret), 'doctor', Date.now(), '');
         return 'can be reached; nothing was sent';
       });
     }),

@@ -148,12 +148,14 @@ test('doctor logs in, sends nothing, and names what it can’t reach', async () 
     { kind: 'webhook', url: { env: 'TEST_DEAD_HOOK' }, on: ['failure'] },
     { kind: 'ping', url: { env: 'TEST_HOOK' }, on: [], reach: 'private' },
     { kind: 'slack', url: { env: 'TEST_HOOK' }, on: ['failure'] },
+    { kind: 'webhook', url: { env: 'TEST_HOOK' }, on: ['failure'], secret: { env: 'TEST_HOOK' } },
   ]);
   expect(checks).toMatchObject([
     { name: 'notify: email ($TEST_SMTP_URL)', ok: true },
     { name: 'notify: webhook ($TEST_DEAD_HOOK)', ok: false },
     { name: 'notify: ping ($TEST_HOOK)', ok: false, remedy: expect.stringContaining('reach: loopback') },
     { name: 'notify: slack ($TEST_HOOK)', ok: true },
+    { name: 'notify: webhook ($TEST_HOOK)', ok: false, detail: expect.stringContaining('24 to 64 bytes') },
   ]);
   expect(JSON.stringify(checks)).not.toContain('sesame');
   expect(delivered).toEqual([]);
