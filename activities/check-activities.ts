@@ -11,6 +11,7 @@ import type { CheckAnswer, CheckInput } from '../model/doctor.ts';
 import { scratchName, scratchNameIn } from '../model/drill.ts';
 import type { Source } from '../model/pipeline.ts';
 import { type AgentPoller, nodeQueue, parseAgentIdentity } from '../model/task-queue.ts';
+import { checkReceivers } from './check-receivers.ts';
 import type { Activities } from './contract.ts';
 import type { Pins } from './pins.ts';
 import { pollersOf } from './pollers.ts';
@@ -31,7 +32,7 @@ async function answer(
   pins: Pins,
 ): Promise<CheckAnswer> {
   const worker = workerIdentity();
-  const { duty, repository, source, history, archive, answered } = input;
+  const { duty, repository, source, history, archive, answered, notify } = input;
   if (answered === worker.identity) return { worker, checks: [], agents: [] };
   if (duty === 'prune') return { worker, checks: [await checkPruneCredentials(repository)], agents: [] };
   const agents: string[] = [];
@@ -50,7 +51,9 @@ async function answer(
     return { worker, checks, agents: [] };
   }
   const ofRepository = await checkRepository(repository);
-  return { worker, checks: [...ofRepository, ...ofSource, ...(await trySchema(verb, input, pins))], agents };
+  const ofReceivers = await checkReceivers(verb, notify);
+  const checks = [...ofRepository, ...ofSource, ...ofReceivers, ...(await trySchema(verb, input, pins))];
+  return { worker, checks, agents };
 }
 
 /**

@@ -19,16 +19,16 @@ import type {
 import type { ScheduledSnapshot } from '../model/carried-history.ts';
 import type { CheckAnswer, CheckInput } from '../model/doctor.ts';
 import type { AssertionResult } from '../model/drill.ts';
+import type { HttpRequest } from '../model/http-request.ts';
 import type {
   InClusterChange,
   InClusterCheck,
   InClusterPolicy,
   InClusterRequest,
 } from '../model/in-cluster.ts';
-import type { NotifyTarget } from '../model/notification.ts';
+import type { MailRequest, NotifyTarget } from '../model/notification.ts';
 import type { PendingExports } from '../model/off-cluster.ts';
 import type {
-  HttpOptions,
   RepositorySpec,
   SecretRef,
   Source,
@@ -118,7 +118,13 @@ export interface Activities {
 
   sql(input: { source: Source; statement: string; database?: string }): Promise<void>;
 
-  http(input: { request: HttpOptions; body: Readonly<Record<string, unknown>> }): Promise<{ status: number }>;
+  http(input: {
+    request: HttpRequest;
+    body: Readonly<Record<string, unknown>> | string;
+  }): Promise<{ status: number }>;
+
+  /** Sends an e-mail. Returns how many recipients the server took, and those that it refused. */
+  mail(input: MailRequest): Promise<{ accepted: number; refused: readonly string[] }>;
 
   /** Removes what a backup without a manifest left in the repository. */
   cleanUp(input: { ref: BackupRef }): Promise<{ removedObjects: number }>;

@@ -19,6 +19,7 @@ import { checkActivities } from './check-activities.ts';
 import { type Activities, type NodeActivities, READ_POINT_OPENED } from './contract.ts';
 import { callWebhook } from './http.ts';
 import { inClusterActivities } from './in-cluster-activities.ts';
+import { sendMail } from './mail.ts';
 import { Pins } from './pins.ts';
 import { planActivities } from './plan-activities.ts';
 import { pruneActivities } from './prune-activities.ts';
@@ -94,6 +95,7 @@ export function createActivities(client: Client): HostedActivities {
         asActivity((verb) => engineOf(source).sql(verb, source, statement, database)),
 
       http: ({ request, body }) => asActivity((verb) => callWebhook(verb, request, body)),
+      mail: (request) => asActivity((verb) => sendMail(verb, request)),
     },
   };
 }

@@ -1,4 +1,5 @@
 import { checkSource } from '../activities/check-activities.ts';
+import { checkReceivers } from '../activities/check-receivers.ts';
 import { pollersOf } from '../activities/pollers.ts';
 import { checkRepository } from '../engines/repository-checks.ts';
 import { resolveSecret } from '../engines/resolve-secret.ts';
@@ -28,6 +29,7 @@ export async function checkFromHere(plan: CompiledPlan): Promise<readonly Check[
   return [
     ...(await checkRepository(repository)),
     ...(await checkSource(verb, source, options)),
+    ...(await checkReceivers(verb, plan.notify)),
     ...(await checkNewestSchema(verb, {
       repository,
       source,

@@ -22,6 +22,7 @@ import type {
 import type { TransferWindow, WindowSpan } from '../model/transfer-window.ts';
 import { deepFreeze, hashOf } from './canonical-json.ts';
 import type { PlanDocument } from './schema/documents.ts';
+import { USUAL_EVENTS } from './schema/notify.ts';
 import type { RepositoryDocument, SecretReference } from './schema/repository.ts';
 import type { UniverseDocument } from './schema/source.ts';
 import type { StepDocument } from './schema/steps.ts';
@@ -337,11 +338,25 @@ function emitExpectation(expect: ExpectationDocument): Expectation {
 function emitNotifyTarget({
   webhook,
   slack,
-  on,
+  email,
+  ping,
+  format,
+  secret,
+  on = [...USUAL_EVENTS],
+  reach = 'private',
 }: NonNullable<PlanDocument['spec']['notify']>[number]): NotifyTarget {
-  if (slack !== undefined) return { kind: 'slack', url: emitSecret(slack), on };
-  if (webhook !== undefined) return { kind: 'webhook', url: emitSecret(webhook), on };
-  throw new TypeError('a valid notify target has one of webhook and slack');
+  if (slack !== undefined) return { kind: 'slack', url: emitSecret(slack), on, reach };
+  if (ping !== undefined) return { kind: 'ping', url: emitSecret(ping), on: [], reach };
+  if (email !== undefined) return { kind: 'email', ...email, smtp: emitSecret(email.smtp), on };
+  if (webhook === undefined) throw new TypeError('a valid notify target has one receiver');
+  return {
+    kind: 'webhook',
+    url: emitSecret(webhook),
+    on,
+    ...given('format', format),
+    ...given('secret', secret && emitSecret(secret)),
+    reach,
+  };
 }
 
 function emitRetention(retention: NonNullable<PlanDocument['spec']['retention']>): Retention {
@@ -405,10 +420,11 @@ function emitStep(
     return { ...place, verb: 'sql', ...settingsOf(step.sql), options };
   }
   if (step.http !== undefined) {
-    const { url, method } = step.http;
+    const { url, method, reach } = step.http;
     const options: HttpOptions = {
       url: typeof url === 'string' ? { literal: url } : emitSecret(url),
       method,
+      ...given('reach', reach),
     };
     return { ...place, verb: 'http', ...settingsOf(step.http), options };
   }

@@ -130,6 +130,19 @@ export function readWebAddress(text: string): Reading<string> {
   return { value: text };
 }
 
+/** What a mail address looks like: a name, `@`, a host; without a display name. */
+export const MAIL_ADDRESS_PATTERN = '^[^\\s<>,;"@]+@[^\\s<>,;"@]+$';
+
+/** Reads a mail address. */
+export function readMailAddress(text: string): Reading<string> {
+  if (new RegExp(MAIL_ADDRESS_PATTERN).test(text)) return { value: text };
+  return refused(
+    'BAD_NAME',
+    `${quoted(text)} is not a mail address`,
+    'Write the address only, such as `oncall@example.com`.',
+  );
+}
+
 /** Reads the host of a server: a name or an address, without scheme and port. */
 export function readHost(text: string): Reading<string> {
   const isIpv6 = /^[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*$/.test(text);

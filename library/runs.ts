@@ -3,11 +3,13 @@ import type { Client } from '@temporalio/client';
 import { PLAIN_RESTORE, type RestoreRequest } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
 import type { InClusterRequest } from '../model/in-cluster.ts';
+import type { Audience } from '../model/notification.ts';
 import type { CompiledPlan, UniverseSource } from '../model/pipeline.ts';
 import type { PruneInput } from '../model/prune.ts';
 import { timeInId } from '../model/run-id.ts';
 import { safetyBackupId, safetyPipeline } from '../model/safety-backup.ts';
 import { drillInput } from '../planning/drill.ts';
+import { audienceOf } from '../planning/notification.ts';
 import { pruneInputOf } from '../planning/prune.ts';
 import {
   type BackupInput,
@@ -78,7 +80,9 @@ export type RestoreWishes = {
   readonly backup: string;
   /** False: nothing is backed up before it is overwritten. */
   readonly safety?: boolean;
-} & Partial<Omit<RestoreRequest, 'restore' | 'from' | 'source' | 'scratch' | 'safetyBackup'>>;
+} & Partial<
+  Omit<RestoreRequest, 'restore' | 'from' | 'source' | 'scratch' | 'safetyBackup' | keyof Audience>
+>;
 
 /** Starts a restore without the plan's entity. */
 export async function startRestore(
@@ -100,6 +104,7 @@ export async function startRestore(
           safetyBackup: { backup: safetyBackupId(newBackupId(now)), pipeline: safetyPipeline(plan.pipeline) },
         }
       : {}),
+    ...audienceOf(plan),
   };
   const workflowId = restoreWorkflowId(plan.name, request.restore);
   await place.client.workflow.start('restore', {
@@ -134,6 +139,7 @@ export async function startInClusterRestore(
     source,
     repository: plan.pipeline.repository,
     databases: names.map((from) => ({ from, to: nameOf(from) })),
+    ...audienceOf(plan),
   };
   const workflowId = restoreWorkflowId(plan.name, restore);
   await place.client.workflow.start('inClusterRestore', {
@@ -169,7 +175,8 @@ export async function startVerify(
   wishes: Pick<VerifyInput, 'archive'> = {},
 ): Promise<StartedRun> {
   const { source, repository } = plan.pipeline;
-  const input: VerifyInput = { ref: { repository, plan: plan.name, backup }, level, source, ...wishes };
+  const ref = { repository, plan: plan.name, backup };
+  const input: VerifyInput = { ref, level, source, ...wishes, ...audienceOf(plan) };
   const workflowId = verifyWorkflowId(plan.name, backup, level);
   await place.client.workflow.start('verify', {
     workflowId,

@@ -2,6 +2,7 @@ import type { Lsn } from './archive.ts';
 import type { ArchiveCheck } from './archive-check.ts';
 import type { CarriedHistory } from './carried-history.ts';
 import type { Assertion, DrillRecord } from './drill.ts';
+import type { Audience } from './notification.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { ReplayWish } from './replay.ts';
 import type { LogicalSource, NamePatterns, RepositorySpec, SecretRef, Source } from './source.ts';
@@ -293,7 +294,7 @@ export interface SchemaReport {
 }
 
 /** What to restore, where to, and how. */
-export interface RestoreRequest {
+export interface RestoreRequest extends Audience {
   /** Id of the restore, safe in a database name. */
   readonly restore: string;
   readonly from: BackupRef;

@@ -1,5 +1,6 @@
 import type { ArchivePolicy } from './archive.ts';
 import type { Check } from './check.ts';
+import type { NotifyTarget } from './notification.ts';
 import type { CompiledPlan } from './pipeline.ts';
 import type { RepositorySpec, Source } from './source.ts';
 
@@ -33,6 +34,8 @@ export interface CheckInput {
   readonly answered?: string;
   /** The plan whose newest backup's schema is tried in scratch databases. Absent: none is tried, as for older commands. */
   readonly schemaOf?: string;
+  /** The receivers of the plan's notifications. Absent: none is tried, as for older commands. */
+  readonly notify?: readonly NotifyTarget[];
 }
 
 /** One worker's answer. */
@@ -51,6 +54,8 @@ export interface DoctorInput {
   readonly source: Source;
   readonly history: boolean;
   readonly archive?: { readonly plan: string; readonly policy: ArchivePolicy };
+  /** The receivers of the plan's notifications. */
+  readonly notify?: readonly NotifyTarget[];
   /** Further kinds of workers to ask, which poll queues beside the plan's own. */
   readonly beside: readonly Exclude<WorkerDuty, 'work'>[];
 }

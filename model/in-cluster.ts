@@ -1,3 +1,4 @@
+import type { Audience } from './notification.ts';
 import type { RepositorySpec, UniverseSource } from './source.ts';
 
 /** Point-in-time recovery within the universe: its own snapshot schedules, as plans want them and as they are. */
@@ -30,7 +31,7 @@ export interface InClusterChange {
 /**
  * The planner's choice to reach an instant by the universe's own history: for one database of the plan, or for several one after another.
  */
-export interface InClusterRequest {
+export interface InClusterRequest extends Audience {
   readonly plan: string;
   /** Id of the restore. */
   readonly restore: string;

@@ -1,7 +1,7 @@
 import type { ArchivePolicy } from './archive.ts';
 import type { DrillSpec } from './drill.ts';
 import type { InClusterPolicy, OffClusterPolicy } from './in-cluster.ts';
-import type { NotifyTarget } from './notification.ts';
+import type { NotifyTarget, Reach } from './notification.ts';
 import type { RepositorySpec, Schedule, SecretRef, Source } from './source.ts';
 import type { TransferWindow } from './transfer-window.ts';
 
@@ -61,6 +61,8 @@ export interface HttpOptions {
   /** The address may be a reference, since addresses of webhooks hold tokens. */
   readonly url: SecretRef | { readonly literal: string };
   readonly method: 'POST' | 'PUT' | 'GET';
+  /** Absent: `loopback`. */
+  readonly reach?: Reach;
 }
 
 export type StepOf<V extends Verb> = Extract<Step, { verb: V }>;

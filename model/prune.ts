@@ -1,7 +1,8 @@
+import type { Audience } from './notification.ts';
 import type { RepositorySpec, Retention } from './pipeline.ts';
 
 /** The input of one run of `prune`. */
-export interface PruneInput {
+export interface PruneInput extends Audience {
   readonly plan: string;
   readonly repository: RepositorySpec;
   /** Absent: no backup is deleted, only what interrupted backups left behind. */

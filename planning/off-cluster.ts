@@ -34,12 +34,18 @@ export function exportTimesOf({ pointTime }: CompiledPlan): readonly string[] | 
   return [minutes === 1 ? '* * * * *' : `*/${minutes} * * * *`];
 }
 
-/** The input of one run that exports. */
+/** Wishes for events of exports. */
+const OF_EXPORTS = /^(?:off-cluster\..*|failure|problems|all)$/;
+
+/**
+ * The input of one run that exports. `success` doesn't mean its successes: the recovery window shows them, and nobody would read a message
+ * every quarter of an hour.
+ */
 export function offClusterInput({ name, pipeline, notify }: CompiledPlan): OffClusterInput {
-  // Successes aren't notified: the recovery window shows them, and nobody would read a message every quarter of an hour.
-  const targets = (notify ?? []).flatMap((target) =>
-    target.on.includes('failure') ? [{ ...target, on: ['failure' as const] }] : [],
-  );
+  const targets = (notify ?? []).flatMap((target) => {
+    const on = target.on.filter((wish) => OF_EXPORTS.test(wish));
+    return on.length === 0 ? [] : [{ ...target, on }];
+  });
   return {
     plan: name,
     pipeline: historyPipeline(pipeline),

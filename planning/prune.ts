@@ -1,6 +1,7 @@
 import { defined } from '../model/defined.ts';
 import type { CompiledPlan, RepositorySpec } from '../model/pipeline.ts';
 import type { PruneInput } from '../model/prune.ts';
+import { audienceOf } from './notification.ts';
 
 /** The input of a prune of the plan: its retention, and the repository with the credentials that may delete. */
 export function pruneInputOf(plan: CompiledPlan): PruneInput {
@@ -12,6 +13,7 @@ export function pruneInputOf(plan: CompiledPlan): PruneInput {
       archiveRetentionMs: plan.pointTime?.archive?.retentionMs,
       historyMs: plan.pointTime?.offCluster?.retentionMs,
     }),
+    ...audienceOf(plan),
   };
 }
 

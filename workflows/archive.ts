@@ -16,6 +16,7 @@ import {
 import type { Activities, ArchiveInput } from '../activities/contract.ts';
 import type { TimelineEnd } from '../model/archive.ts';
 import { defined } from '../model/defined.ts';
+import type { EventName } from '../model/notification.ts';
 import { DAY_MS } from '../model/time.ts';
 import { activitiesFor, PATIENT_RETRY, patiently } from './activity-proxies.ts';
 import {
@@ -166,6 +167,7 @@ class Keeper {
             `failed-${code}`,
             `The archive of changes of plan ${this.#input.plan} has failed (${what}): ${message}`,
             code,
+            'archive.failed',
           );
         reported = message;
         await sleep(AFTER_FAILURE_MS);
@@ -195,21 +197,15 @@ class Keeper {
 
   async #tellEnd(database: string, { code, reason, timeline }: TimelineEnd): Promise<void> {
     const headline = `The archive of changes of ${database} (plan ${this.#input.plan}) has a hole and begins anew: ${reason}`;
-    await this.#notify(`hole-${timeline}`, headline, code);
+    const type = code === 'source-lag' ? 'archive.slot-given-up' : 'archive.gap';
+    await this.#notify(`hole-${timeline}`, headline, code, type);
   }
 
-  #notify(key: string, headline: string, code: string): Promise<void> {
+  #notify(key: string, headline: string, code: string, type: EventName): Promise<void> {
     const { notify, plan, labels } = this.#input;
     const error = { code, message: headline };
-    return sendNotification(notify, key, {
-      event: 'failure',
-      plan,
-      labels,
-      ok: false,
-      headline,
-      error,
-      facts: {},
-    });
+    const news = { type, plan, labels, ok: false, headline, error, facts: {} };
+    return sendNotification(key, { ...news, ...defined({ notify }) });
   }
 
   async #close(database: string): Promise<void> {

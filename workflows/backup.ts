@@ -12,11 +12,11 @@ import { readPointQueue } from '../model/task-queue.ts';
 import type { TransferWindow } from '../model/transfer-window.ts';
 import { openFor } from '../planning/transfer-window.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
-import { describeFailure, type FailureReason } from './failures.ts';
+import { describeFailure } from './failures.ts';
 import { type BackupInput, type BackupOutcome, reportPace, type TransferInput } from './messages.ts';
-import { sendNotification } from './notify.ts';
 import { ReadPointKeeper } from './read-point.ts';
 import { RunFrame } from './run-frame.ts';
+import { type NewsWish, tellOfStart } from './run-news.ts';
 import type { RunProgress } from './run-progress.ts';
 import { withDeadline } from './scopes.ts';
 import { verifyByRestore } from './scratch-restore.ts';
@@ -36,7 +36,7 @@ export async function backup(input: BackupInput): Promise<BackupOutcome> {
     work: () => run.interpret(),
     end: (outcome) => {
       const { bytes, rows } = outcome.summary;
-      return { headline: headlineOf(outcome), figures: { bytes, rows } };
+      return { headline: headlineOf(outcome), figures: { bytes, rows }, facts: factsOf(outcome.summary) };
     },
     undo: () => run.abandon(),
     failure: ({ message }, isCancelled) => ({
@@ -44,44 +44,15 @@ export async function backup(input: BackupInput): Promise<BackupOutcome> {
         ? `Backup ${run.backup} was cancelled; ${run.leftBehind()}`
         : `Backup ${run.backup} FAILED: ${message}`,
     }),
-    succeeded: (outcome) => tellOfSuccess(input, outcome),
-    failed: (reason) => tellOfFailure(input, run.backup, reason),
   });
 }
 
-async function tellOfSuccess({ notify, pipeline }: BackupInput, outcome: BackupOutcome): Promise<void> {
-  const { backup: id, rows, bytes, storedBytes } = outcome.summary;
-  await sendNotification(notify, 'end', {
-    event: 'success',
-    plan: pipeline.plan,
-    labels: pipeline.labels,
-    ok: true,
-    headline: headlineOf(outcome),
-    backup: id,
-    facts: {
-      rows: rows === null ? NOT_COUNTED : formatCount(rows),
-      data: formatBytes(bytes),
-      stored: formatBytes(storedBytes),
-      took: formatDuration(outcome.durationMs),
-    },
-  });
-}
-
-async function tellOfFailure(
-  { notify, pipeline }: BackupInput,
-  id: string,
-  error: FailureReason,
-): Promise<void> {
-  await sendNotification(notify, 'end', {
-    event: 'failure',
-    plan: pipeline.plan,
-    labels: pipeline.labels,
-    ok: false,
-    headline: `Backup ${id} FAILED: ${error.message}`,
-    backup: id,
-    error,
-    facts: {},
-  });
+function factsOf({ rows, bytes, storedBytes }: BackupSummary): Readonly<Record<string, string>> {
+  return {
+    rows: rows === null ? NOT_COUNTED : formatCount(rows),
+    data: formatBytes(bytes),
+    stored: formatBytes(storedBytes),
+  };
 }
 
 type StepEnd = 'succeeded' | 'failed' | 'skipped';
@@ -95,6 +66,7 @@ class BackupRun {
   /** Present where agents move tablets. The transfer is then a different one, and the universe must delete its snapshots afterwards. */
   readonly #universe: UniverseSource | undefined;
   readonly #ref: BackupRef;
+  readonly #news: NewsWish;
   readonly #startedAt = new Date(Date.now()).toISOString();
   readonly #startedAtMs = Date.now();
   readonly #verifications: VerifyReport[] = [];
@@ -105,13 +77,15 @@ class BackupRun {
   #released = false;
   #cleanUpFailure: string | undefined;
 
-  constructor({ pipeline, backup = newBackupId(), hasTurn = false, scheduled, window }: BackupInput) {
-    const { plan, repository, source, steps } = pipeline;
+  constructor({ pipeline, backup = newBackupId(), hasTurn = false, scheduled, notify, window }: BackupInput) {
+    const { plan, repository, source, steps, labels } = pipeline;
     this.#pipeline = pipeline;
     this.#scheduled = scheduled;
     this.#window = window;
     this.#universe = tabletSource(source);
     this.#ref = { repository, plan, backup };
+    const kind = scheduled === undefined ? 'backup' : 'off-cluster';
+    this.#news = { kind, plan, backup, labels, ...defined({ notify }) };
     const isGoverned = patched('turns');
     const lease = {
       source,
@@ -122,6 +96,7 @@ class BackupRun {
     this.frame = new RunFrame({
       title: `Backup ${backup} of ${plan}`,
       steps,
+      news: this.#news,
       ...defined({
         // A backup without a lease of its own is made under its parent's.
         lease: isGoverned && !hasTurn ? lease : undefined,
@@ -141,6 +116,7 @@ class BackupRun {
   async interpret(): Promise<BackupOutcome> {
     const ends = new Map<string, Promise<StepEnd>>();
     if (this.#window !== undefined) await this.#untilOpen(this.#window);
+    if (this.#scheduled === undefined) await tellOfStart(this.#news);
     const refusal = await this.#takeLease();
     for (const step of this.#pipeline.steps) {
       const needs = step.needs.map((id) => ends.get(id) ?? unknownStep(id));

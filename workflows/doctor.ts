@@ -41,7 +41,7 @@ const AGENTS_AT_ONCE = 20;
  * own queue creates the newest backup's schema in scratch databases, and drops them.
  */
 export async function doctor(input: DoctorInput): Promise<DoctorReport> {
-  const { repository, source, history, archive, beside, plan } = input;
+  const { repository, source, history, archive, beside, plan, notify } = input;
   const { taskQueue } = workflowInfo();
   const asked = { repository, source, history, ...defined({ archive }) };
   let agents: readonly string[] = [];
@@ -50,7 +50,7 @@ export async function doctor(input: DoctorInput): Promise<DoctorReport> {
     const question: CheckInput = {
       ...asked,
       duty: 'work',
-      ...defined({ schemaOf: plan }),
+      ...defined({ schemaOf: plan, notify }),
     };
     const answer = await activitiesOn(taskQueue, OWN_WORKER_MS, atMostMs).check(question);
     agents = answer.agents;

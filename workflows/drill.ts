@@ -11,10 +11,9 @@ import { chooseForDrill } from '../planning/drill.ts';
 import { activitiesFor, PATIENT_RETRY, patiently } from './activity-proxies.ts';
 import { tellCatalogueChanged } from './catalogue-news.ts';
 import { describeFailure } from './failures.ts';
-import { sendNotification } from './notify.ts';
 import type { DrillStage } from './progress.ts';
 import { type NotProved, proveArchive } from './prove.ts';
-import { RunFrame, stepsOf } from './run-frame.ts';
+import { type RunEnd, RunFrame, stepsOf } from './run-frame.ts';
 import { inTime, reportOf, scratchRequest } from './scratch-restore.ts';
 
 const STAGES: readonly DrillStage[] = ['choose', 'rehearse', 'record', 'prove'];
@@ -35,14 +34,14 @@ export async function drill(input: DrillInput): Promise<DrillOutcome> {
   const frame = new RunFrame({
     title: `Drill of ${input.plan}`,
     steps: stepsOf(STAGES.filter((stage) => stage !== 'prove' || input.archive === true)),
+    news: { kind: 'drill', plan: input.plan, labels: input.labels, ...defined({ notify: input.notify }) },
   });
   return frame.run({
     work: async () => withProof(await perform(input, startedAt, frame), await prove(input, frame)),
-    end: (outcome) => ({ headline: headlineOf(outcome), verdict: outcome.verdict }),
+    end: endOf,
     failure: ({ message }, isCancelled) => ({
       headline: isCancelled ? `Drill of ${input.plan} was cancelled` : message,
     }),
-    succeeded: (outcome) => tellOf(input, outcome),
   });
 }
 
@@ -186,6 +185,22 @@ async function clearLeftovers({
   }
 }
 
+function endOf(outcome: DrillOutcome): RunEnd {
+  const { backup, verdict, restoreMs, problems } = outcome;
+  const [problem] = problems;
+  return {
+    headline: headlineOf(outcome),
+    verdict,
+    ...defined({ backup }),
+    ...(problem === undefined ? {} : { error: { code: `DRILL_${verdict}`, message: problem } }),
+    facts: {
+      verdict,
+      ...defined({ backup }),
+      ...(restoreMs === undefined ? {} : { 'restored in': formatDuration(restoreMs) }),
+    },
+  };
+}
+
 function headlineOf(outcome: DrillOutcome): string {
   const { plan, backup, verdict, problems, restoreMs, assertions } = outcome;
   const what = backup === undefined ? `Drill of ${plan}` : `Drill of ${plan} with ${backup}`;
@@ -196,23 +211,4 @@ function headlineOf(outcome: DrillOutcome): string {
   const said = note === undefined ? '' : `; ${note}`;
   if (assertions.length === 0) return `${what}: OK${compared}${time}${said}`;
   return `${what}: OK${compared}${time}, ${formatAmount(assertions.length, 'assertion')} hold${said}`;
-}
-
-async function tellOf({ notify, labels }: DrillInput, outcome: DrillOutcome): Promise<void> {
-  const { plan, backup, verdict, restoreMs, problems } = outcome;
-  const [problem] = problems;
-  await sendNotification(notify, 'drill', {
-    event: 'drill',
-    plan,
-    labels,
-    ok: verdict === 'OK',
-    headline: headlineOf(outcome),
-    ...defined({ backup }),
-    ...(problem === undefined ? {} : { error: { code: `DRILL_${verdict}`, message: problem } }),
-    facts: {
-      verdict,
-      ...defined({ backup }),
-      ...(restoreMs === undefined ? {} : { 'restored in': formatDuration(restoreMs) }),
-    },
-  });
 }

@@ -1,3 +1,4 @@
+import { defined } from '../model/defined.ts';
 import type { InClusterCheck, InClusterRequest, InClusterSummary } from '../model/in-cluster.ts';
 import { patiently } from './activity-proxies.ts';
 import type { RestoreStage } from './progress.ts';
@@ -12,7 +13,11 @@ const CLONE: readonly RestoreStage[] = ['plan', 'restoration', 'finish'];
  * databases. A rewind holds the source alone, begins after writers have stopped, and first takes a safety snapshot of what is there. A
  * failure half-way undoes nothing: the message says what was done, and the safety snapshot holds the earlier state.
  */
-export async function inClusterRestore(request: InClusterRequest): Promise<InClusterSummary> {
+export async function inClusterRestore({
+  notify,
+  labels,
+  ...request
+}: InClusterRequest): Promise<InClusterSummary> {
   const { plan, restore, way, instant, databases } = request;
   const isRewind = way === 'rewind';
   const names = databases.map(({ from, to }) => (from === to ? from : `${from} → ${to}`)).join(', ');
@@ -27,6 +32,7 @@ export async function inClusterRestore(request: InClusterRequest): Promise<InClu
       waitsFor: 'backups and restores of the same source',
     },
     report: { plan, kind: 'restore', id: restore, overwrites: isRewind },
+    news: { kind: 'restore', plan, ...defined({ notify, labels }) },
   });
   const { progress } = frame;
   let safetySnapshots: Readonly<Record<string, string>> = {};

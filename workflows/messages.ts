@@ -10,7 +10,7 @@ import type {
   VerifyReport,
 } from '../model/backup.ts';
 import type { ScheduledSnapshot } from '../model/carried-history.ts';
-import type { NotifyTarget } from '../model/notification.ts';
+import type { Audience, NotifyTarget } from '../model/notification.ts';
 import type { Pipeline, RetryPolicy, Source, VerifyLevel } from '../model/pipeline.ts';
 import type { LockRequest } from '../model/source-lock.ts';
 import type { TransferWindow } from '../model/transfer-window.ts';
@@ -25,7 +25,7 @@ export interface BackupInput {
   readonly backup?: string;
   /** True: this is a safety backup, made under its parent's lease on the source. Histories hold the older name. */
   readonly hasTurn?: boolean;
-  /** Receivers of the notification at the end. */
+  /** Receivers of notifications of the start and the end. */
   readonly notify?: readonly NotifyTarget[];
   /** Exports this snapshot, which the plan's snapshot schedule took. Absent: the backup takes a snapshot of its own. */
   readonly scheduled?: ScheduledSnapshot;
@@ -58,7 +58,7 @@ export interface RestoreLeftovers {
 }
 
 /** Input of the workflow `verify`. */
-export interface VerifyInput {
+export interface VerifyInput extends Audience {
   readonly ref: BackupRef;
   /**
    * `schema`: tries whether the server accepts the schema, without rows. Only the command asks for this level, and its result

@@ -6,6 +6,7 @@ import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { runChild } from './children.ts';
 import { describeFailure } from './failures.ts';
 import { backupWorkflowId, type WorkflowsByName } from './messages.ts';
+import { sendNotification } from './notify.ts';
 import { runAttributes } from './run-attributes.ts';
 
 /** Longest time for the search for snapshots to export. The next run searches again. */
@@ -15,7 +16,8 @@ const LOOK_MS = 10 * 60_000;
  * Exports each snapshot that the plan's schedule has made and that the repository lacks, the oldest first. If one fails, the later ones are exported all
  * the same: the schedule deletes its snapshots after their time, even those that are still needed.
  */
-export async function offCluster({ plan, pipeline, notify }: OffClusterInput): Promise<OffClusterOutcome> {
+export async function offCluster(input: OffClusterInput): Promise<OffClusterOutcome> {
+  const { plan, pipeline, notify } = input;
   const source = tabletSource(pipeline.source);
   if (source === undefined) {
     throw ApplicationFailure.nonRetryable(`plan ${plan} is of no universe`, 'NO_UNIVERSE');
@@ -26,7 +28,7 @@ export async function offCluster({ plan, pipeline, notify }: OffClusterInput): P
     timeoutMs: LOOK_MS,
   });
   const { repository } = pipeline;
-  const { exports, givenUp } = await look.pendingExports({ repository, plan, source });
+  const { exports, givenUp } = await telling(input, () => look.pendingExports({ repository, plan, source }));
   const exported: string[] = [];
   const failures: string[] = [];
   for (const { backup, scheduled } of exports) {
@@ -52,4 +54,27 @@ export async function offCluster({ plan, pipeline, notify }: OffClusterInput): P
     `${failures.length} of ${exports.length} snapshots could not be exported, the first being that of ${first}`,
     'HISTORY_NOT_EXPORTED',
   );
+}
+
+/** Tells that the search failed. What fails later is told by the backup that exports. */
+async function telling<T>({ plan, pipeline, notify }: OffClusterInput, search: () => Promise<T>): Promise<T> {
+  try {
+    return await search();
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    const reason = describeFailure(error);
+    const headline = `Nothing of the history of ${plan} is exported, since the search for snapshots failed: ${reason.message}`;
+    const { labels } = pipeline;
+    await sendNotification('stalled', {
+      type: 'off-cluster.stalled',
+      plan,
+      labels,
+      ok: false,
+      headline,
+      error: reason,
+      facts: {},
+      ...defined({ notify }),
+    });
+    throw error;
+  }
 }

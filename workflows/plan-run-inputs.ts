@@ -5,6 +5,7 @@ import type { InClusterRequest } from '../model/in-cluster.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import type { RecoveryRequest } from '../model/recovery.ts';
 import { safetyPipeline } from '../model/safety-backup.ts';
+import { audienceOf } from '../planning/notification.ts';
 import type { BackupInput } from './messages.ts';
 import type { PlanRequest } from './plan-messages.ts';
 
@@ -48,6 +49,7 @@ export function restoreInput(
     ...(saves(plan, wish)
       ? { safetyBackup: { backup: safetyId(), pipeline: safetyPipeline(plan.pipeline) } }
       : {}),
+    ...audienceOf(plan),
   };
 }
 
@@ -76,6 +78,7 @@ export function inClusterInput(
     safetySnapshot: saves(plan, wish),
     repository: plan.pipeline.repository,
     ...(wish.breakOthers === true ? { breakOthers: true } : {}),
+    ...audienceOf(plan),
   };
 }
 

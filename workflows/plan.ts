@@ -11,6 +11,7 @@ import {
   uuid4,
   workflowInfo,
 } from '@temporalio/workflow';
+import { audienceOf } from '../planning/notification.ts';
 import { sendNotification } from './notify.ts';
 import { PlanEntity } from './plan-entity.ts';
 import {
@@ -160,10 +161,10 @@ export async function plan(state: PlanState): Promise<void> {
       return;
     reportedAtMs = Date.now();
     const { plan: applied } = entity.state.revision;
-    await sendNotification(applied.notify, `refused-${count}`, {
-      event: 'refused',
+    await sendNotification(`refused-${count}`, {
+      type: 'request.refused',
       plan: applied.name,
-      labels: applied.pipeline.labels,
+      ...audienceOf(applied),
       ok: false,
       headline: `A message to plan ${applied.name} was refused (${newest.message}): ${newest.reason}`,
       error: { code: newest.code, message: newest.reason },

@@ -17,12 +17,16 @@ const STAGES: readonly PruneStage[] = ['mark', 'delete', 'sweep'];
  * aren't kept; sweeps what interrupted backups left. Each stage decides anew from what the repository holds, and a stage
  * that dies is begun again.
  */
-export async function prune(input: PruneInput): Promise<PruneOutcome> {
-  const frame = new RunFrame({ title: `Retention of ${input.plan}`, steps: stepsOf(STAGES) });
+export async function prune({ notify, labels, ...input }: PruneInput): Promise<PruneOutcome> {
+  const frame = new RunFrame({
+    title: `Retention of ${input.plan}`,
+    steps: stepsOf(STAGES),
+    news: { kind: 'prune', plan: input.plan, ...defined({ notify, labels }) },
+  });
   try {
     return await frame.run({
       work: () => work(input, frame),
-      end: (outcome) => ({ headline: headlineOf(outcome) }),
+      end: (outcome) => ({ headline: headlineOf(outcome), facts: factsOf(outcome) }),
       succeeded: () => tellCatalogueChanged(input.plan),
     });
   } finally {
@@ -102,6 +106,15 @@ function namesOf(backups: readonly string[]): string {
   if (backups.length === 0) return 'none';
   const more = backups.length > NAMES_SHOWN ? ` and ${backups.length - NAMES_SHOWN} more` : '';
   return `${backups.slice(0, NAMES_SHOWN).join(', ')}${more}`;
+}
+
+function factsOf({ marks, deletions }: PruneOutcome): Readonly<Record<string, string>> {
+  return {
+    kept: formatCount(marks.kept),
+    marked: formatCount(marks.marked.length),
+    deleted: formatCount(deletions.deletedBackups),
+    freed: formatBytes(deletions.deletedBytes),
+  };
 }
 
 function headlineOf({ plan, marks, deletions, orphans }: PruneOutcome): string {

@@ -21,6 +21,7 @@ import { tasksPerReport, universeQuiet } from './messages.ts';
 import { nodeActivitiesOf } from './node-activities.ts';
 import type { RestoreStage } from './progress.ts';
 import { RunFrame, stepsOf } from './run-frame.ts';
+import { type NewsWish, restoreFacts } from './run-news.ts';
 import { saveWhatIsThere } from './safety-backup.ts';
 import { inParallel } from './scopes.ts';
 import { tabletFill } from './tablet-fill.ts';
@@ -47,8 +48,9 @@ export async function restoreUniverse(
   request: RestoreRequest,
   source: UniverseSource,
   safetyBackup: RestoreRequest['safetyBackup'],
+  news: NewsWish,
 ): Promise<RestoreSummary> {
-  return new UniverseRestore(request, source, safetyBackup).run();
+  return new UniverseRestore(request, source, safetyBackup, news).run();
 }
 
 class UniverseRestore {
@@ -63,7 +65,12 @@ class UniverseRestore {
   #isQuiet = false;
   #quietFailure: { readonly error: unknown } | undefined;
 
-  constructor(request: RestoreRequest, source: UniverseSource, safetyBackup: RestoreRequest['safetyBackup']) {
+  constructor(
+    request: RestoreRequest,
+    source: UniverseSource,
+    safetyBackup: RestoreRequest['safetyBackup'],
+    news: NewsWish,
+  ) {
     this.#request = request;
     this.#source = source;
     this.#safetyBackup = safetyBackup;
@@ -71,6 +78,7 @@ class UniverseRestore {
     this.#frame = new RunFrame({
       title: `Restore ${id} of ${from.backup}`,
       steps: stepsOf(replace ? OVERWRITING_STAGES : STAGES),
+      news,
       lease: {
         source: replace
           ? { ...source, databases: [...source.databases, BALANCER] }
@@ -99,7 +107,8 @@ class UniverseRestore {
       work: () => this.#work(),
       end: (result) => {
         const { bytes, rows, verdict } = result;
-        return { headline: headlineOf(result), verdict, figures: { bytes, rows, verdict } };
+        const facts = restoreFacts(result);
+        return { headline: headlineOf(result), verdict, figures: { bytes, rows, verdict }, facts };
       },
       undo: async () => {
         left = await this.#discard();

@@ -15,6 +15,7 @@ import { type RestoreLeftovers, reportPace, type TransferInput } from './message
 import type { RestoreStage } from './progress.ts';
 import { restoreUniverse } from './restore-universe.ts';
 import { RunFrame, type RunWish, stepsOf } from './run-frame.ts';
+import { restoreFacts } from './run-news.ts';
 import type { RunProgress } from './run-progress.ts';
 import { saveWhatIsThere } from './safety-backup.ts';
 import { inParallel } from './scopes.ts';
@@ -37,10 +38,17 @@ const OVERWRITING_STAGES: readonly RestoreStage[] = ['plan', 'turn', 'safety', .
  * manifest. A restore that overwrites is alone on its target from its stage `turn` on, and first backs up what is there. A restore that doesn't finish
  * drops what it created.
  */
-export async function restore({ safetyBackup, ...asked }: RestoreRequest): Promise<RestoreSummary> {
+export async function restore({
+  safetyBackup,
+  notify,
+  labels,
+  ...asked
+}: RestoreRequest): Promise<RestoreSummary> {
+  const { plan: planName, backup } = asked.from;
+  const news = { kind: 'restore', plan: planName, backup, ...defined({ notify, labels }) } as const;
   // A universe is restored otherwise: files are put in place on every node, and then the universe itself restores.
-  if (movesTablets(asked.source)) return restoreUniverse(asked, asked.source, safetyBackup);
-  let request: Omit<RestoreRequest, 'safetyBackup'> = asked;
+  if (movesTablets(asked.source)) return restoreUniverse(asked, asked.source, safetyBackup, news);
+  let request: RestoreRequest = asked;
   const startedAtMs = Date.now();
   const { assertions = [] } = request;
   const isGoverned = !request.scratch && patched('turns');
@@ -53,6 +61,7 @@ export async function restore({ safetyBackup, ...asked }: RestoreRequest): Promi
   const frame = new RunFrame({
     title: `Restore ${request.restore} of ${request.from.backup}`,
     steps: stepsOf(stages),
+    news,
     ...defined({
       lease: overwrites ? leaseOf(request, asked.source) : undefined,
       report: isGoverned
@@ -98,7 +107,12 @@ export async function restore({ safetyBackup, ...asked }: RestoreRequest): Promi
     work,
     end: (result) => {
       const { bytes, rows, verdict } = result;
-      return { headline: headlineOf(result), verdict, figures: { bytes, rows, verdict } };
+      return {
+        headline: headlineOf(result),
+        verdict,
+        figures: { bytes, rows, verdict },
+        facts: restoreFacts(result),
+      };
     },
     undo: async () => {
       discarded = await discardAfterFailure(request, isWriting);

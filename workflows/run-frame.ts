@@ -1,10 +1,12 @@
 import { ApplicationFailure, CancellationScope, isCancellation } from '@temporalio/workflow';
 import type { Verdict } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
+import type { Notification } from '../model/notification.ts';
 import { describeFailure, type FailureReason } from './failures.ts';
 import type { RunReport } from './plan-messages.ts';
 import type { StepProgress } from './progress.ts';
 import { Reporter } from './reporter.ts';
+import { type NewsWish, tellOfEnd, tellOfFailure } from './run-news.ts';
 import { RunProgress } from './run-progress.ts';
 import { type LeaseWish, SourceLease } from './source-lease.ts';
 
@@ -19,14 +21,22 @@ export interface RunWish {
   };
   /** Absent where the plan has no entity to report to. */
   readonly report?: Pick<RunReport, 'kind' | 'id' | 'overwrites'> & { readonly plan: string };
+  /** Absent for a run that is a part of another one, whose end is told. */
+  readonly news?: NewsWish;
 }
 
 /** How a run that succeeded is shown and reported. */
-interface RunEnd {
+export interface RunEnd {
   readonly headline: string;
   /** Absent where nothing was judged. A run is shown as done only if this is `OK`; it is reported as failed only if this is `FAILED`. */
   readonly verdict?: Verdict;
   readonly figures?: RunReport['result'];
+  /** What a notification tells beside the headline. */
+  readonly facts?: Notification['facts'];
+  /** What a notification tells of a verdict that is not `OK`. */
+  readonly error?: FailureReason;
+  /** The backup that the run has chosen. */
+  readonly backup?: string;
 }
 
 /** How a run that failed or was cancelled is shown and reported, and what it throws. */
@@ -47,22 +57,23 @@ interface RunCourse<T> {
   readonly undo?: () => Promise<void>;
   /** Words the failure. Absent: it is worded by its reason alone. */
   readonly failure?: (reason: FailureReason, isCancelled: boolean) => RunFailure;
-  /** Called after the end was shown and reported. */
+  /** Called after the end was shown, reported and told. */
   readonly succeeded?: (result: T) => Promise<void>;
-  /** Called after a failure, but not a cancellation, was shown and reported. */
-  readonly failed?: (reason: FailureReason) => Promise<void>;
 }
 
 /**
  * The frame of every run: its progress, its reports to its plan, its lease on the source, its stages, and its ends. A workflow says what
- * it does and how it words the outcome. The frame decides in which order the end is shown, reported and thrown.
+ * it does and how it words the outcome. The frame decides in which order the end is shown, reported to the plan, told to the receivers of
+ * `notify`, and thrown.
  */
 export class RunFrame {
   readonly progress: RunProgress;
   readonly #report: Reporter | undefined;
   readonly #lease: SourceLease | undefined;
+  readonly #news: NewsWish | undefined;
 
-  constructor({ title, steps, lease, report }: RunWish) {
+  constructor({ title, steps, lease, report, news }: RunWish) {
+    this.#news = news;
     this.progress = new RunProgress(title, steps);
     if (lease !== undefined) this.#lease = this.#leaseOf(lease, steps);
     if (report === undefined) return;
@@ -101,7 +112,7 @@ export class RunFrame {
   }
 
   /**
-   * Runs the whole course. Shows the end in the progress and reports it to the plan before it returns or throws. Gives back the lease on
+   * Runs the whole course. Shows the end in the progress, reports it to the plan and tells it before it returns or throws. Gives back the lease on
    * the source in any case.
    *
    * @throws ApplicationFailure with the innermost reason's code, or the cancellation itself
@@ -109,10 +120,12 @@ export class RunFrame {
   async run<T>(course: RunCourse<T>): Promise<T> {
     try {
       const result = await course.work();
-      const { headline, verdict, figures } = course.end(result);
+      const { figures, ...end } = course.end(result);
+      const { headline, verdict } = end;
       this.progress.conclude(verdict === undefined || verdict === 'OK' ? 'done' : 'failed', headline);
       const state = verdict === 'FAILED' ? 'failed' : 'done';
       await this.#report?.ended({ state, headline, ...defined({ result: figures }) });
+      if (this.#news !== undefined) await tellOfEnd(this.#news, end);
       await course.succeeded?.(result);
       return result;
     } catch (error) {
@@ -123,7 +136,7 @@ export class RunFrame {
   }
 
   /** @returns what the workflow throws */
-  async #conclude<T>({ undo, failure, failed }: RunCourse<T>, error: unknown): Promise<unknown> {
+  async #conclude<T>({ undo, failure }: RunCourse<T>, error: unknown): Promise<unknown> {
     const reason = describeFailure(error);
     if (undo !== undefined) await CancellationScope.nonCancellable(undo);
     const { headline, message, details, mustFail } = failure?.(reason, isCancellation(error)) ?? {
@@ -133,8 +146,8 @@ export class RunFrame {
     const state = isCancelled ? 'cancelled' : 'failed';
     this.progress.conclude(state, headline);
     await this.#report?.ended({ state, headline });
+    if (this.#news !== undefined) await tellOfFailure(this.#news, headline, reason, isCancelled);
     if (isCancelled) return error;
-    await failed?.(reason);
     return ApplicationFailure.create({
       type: reason.code,
       message: message ?? reason.message,

@@ -1,4 +1,5 @@
 import type { SchemaReport, Verdict, VerifyReport } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import { worseOf } from '../model/verdict.ts';
 import { patiently } from './activity-proxies.ts';
 import { tellCatalogueChanged } from './catalogue-news.ts';
@@ -13,7 +14,7 @@ const SCRATCH_PARALLELISM = 2;
  * archive of changes, whose verdict is only in the result. Fails only when no verdict can be recorded.
  */
 export async function verify(input: VerifyInput): Promise<VerifyReport | SchemaReport> {
-  const { ref, level } = input;
+  const { ref, level, notify, labels } = input;
   const withArchive = input.archive === true && level !== 'schema';
   const frame = new RunFrame({
     title: `Verification of ${ref.backup}`,
@@ -21,6 +22,7 @@ export async function verify(input: VerifyInput): Promise<VerifyReport | SchemaR
       { id: 'verify', verb: 'verify' },
       ...(withArchive ? [{ id: 'archive', verb: 'verify' } as const] : []),
     ],
+    news: { kind: 'verify', plan: ref.plan, backup: ref.backup, ...defined({ notify, labels }) },
   });
   const stage = <T extends { readonly verdict: Verdict; readonly problems: readonly string[] }>(
     id: string,
@@ -50,7 +52,13 @@ export async function verify(input: VerifyInput): Promise<VerifyReport | SchemaR
       const archive = report.level === 'schema' ? undefined : report.archive;
       const also = archive === undefined ? '' : `; archive of changes: ${archive.verdict}`;
       const verdict = worseOf(report.verdict, archive?.verdict ?? 'OK');
-      return { headline: `${ref.backup}, level ${level}: ${report.verdict}${also}`, verdict };
+      const [problem] = [...report.problems, ...(archive?.problems ?? [])];
+      return {
+        headline: `${ref.backup}, level ${level}: ${report.verdict}${also}`,
+        verdict,
+        facts: { level },
+        ...(problem === undefined ? {} : { error: { code: `VERIFY_${verdict}`, message: problem } }),
+      };
     },
     succeeded: async () => {
       if (level !== 'schema') await tellCatalogueChanged(ref.plan);

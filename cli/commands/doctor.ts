@@ -1,6 +1,7 @@
 import type { Client } from '@temporalio/client';
 import type { Command } from 'commander';
 import { type Check, check } from '../../model/check.ts';
+import { defined } from '../../model/defined.ts';
 import { archiveOf, type DoctorInput, type QueueAnswer } from '../../model/doctor.ts';
 import { permanent } from '../../model/errors.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
@@ -17,7 +18,7 @@ export function register(program: Command): void {
     .command('doctor')
     .argument('<plan>', 'a plan’s name or file')
     .description(
-      'have the plan’s own workers check what a backup needs: repository, source, programs, privileges, Temporal',
+      'have the plan’s own workers check what a backup needs: repository, source, programs, privileges, receivers, Temporal',
     )
     .option('--here', 'check from this machine instead, with this shell’s environment')
     .option('--json', 'one JSON document on stdout')
@@ -149,6 +150,7 @@ async function answersOf(
     source,
     history: plan.pointTime?.inCluster !== undefined,
     ...archiveOf(plan),
+    ...defined({ notify: plan.notify }),
     beside: duties.filter((duty) => isPolled(queues[duty])),
   };
   let answers: readonly QueueAnswer[] = [];

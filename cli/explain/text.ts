@@ -4,6 +4,7 @@ import { formatSize } from '../../compiler/size.ts';
 import { flow } from '../../compiler/wording.ts';
 import { artifactName, type ExplainedPlan, type ExplainedStep } from '../../library/explained-plan.ts';
 import { formatAmount } from '../../model/amounts.ts';
+import type { NotifyTarget } from '../../model/notification.ts';
 import type {
   Artifact,
   LogicalSource,
@@ -167,7 +168,19 @@ function describeDrill({ drill }: ExplainedPlan): string {
 
 function describeNotify({ notify }: ExplainedPlan): string {
   if (notify.length === 0) return 'nobody';
-  return notify.map(({ kind, url, on }) => `${kind} (${describeSecret(url)}) on ${on.join(', ')}`).join('; ');
+  return notify.map(describeTarget).join('; ');
+}
+
+function describeTarget(target: NotifyTarget): string {
+  const { kind, on } = target;
+  switch (kind) {
+    case 'ping':
+      return `ping (${describeSecret(target.url)}) at the start and end of each backup`;
+    case 'email':
+      return `email to ${target.to.join(', ')} on ${on.join(', ')}`;
+    default:
+      return `${kind} (${describeSecret(target.url)}) on ${on.join(', ')}`;
+  }
 }
 
 function describeSchedule({ schedule }: ExplainedPlan): string {

@@ -3,6 +3,7 @@ import type { VerifyLevel } from '../../model/pipeline.ts';
 import { writeDuration } from '../duration.ts';
 import { readWebAddress } from '../names.ts';
 import { VERB_NAMES, VERBS, type VerbSignature } from '../verbs.ts';
+import { reachOf } from './notify.ts';
 import { alsoCheck, duration, name, oneOf, reading, roleName, secretReference, text } from './parts.ts';
 
 function settings({ defaults, maxParallelism }: VerbSignature) {
@@ -121,6 +122,7 @@ const verbOptions = {
       .enum(['POST', 'PUT', 'GET'])
       .prefault('POST')
       .meta({ description: 'Method of the request; GET sends no body.', examples: ['POST'] }),
+    reach: reachOf('loopback').optional(),
     ...settings(VERBS.http),
   }),
 } as const;

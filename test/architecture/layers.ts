@@ -57,7 +57,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   },
   activities: {
     imports: ['model', 'planning', 'repository', 'engines', 'package.json'],
-    packages: ['node:*', '@temporalio/activity', '@temporalio/client', '@temporalio/common'],
+    packages: ['node:*', '@temporalio/activity', '@temporalio/client', '@temporalio/common', 'nodemailer'],
   },
   engines: {
     imports: ['model', 'planning', 'repository', 'package.json'],

@@ -144,6 +144,30 @@ const SHAPE = cases([
   ['a misspelt bound', 'UNKNOWN_KEY', assertion('{ sql: SELECT 1, expect: { max: 3, «mni»: 3 } }'), '`min`?'],
   ['nobody to notify', 'NOT_EXACTLY_ONE', planFile('  notify: [{ «on»: [failure] }]'), '`slack`'],
   [
+    'a signature of a Slack message',
+    'MISPLACED_KEY',
+    planFile('  notify: [{ slack: { env: HOOK }, «secret»: { env: KEY } }]'),
+    'belongs to `webhook`',
+  ],
+  [
+    'events of a ping',
+    'MISPLACED_KEY',
+    planFile('  notify: [{ ping: { env: PING }, «on»: [all] }]'),
+    'Leave',
+  ],
+  [
+    'an event that there is not',
+    'WRONG_VALUE',
+    planFile('  notify: [{ slack: { env: HOOK }, on: [«backup.complete»] }]'),
+    'backup.completed',
+  ],
+  [
+    'a mail to nobody that can be reached',
+    'BAD_NAME',
+    planFile('  notify: [{ email: { to: [«oncall»], from: a@b.c, smtp: { env: SMTP } } }]'),
+    'oncall@example.com',
+  ],
+  [
     'an address to notify in plain text',
     'SECRET_IN_PLAIN_TEXT',
     planFile('  notify: [{ slack: «https://hooks.slack.com/services/T0/B0/x» }]'),

@@ -91,6 +91,40 @@ try {
     },
     endPrune: async () => undefined,
   });
+  const notify = [{ kind: 'webhook', url: { env: 'HOOK' }, on: ['success', 'failure', 'drill'] }];
+  await record(
+    'told-backup',
+    'backup',
+    { ...backupInput('b4', CAPTURE), notify },
+    { ...capture(4), verify, http: async () => ({ status: 200 }) },
+  );
+  // The notification is still tried when its history is saved.
+  await record(
+    'told-failure',
+    'backup',
+    { pipeline: pipelineOf(CAPTURE), backup: 'b5', notify },
+    {
+      ...capture(4),
+      upload: async () => {
+        throw ApplicationFailure.nonRetryable('There is no bucket x. Create it.', 'STORE_NO_BUCKET');
+      },
+      http: async () => {
+        throw new Error('the receiver is away');
+      },
+    },
+  );
+  const drill = { backup: 'latest', check: 'rows', assertions: [], parallelism: 2, timeoutMs: 3_600_000 };
+  await record(
+    'told-drill',
+    'drill',
+    { plan: 'orders', labels: {}, source, repository, drill, backup: 'b1', notify },
+    {
+      ...restoring(),
+      clearRehearsals: async () => ({ cleared: [], problems: [] }),
+      recordVerification: async () => undefined,
+      http: async () => ({ status: 200 }),
+    },
+  );
   await recordPlan();
 } finally {
   await bench.stop();
@@ -207,5 +241,6 @@ async function record(
   });
 }
 
-const save = (file: string, workflowId: string, runId: string): Promise<void> =>
-  saveHistory(bench.client.workflow, file, workflowId, runId);
+function save(file: string, workflowId: string, runId: string): Promise<void> {
+  return saveHistory(bench.client.workflow, file, workflowId, runId);
+}

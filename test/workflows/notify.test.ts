@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { ApplicationFailure } from '@temporalio/common';
 import { createActivities } from '../../activities/index.ts';
 import type { Notification, NotifyTarget } from '../../model/notification.ts';
-import { notificationBody } from '../../planning/notification.ts';
+import { deliveryTo } from '../../planning/notification.ts';
 import { eventually } from '../support/processes.ts';
 import { type Bench, CAPTURE, capture, pipelineOf, startBench } from './scripted-worker.ts';
 
@@ -48,7 +48,11 @@ const WEBHOOK: NotifyTarget = {
   url: { env: 'TEST_WEBHOOK_URL' },
   on: ['success', 'failure'],
 };
-const SLACK: NotifyTarget = { kind: 'slack', url: { env: 'TEST_SLACK_URL' }, on: ['failure'] };
+const SLACK = {
+  kind: 'slack',
+  url: { env: 'TEST_SLACK_URL' },
+  on: ['failure'],
+} as const satisfies NotifyTarget;
 
 let backups = 0;
 
@@ -163,8 +167,10 @@ describe('a Slack message', () => {
     facts: Object.fromEntries(Array.from({ length: 30 }, (_, n) => [`fact ${n}`, 'y'.repeat(5_000)])),
   };
 
+  const messageOf = (told: Notification) => deliveryTo(SLACK, told, 'message').body;
+
   test('stays within what Slack takes, and nothing in it is markup', () => {
-    const { blocks } = notificationBody('slack', { ...notification, headline: '<'.repeat(9_000) }) as {
+    const { blocks } = messageOf({ ...notification, headline: '<'.repeat(9_000) }) as {
       blocks: { type: string; text?: { text: string }; fields?: { text: string }[] }[];
     };
     for (const { type, text, fields } of blocks) {
@@ -172,7 +178,7 @@ describe('a Slack message', () => {
       expect(fields?.length ?? 0).toBeLessThanOrEqual(10);
       for (const field of fields ?? []) expect(field.text.length).toBeLessThanOrEqual(2_000);
     }
-    const text = JSON.stringify(notificationBody('slack', notification));
+    const text = JSON.stringify(messageOf(notification));
     expect(text).toContain('&lt;!channel&gt; &amp; more');
     expect(text).not.toContain('<!channel>');
   });

@@ -190,7 +190,7 @@ test('whatever is pasted, the entity refuses it with a reason, counts it, and go
 });
 
 test('a refused message is told to whoever the plan names', async () => {
-  const bodies: object[] = [];
+  const bodies: unknown[] = [];
   const http: Activities['http'] = async ({ body }) => {
     bodies.push(body);
     return { status: 200 };
