@@ -12,6 +12,7 @@ import { describeRows } from '../../model/rows.ts';
 import { databaseNameProblem, keyspaceNameProblem } from '../../model/target-name.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
 import { EXIT, type ExitCode, emit, print, runCommand, say, UsageError } from '../output.ts';
+import { checkReason, recordHere } from '../record-act.ts';
 import type { RestoreWishes } from '../runs.ts';
 import type { Session } from '../session.ts';
 import { withoutSigning } from '../without-signing.ts';
@@ -40,6 +41,7 @@ interface Options extends FollowRunOptions {
   readonly breakOthers?: boolean;
   readonly checkIndexesFor?: string;
   readonly trustUnsigned?: boolean;
+  readonly reason?: string;
   readonly parallelism: string;
 }
 
@@ -114,6 +116,7 @@ export function register(program: Command): void {
       'this once, restore what no trusted key signed: whoever wrote it decides which SQL is run',
     )
     .option('--parallelism <n>', 'chunks and indexes at once', '2')
+    .option('--reason <text>', 'why; it is recorded (holdfast audit)')
     .option('--detach', 'start it and return')
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
@@ -172,6 +175,7 @@ async function run(argument: string, options: Options) {
     options,
     { plan, ...(options.connectionEnv === undefined ? {} : { variables: [options.connectionEnv] }) },
     async (session) => {
+      await record(plan, `of ${chosen.backup}`, options);
       const { id, workflowId } = await begin(session, plan, wishes, options);
       return {
         workflowId,
@@ -182,6 +186,18 @@ async function run(argument: string, options: Options) {
     },
     (summary) => report(summary, options),
   );
+}
+
+/** Records that the restore was asked for. Before it is, since one that waits for approval may wait for hours. */
+function record(plan: CompiledPlan, what: string, options: Options): Promise<void> {
+  const { replace, into, trustUnsigned, reason } = options;
+  const where = replace ? 'in place of the original' : `into ${into.join(', ') || 'a new database'}`;
+  const unsigned = trustUnsigned ? ', whoever signed it' : '';
+  return recordHere(plan.name, plan.pipeline.repository, {
+    action: 'restore',
+    subject: `${what}, ${where}${unsigned}`,
+    ...defined({ reason }),
+  });
 }
 
 /** The plan as this restore must see it: without signatures if `--trust-unsigned` is given. */
@@ -218,6 +234,7 @@ async function goBack(
     options,
     { plan },
     async (session) => {
+      await record(plan, `to ${instant}`, options);
       const { id, workflowId } = (await isGoverned(session, plan))
         ? await ask(session, plan, { to: instant, ...(way === 'rewind' ? replacing : { into }) }, {}, options)
         : await startInClusterRestore(session, plan, source, {
@@ -353,6 +370,7 @@ async function ask(session: Session, plan: CompiledPlan, wish: object, given: ob
 }
 
 function checkOptions(options: Options): void {
+  checkReason(options.reason);
   if (options.schemaOnly && options.dataOnly) {
     throw new UsageError('--schema-only and --data-only exclude each other', 'Leave out one of them.');
   }
