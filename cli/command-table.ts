@@ -31,6 +31,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: 'hold', load: async () => (await import('./commands/holds.ts')).registering('hold') },
   { name: 'release', load: async () => (await import('./commands/holds.ts')).registering('release') },
   { name: 'delete', load: async () => (await import('./commands/delete.ts')).register },
+  { name: 'audit', load: async () => (await import('./commands/audit.ts')).register },
   { name: 'keys', load: async () => (await import('./commands/keys.ts')).register },
   { name: 'sign', load: async () => (await import('./commands/sign.ts')).register },
   { name: 'repository', load: async () => (await import('./commands/repository.ts')).register },

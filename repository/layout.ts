@@ -194,6 +194,18 @@ export function holdKey({ plan, backup }: BackupId, id: string): string {
   return `${holdsFolder(plan)}${checkedPart(backup)}/${checkedPart(id)}.json`;
 }
 
+const AUDIT_FOLDER = 'audit/';
+
+/** `audit/<plan>/`: who did what; see `audit.ts`. */
+export function auditFolder(plan: string): string {
+  return `${AUDIT_FOLDER}${checkedPart(plan)}/`;
+}
+
+/** `audit/<plan>/<number>.json` */
+export function auditKey(plan: string, number: number): string {
+  return `${auditFolder(plan)}${padded(number, 9)}.json`;
+}
+
 const DELETIONS_FOLDER = 'deletions/';
 
 /** `deletions/<plan>/`: who asked for deletions of backups, and who approved. */
@@ -258,6 +270,7 @@ export function isLocked(key: string): boolean {
     key.startsWith(SIGNATURES_FOLDER) ||
     key.startsWith(REGISTERS_FOLDER) ||
     key.startsWith(HOLDS_FOLDER) ||
+    key.startsWith(AUDIT_FOLDER) ||
     (key.startsWith(BACKUPS_FOLDER) && !isWork(key))
   );
 }

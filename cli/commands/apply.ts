@@ -14,6 +14,7 @@ import {
   runCommand,
   say,
 } from '../output.ts';
+import { checkReason, recordHere } from '../record-act.ts';
 import type { Session } from '../session.ts';
 
 interface Options extends CommonOptions {
@@ -22,6 +23,7 @@ interface Options extends CommonOptions {
   readonly keepPauses: boolean;
   readonly newRepository?: boolean;
   readonly set: string;
+  readonly reason?: string;
   readonly yes?: boolean;
 }
 
@@ -45,6 +47,7 @@ export function register(program: Command): void {
       'what is at the place of a repository now is meant, though it was another one',
     )
     .option('--set <name>', 'who these plans belong to; --prune looks at its own set alone', 'default')
+    .option('--reason <text>', 'why; it is recorded with each plan that changes (holdfast audit)')
     .option('--yes', 'do not ask on a terminal')
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  holdfast apply plans/ --dry-run')
@@ -58,6 +61,7 @@ async function run(folder: string, options: Options): Promise<ExitCode> {
   const { allNew } = await import('../apply/changes.ts');
   const { changeLines, summaryLine } = await import('../apply/text.ts');
 
+  checkReason(options.reason);
   const { plans, diagnostics, sources } = await compilePlanFiles([folder]);
   if (diagnostics.length > 0) throw new InvalidPlanError(folder, diagnostics, sources);
 
@@ -146,13 +150,23 @@ function report(
 async function make(
   { client, taskQueue }: Session,
   change: Planned,
-  { set, keepPauses, newRepository = false }: Options,
+  { set, keepPauses, newRepository = false, reason }: Options,
 ): Promise<void> {
-  const { applyToEntity, removeEntity } = await import('../../library/plan-entities.ts');
+  const { applyToEntity, findEntity, removeEntity } = await import('../../library/plan-entities.ts');
   if (change.wanted === undefined) {
+    const entity = await findEntity(client, change.plan);
     await removeEntity(client, change.plan);
+    const repository = entity?.revision.plan.pipeline.repository;
+    if (repository !== undefined)
+      await recordHere(change.plan, repository, { action: 'plan-removed', ...defined({ reason }) });
     return;
   }
   const revision = { plan: change.wanted, set, taskQueue: change.taskQueue ?? taskQueue };
   await applyToEntity(client, { revision, after: change.after, keepPauses, newRepository });
+  const { hash, repository } = change.wanted.pipeline;
+  await recordHere(change.plan, repository, {
+    action: 'plan-applied',
+    subject: `pipeline ${hash}`,
+    ...defined({ reason }),
+  });
 }

@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
+import { defined } from '../../model/defined.ts';
 import { HERE } from '../here.ts';
 import { type CommonOptions, EXIT, type ExitCode, emit, print, runCommand, UsageError } from '../output.ts';
+import { recordHere } from '../record-act.ts';
 
 interface Options extends CommonOptions {
   readonly key?: string;
@@ -54,7 +56,7 @@ async function run(argument: string, backup: string, options: Options): Promise<
       'Add `deletion` with `approvers` to the Repository (docs/retention.md); or let retention delete it.',
     );
   }
-  return withStore(HERE, plan.pipeline.repository, async (store) => {
+  const code = await withStore(HERE, plan.pipeline.repository, async (store) => {
     if (withdraw) {
       await withdrawDeletion(store, ref);
       if (json) emit({ ...ref, withdrawn: true });
@@ -77,6 +79,12 @@ async function run(argument: string, backup: string, options: Options): Promise<
     }
     return EXIT.done;
   });
+  await recordHere(plan.name, plan.pipeline.repository, {
+    action: withdraw ? 'deletion-withdrawn' : approve ? 'deletion-approved' : 'deletion-asked',
+    subject: backup,
+    ...defined({ reason }),
+  });
+  return code;
 }
 
 async function keyOf({ key: file }: Options) {

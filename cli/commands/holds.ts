@@ -1,7 +1,7 @@
-import { hostname, userInfo } from 'node:os';
 import type { Command } from 'commander';
 import { HERE } from '../here.ts';
-import { type CommonOptions, EXIT, type ExitCode, emit, print, runCommand, UsageError } from '../output.ts';
+import { type CommonOptions, EXIT, type ExitCode, emit, print, runCommand } from '../output.ts';
+import { checkReason, personHere, recordHere } from '../record-act.ts';
 
 /**
  * `hold` and `release`: a held backup stays, whatever the retention, until somebody releases it. Both need only the repository.
@@ -49,9 +49,7 @@ async function run(
   backup: string,
   { reason, json }: Options,
 ): Promise<ExitCode> {
-  if (reason.trim() === '' || reason.length > 500) {
-    throw new UsageError('--reason is no text of 1 to 500 characters', 'Say why in a sentence.');
-  }
+  checkReason(reason);
   const { resolvePlan } = await import('../../library/plan-files.ts');
   const { requireBackup, withStore } = await import('../../library/backups.ts');
   const { holdBackup, releaseBackup } = await import('../../repository/retention/holds.ts');
@@ -72,9 +70,6 @@ async function run(
     else if (released === 0) print(`Nothing held ${backup}.`);
     else print(`${backup}: ${formatAmount(released, 'hold')} released. Retention judges it again.`);
   });
+  await recordHere(plan.name, plan.pipeline.repository, { action: name, subject: backup, reason });
   return EXIT.done;
-}
-
-function personHere(): string {
-  return `${userInfo().username}@${hostname()}`;
 }

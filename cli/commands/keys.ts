@@ -11,6 +11,7 @@ import {
   say,
   UsageError,
 } from '../output.ts';
+import { recordHere } from '../record-act.ts';
 
 export function register(program: Command): void {
   const keys = program
@@ -94,6 +95,10 @@ async function rewrap(argument: string, options: CommonOptions): Promise<ExitCod
   return withKeys(argument, async (store, plan) => {
     const files = await rewrapKeys(store);
     const recipients = plan.pipeline.repository.encryption?.recipients ?? [];
+    await recordHere(plan.name, plan.pipeline.repository, {
+      action: 'keys-rewrapped',
+      subject: `key files: ${files}, recipients: ${recipients.join(', ')}`,
+    });
     if (options.json) {
       emit({ plan: plan.name, keys: files, recipients });
       return EXIT.done;

@@ -1,9 +1,11 @@
 import type { Client } from '@temporalio/client';
 import type { Command } from 'commander';
+import type { Act } from '../../model/audit.ts';
 import { defined } from '../../model/defined.ts';
 import { HoldfastError } from '../../model/errors.ts';
 import type { Receipt } from '../../workflows/plan-messages.ts';
-import { type CommonOptions, emit, print, runCommand } from '../output.ts';
+import { type CommonOptions, emit, print, runCommand, say } from '../output.ts';
+import { checkReason, recordHere } from '../record-act.ts';
 
 /** `approve`, `pause`, `resume`, `cancel`: messages to a plan's entity, which people can also send as signals in the Temporal UI. */
 
@@ -58,25 +60,27 @@ export function registering(name: Message['name']): (program: Command) => void {
         'id of the request (holdfast status shows it); left out where there is one',
       );
     }
-    if (message.takes === 'reason') command.option('--reason <text>', 'why; it is shown with the plan');
+    const shown = message.takes === 'reason' ? 'it is shown with the plan, and' : 'it is';
     command
+      .option('--reason <text>', `why; ${shown} recorded (holdfast audit)`)
       .description(message.description)
       .option('--json', 'one JSON document on stdout')
       .addHelpText('after', `\nExample:\n  ${message.example}`)
       .action((plan: string, ...rest: readonly unknown[]) => {
         const request = message.takes === 'request' ? (rest[0] as string | undefined) : undefined;
         const options = rest[message.takes === 'request' ? 1 : 0] as Options;
-        return runCommand(options, () => send(message.name, plan, request, options));
+        return runCommand(options, () => send(message, plan, request, options));
       });
   };
 }
 
 async function send(
-  name: Message['name'],
+  { name, takes }: Message,
   plan: string,
   requestId: string | undefined,
   { json, reason }: Options,
 ): Promise<undefined> {
+  checkReason(reason);
   const { openSession } = await import('../session.ts');
   const { sendToEntity } = await import('../../library/plan-entities.ts');
   const { planNameOf } = await import('../../library/plan-files.ts');
@@ -84,18 +88,33 @@ async function send(
   const session = await openSession({ starts: 'server' });
   try {
     const argument = {
-      ...defined({ requestId, reason }),
+      ...defined({ requestId, reason: takes === 'reason' ? reason : undefined }),
     };
     const receipt =
       name === 'cancel'
         ? await cancel(session.client, planName, requestId)
         : await sendToEntity(session.client, planName, name, argument);
+    await record(session.client, planName, {
+      action: name,
+      ...defined({
+        subject: takes === 'request' ? (receipt.workflowId ?? receipt.requestId) : undefined,
+        reason,
+      }),
+    });
     if (json) emit({ plan: planName, ...receipt });
     else print(`${planName}: ${receipt.told}.`);
     return undefined;
   } finally {
     await session.end({ keep: true });
   }
+}
+
+/** The repository is that of the plan as it was applied, since the command has no plan file. */
+async function record(client: Client, plan: string, act: Omit<Act, 'by'>): Promise<void> {
+  const { findEntity } = await import('../../library/plan-entities.ts');
+  const entity = await findEntity(client, plan);
+  if (entity === undefined) say(`Plan ${plan} is not applied, so this is not in its log.`);
+  else await recordHere(plan, entity.revision.plan.pipeline.repository, act);
 }
 
 /**

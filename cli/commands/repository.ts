@@ -9,6 +9,7 @@ import {
   say,
   UsageError,
 } from '../output.ts';
+import { recordHere } from '../record-act.ts';
 
 interface Options extends CommonOptions {
   readonly id?: string;
@@ -70,6 +71,13 @@ async function undo(argument: string, { since, yes = false, json }: UndoOptions)
         if (objects % SAID_EVERY === 0) say(`${objects} objects are back`);
       },
     });
+    const changed = result.deleted + result.overwritten;
+    if (yes && changed > 0) {
+      await recordHere(name, pipeline.repository, {
+        action: 'repository-undone',
+        subject: `since ${reading.at.toISOString()}, objects: ${changed}`,
+      });
+    }
     if (json) {
       emit({ since: reading.at.toISOString(), putBack: yes, ...result });
       return EXIT.done;
@@ -106,7 +114,7 @@ async function repair(argument: string, { id, json }: Options): Promise<ExitCode
   const { openPlace, signingOf } = await import('../../repository/open.ts');
   const { repairRepository } = await import('../../repository/repair.ts');
   const { formatAmount } = await import('../../model/amounts.ts');
-  const { pipeline } = await resolvePlan(argument);
+  const { pipeline, name } = await resolvePlan(argument);
   const { repository } = pipeline;
   const raw = await openPlace(repository, resolveSecret);
   try {
@@ -117,6 +125,9 @@ async function repair(argument: string, { id, json }: Options): Promise<ExitCode
       id,
     });
     const { outcome, identity, kept, backups, isNewId } = result;
+    if (outcome === 'repaired') {
+      await recordHere(name, repository, { action: 'repository-repaired', subject: `id ${identity.id}` });
+    }
     if (json) emit(result);
     else if (outcome === 'whole')
       print(`repository.json of ${raw.description} is whole; nothing was changed.`);

@@ -13,6 +13,7 @@ import { databaseNameProblem, keyspaceNameProblem } from '../../model/target-nam
 import type { FollowRunOptions } from '../follow-run.ts';
 import { HERE } from '../here.ts';
 import { EXIT, type ExitCode, emit, print, runCommand, say, UsageError } from '../output.ts';
+import { checkReason, recordHere } from '../record-act.ts';
 import { withoutSigning } from '../without-signing.ts';
 
 interface Options extends FollowRunOptions {
@@ -39,6 +40,7 @@ interface Options extends FollowRunOptions {
   readonly breakOthers?: boolean;
   readonly checkIndexesFor?: string;
   readonly trustUnsigned?: boolean;
+  readonly reason?: string;
   readonly parallelism: string;
 }
 
@@ -113,6 +115,7 @@ export function register(program: Command): void {
       'this once, restore what no trusted key signed: whoever wrote it decides which SQL is run',
     )
     .option('--parallelism <n>', 'chunks and indexes at once', '2')
+    .option('--reason <text>', 'why; it is recorded (holdfast audit)')
     .option('--detach', 'start it and return')
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
@@ -174,6 +177,7 @@ async function run(argument: string, options: Options) {
     options,
     { plan, ...(options.connectionEnv === undefined ? {} : { variables: [options.connectionEnv] }) },
     async (session) => {
+      await record(plan, `of ${chosen.backup}`, options);
       const begun = await beginRestore(session, plan, wishes, {
         ...tellingWaits(plan.name),
         detach: options.detach === true,
@@ -190,6 +194,18 @@ async function run(argument: string, options: Options) {
     },
     (summary) => report(summary, options),
   );
+}
+
+/** Records that the restore was asked for. Before it is, since one that waits for approval may wait for hours. */
+function record(plan: CompiledPlan, what: string, options: Options): Promise<void> {
+  const { replace, into, trustUnsigned, reason } = options;
+  const where = replace ? 'in place of the original' : `into ${into.join(', ') || 'a new database'}`;
+  const unsigned = trustUnsigned ? ', whoever signed it' : '';
+  return recordHere(plan.name, plan.pipeline.repository, {
+    action: 'restore',
+    subject: `${what}, ${where}${unsigned}`,
+    ...defined({ reason }),
+  });
 }
 
 /** The plan as this restore must see it: without signatures if `--trust-unsigned` is given. */
@@ -224,6 +240,7 @@ async function goBack(
     options,
     { plan },
     async (session) => {
+      await record(plan, `to ${instant}`, options);
       const wish = { way, instant, into, safety: options.safetyBackup, ...breaking };
       const waiting = { ...tellingWaits(plan.name), detach: options.detach === true };
       const begun = await beginInCluster(session, plan, wish, waiting);
@@ -311,6 +328,7 @@ async function checkTargets(plan: CompiledPlan, decision: RecoveryDecision, opti
 }
 
 function checkOptions(options: Options): void {
+  checkReason(options.reason);
   if (options.schemaOnly && options.dataOnly) {
     throw new UsageError('--schema-only and --data-only exclude each other', 'Leave out one of them.');
   }

@@ -12,6 +12,7 @@ import {
   say,
   UsageError,
 } from '../output.ts';
+import { recordHere } from '../record-act.ts';
 
 interface Options extends CommonOptions {
   readonly all?: boolean;
@@ -70,7 +71,13 @@ async function run(argument: string, backups: readonly string[], options: Option
     }
     const differences = await compareRegister(store, plan.name, await listBackups(store, plan.name));
     const problems = differences?.problems ?? [];
-    if (options.acknowledge) await acknowledgeRegister(store, { plan: plan.name });
+    if (options.acknowledge) {
+      await acknowledgeRegister(store, { plan: plan.name });
+      await recordHere(plan.name, plan.pipeline.repository, {
+        action: 'register-acknowledged',
+        subject: `differences: ${problems.length}`,
+      });
+    }
     if (options.json) {
       emit({
         plan: plan.name,

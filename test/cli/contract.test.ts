@@ -135,6 +135,7 @@ test.each([
   ['status', () => ['status']],
   ['`approve`, `pause`, `resume`, `cancel PLAN`', () => ['pause', plan]],
   ['`approve`, `pause`, `resume`, `cancel PLAN`', () => ['resume', plan]],
+  ['audit PLAN', () => ['audit', plan]],
   ['doctor PLAN', () => ['doctor', plan]],
   ['validate FILE…', () => ['validate', plan]],
   ['explain PLAN', () => ['explain', plan]],
