@@ -41,10 +41,10 @@ export interface PlanEntityView {
 export async function findEntity(client: Client, plan: string): Promise<PlanEntityView | undefined> {
   if (!(await isApplied(client, plan))) return undefined;
   const handle = client.workflow.getHandle(planWorkflowId(plan));
-  return answer(client, plan, async () => {
-    const [status, revision] = await Promise.all([handle.query(planStatus), handle.query(planRevision)]);
-    return { status, revision };
-  });
+  return answer(client, plan, async () => ({
+    status: await handle.query(planStatus),
+    revision: await handle.query(planRevision),
+  }));
 }
 
 /** Whether a plan is applied: its entity runs. */

@@ -56,8 +56,8 @@ interface Wishes {
   readonly newRepository: boolean;
 }
 
-/** Plans that are looked at at once: most of the time is spent waiting for Temporal. */
-const PLANS_AT_ONCE = 32;
+/** Plans that are looked at at once. Each has two questions to the worker, which must be answered within 30 s, on a busy machine too. */
+const PLANS_AT_ONCE = 8;
 
 /** A change, with what is needed to make it. */
 export interface Planned extends PlanChange {

@@ -28,7 +28,7 @@ interface Options extends CommonOptions {
 }
 
 /** Plans that are applied at once. Each waits for its entity, which waits for its schedules. */
-const APPLIED_AT_ONCE = 16;
+const APPLIED_AT_ONCE = 8;
 
 /** The actions that change something. `failed`, `keep` and `none` don't. */
 const ACTING: readonly Planned['action'][] = ['add', 'change', 'remove'];
