@@ -82,7 +82,12 @@ async function* tryUniverse(dice: Dice, rounds: number): AsyncGenerator<Topology
     };
     const words = Object.values(config).join(' ');
     for (let round = 0; round < rounds; round += 1) {
-      const { line, ...outcome } = await tryRound(rig, dice, `copy_${round}`, scratch.path);
+      const { line, ...outcome } = await tryRound(
+        { ...rig, replicationFactor },
+        dice,
+        `copy_${round}`,
+        scratch.path,
+      );
       yield { line: `${words}: ${line}`, ...outcome };
     }
   } finally {
@@ -91,8 +96,13 @@ async function* tryUniverse(dice: Dice, rounds: number): AsyncGenerator<Topology
   }
 }
 
-async function tryRound(rig: Rig, dice: Dice, name: string, scratch: string): Promise<TopologyOutcome> {
-  const { universe, store } = rig;
+async function tryRound(
+  rig: Rig & { readonly replicationFactor: number },
+  dice: Dice,
+  name: string,
+  scratch: string,
+): Promise<TopologyOutcome> {
+  const { universe, store, replicationFactor } = rig;
   const events: string[] = [];
   const problems: string[] = [];
   const act = async (action: Action): Promise<void> => {
@@ -116,10 +126,10 @@ async function tryRound(rig: Rig, dice: Dice, name: string, scratch: string): Pr
   const servers = (await universe.view()).tservers;
   const unlucky = dice.pick(servers).uuid;
   const fates = ['', '', '', '', '', '', 'down', 'anew', 'anew and forgotten'];
-  // A single replica has nothing to be made anew from.
-  const fate = (await universe.view()).tablets.every(({ replicas }) => replicas.length > 2)
-    ? dice.pick(fates)
-    : '';
+  // A single replica has nothing to be made anew from. Nobody may have asked for tablets yet: then there are none to see.
+  const { tablets } = await universe.view();
+  const isReplicated = replicationFactor > 2 && tablets.every(({ replicas }) => replicas.length > 2);
+  const fate = isReplicated ? dice.pick(fates) : '';
   const agents = faultyAgents(rig, dice, scratch, events);
   let isDown = false;
   const end = (outcome: TopologyOutcome['end'], detail: string): TopologyOutcome => ({
