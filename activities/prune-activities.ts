@@ -4,7 +4,7 @@ import { defined } from '../model/defined.ts';
 import { HoldfastError, messageOf } from '../model/errors.ts';
 import { type DeleteSummary, MAX_PRUNE_NAMES, type OrphanSummary, type PruneInput } from '../model/prune.ts';
 import { archiveLimit } from '../planning/archive-retention.ts';
-import { dropOldSegments } from '../repository/archive-retention.ts';
+import { dropOldSegments } from '../repository/archive/retention.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { type LeaseHolder, releaseLease, takeLease } from '../repository/lease.ts';
 import { sweepNotes } from '../repository/notes.ts';

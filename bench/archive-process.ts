@@ -10,8 +10,8 @@ import { type CaptureProgress, captureChanges } from '../engines/ysql/archive/ca
 import { openTimeline } from '../engines/ysql/archive/open.ts';
 import { POSTGRESQL } from '../engines/ysql/archive/postgresql-source.ts';
 import type { ArchiveRequest, Lsn, Timeline } from '../model/archive.ts';
-import { putTimeline } from '../repository/archive.ts';
-import { ArchiveLease } from '../repository/archive-lease.ts';
+import { putTimeline } from '../repository/archive/archive.ts';
+import { ArchiveLease } from '../repository/archive/lease.ts';
 import { openStore } from '../repository/open.ts';
 
 export interface ArchiveProcessInput {

@@ -3,7 +3,7 @@ import { apiVersion } from '../compiler/schema/parts.ts';
 import { appliedPlans, findEntity } from '../library/plan-entities.ts';
 import { HoldfastError } from '../model/errors.ts';
 import { versionOfWorker } from '../model/task-queue.ts';
-import { ARCHIVE_FORMAT_VERSION } from '../repository/archive.ts';
+import { ARCHIVE_FORMAT_VERSION } from '../repository/archive/archive.ts';
 import { MANIFEST_FORMAT_VERSION, PLAIN_FORMAT_VERSION } from '../repository/backups/manifest.ts';
 import { CLEAR_FORMAT_VERSION, REPOSITORY_FORMAT_VERSION } from '../repository/repository.ts';
 import { findSession, type Session } from './session.ts';

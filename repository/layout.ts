@@ -10,7 +10,7 @@ export interface BackupId {
 
 export const REPOSITORY_KEY = 'repository.json';
 export const BACKUPS_FOLDER = 'backups/';
-/** Archives of changes: see `archive-names.ts`. */
+/** Archives of changes: see `archive/names.ts`. */
 export const ARCHIVE_FOLDER = 'archive/';
 /** Beside the timelines of a database's archive: who archives it at present. */
 export const LEASE_PART = 'lease';

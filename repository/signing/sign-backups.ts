@@ -1,7 +1,7 @@
 import type { VerifyReport } from '../../model/backup.ts';
 import { permanent } from '../../model/errors.ts';
-import { archivedDatabases, readTimeline, timelineNames } from '../archive.ts';
-import { timelineKey } from '../archive-names.ts';
+import { archivedDatabases, readTimeline, timelineNames } from '../archive/archive.ts';
+import { timelineKey } from '../archive/names.ts';
 import { readStoredManifest } from '../backups/manifest.ts';
 import { verifyBackup } from '../backups/verify.ts';
 import { type BackupId, manifestKey, REPOSITORY_KEY } from '../layout.ts';

@@ -16,10 +16,10 @@ import {
   readParts,
   readSegment,
   readTimelines,
-} from '../../repository/archive.ts';
-import { ARCHIVE_LEASE_MS, ArchiveLease } from '../../repository/archive-lease.ts';
-import { timelineFolder } from '../../repository/archive-names.ts';
-import { dropOldSegments } from '../../repository/archive-retention.ts';
+} from '../../repository/archive/archive.ts';
+import { ARCHIVE_LEASE_MS, ArchiveLease } from '../../repository/archive/lease.ts';
+import { timelineFolder } from '../../repository/archive/names.ts';
+import { dropOldSegments } from '../../repository/archive/retention.ts';
 import { compressFrame } from '../../repository/backups/zstd-frames.ts';
 import { DirectoryStore } from '../../repository/directory/store.ts';
 import { S3Store } from '../../repository/s3/store.ts';

@@ -2,7 +2,7 @@ import { type Lsn, microsOfIso, positionOf, type TimelineEnd } from '../../../mo
 import { defined } from '../../../model/defined.ts';
 import { HoldfastError } from '../../../model/errors.ts';
 import { wholeMicrosBefore } from '../../../model/hybrid-time.ts';
-import { putSegmentPart, type SegmentPart } from '../../../repository/archive.ts';
+import { putSegmentPart, type SegmentPart } from '../../../repository/archive/archive.ts';
 import { crashPoint } from '../../../repository/crash-points.ts';
 import { connect, resolveTarget, type Session, withSession } from '../server/session.ts';
 import type { ArchiveContext } from './context.ts';

@@ -1,5 +1,5 @@
 import type { ArchiveRequest } from '../../../model/archive.ts';
-import type { ArchiveLease } from '../../../repository/archive-lease.ts';
+import type { ArchiveLease } from '../../../repository/archive/lease.ts';
 import type { Store } from '../../../repository/store.ts';
 import type { VerbContext } from '../../engine.ts';
 

@@ -1,7 +1,7 @@
 import type { ArchiveHole, StoredTimeline } from '../../../model/archive.ts';
 import type { StoredProof } from '../../../model/archive-proof.ts';
 import { archiveWindow } from '../../../planning/archive-window.ts';
-import { readProof } from '../../../repository/archive-proofs.ts';
+import { readProof } from '../../../repository/archive/proofs.ts';
 import type { Store } from '../../../repository/store.ts';
 
 /** Times of which a database's archive can give no instant, with the reason, the oldest first: gaps between segments and timelines, and what a proof refuted. */

@@ -15,8 +15,8 @@ import {
   putTimeline,
   putTimelineEnd,
   readTimelines,
-} from '../../../repository/archive.ts';
-import { decoderKey } from '../../../repository/archive-names.ts';
+} from '../../../repository/archive/archive.ts';
+import { decoderKey } from '../../../repository/archive/names.ts';
 import { sha256Hex } from '../../../repository/sha256.ts';
 import { archiveName } from '../server/archive-names.ts';
 import { readServer, type Server } from '../server/server.ts';

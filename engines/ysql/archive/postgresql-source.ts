@@ -113,11 +113,29 @@ export const POSTGRESQL: ArchiveSource = {
   acknowledged: (end) => end,
   isExpired: () => false,
   isPassing: () => false,
+  freesSlots: 'a connection that was cut ends within wal_sender_timeout',
   // It notices that a stream was closed when it next reads or writes there, later where it is busy.
   freeWithinMs: 10_000,
   freesLate: false,
   lookEveryMs: 50,
   lacksKeyMarks: false,
+  prerequisites: {
+    logsChanges({ version }, { walLevel }) {
+      if (walLevel === 'logical') return `PostgreSQL ${version}, wal_level logical`;
+      throw permanent(
+        'ARCHIVE_WAL_LEVEL',
+        `wal_level is ${walLevel}, and an archive of changes needs logical`,
+        "Run ALTER SYSTEM SET wal_level = 'logical'; and restart the server.",
+      );
+    },
+    needsSenders: true,
+    keeps({ maxSlotKeepMiB }, { maxSourceLagBytes }) {
+      const own = formatBytes(maxSourceLagBytes);
+      return maxSlotKeepMiB < 0
+        ? `the archive gives its slot up at ${own} (maxSourceLag), as long as a worker runs; while none does, the server keeps WAL until its disk is full, since max_slot_wal_keep_size is -1. See that pg_wal has room for ${own}`
+        : `the archive gives its slot up at ${own} (maxSourceLag), the server at ${formatBytes(maxSlotKeepMiB * 1024 ** 2)} (max_slot_wal_keep_size)`;
+    },
+  },
   idle: 'record',
 };
 

@@ -1,4 +1,4 @@
-import { formatAmount, formatBytes } from '../../../model/amounts.ts';
+import { formatAmount } from '../../../model/amounts.ts';
 import type { ArchivePolicy } from '../../../model/archive.ts';
 import { type Check, check } from '../../../model/check.ts';
 import { permanent } from '../../../model/errors.ts';
@@ -7,26 +7,12 @@ import type { VerbContext } from '../../engine.ts';
 import { selectedDatabases } from '../databases.ts';
 import { archiveName } from '../server/archive-names.ts';
 import type { ConnectionTarget } from '../server/connection-url.ts';
-import { currentRole, grantRemedy } from '../server/read-time.ts';
-import { readServer, type Server } from '../server/server.ts';
-import { onlyRow, resolveTarget, type Session, withSession } from '../server/session.ts';
+import { readServer } from '../server/server.ts';
+import { onlyRow, resolveTarget, withSession } from '../server/session.ts';
 import { archiveSource } from './archive-source.ts';
 import { describeNotArchived } from './slot.ts';
-import type { ArchiveSource } from './source-kind.ts';
+import type { ArchiveSource, ServerSettings, SourcePrerequisites } from './source-kind.ts';
 import { type ArchivableTables, archivableTables } from './tables.ts';
-import { replicationLimits } from './yugabytedb-limits.ts';
-
-interface ServerSettings {
-  readonly walLevel: string;
-  readonly maxSlots: number;
-  readonly usedSlots: number;
-  readonly ownSlots: number;
-  readonly maxSenders: number;
-  readonly mayReplicate: boolean;
-  readonly role: string;
-  /** MiB; -1: no limit. */
-  readonly maxSlotKeepMiB: number;
-}
 
 const SETTINGS = `
   SELECT current_setting('wal_level') AS "walLevel", current_setting('max_replication_slots')::int AS "maxSlots",
@@ -57,24 +43,15 @@ export async function checkArchive(
       return { kind, server, databases, settings: onlyRow(settings, 'its settings') };
     });
   };
-  let product: Server['product'] | undefined;
+  let known: SourcePrerequisites | undefined;
   const logical = await check('archive: the server logs changes of rows', async () => {
     const { kind, server, settings } = await found();
-    product = kind.product;
-    if (kind.product === 'yugabytedb') {
-      return `YugabyteDB ${server.version}, replication slots by hybrid time (early access). Of this release: ${replicationLimits(server.version).join('; ')}`;
-    }
-    if (settings.walLevel !== 'logical') {
-      throw permanent(
-        'ARCHIVE_WAL_LEVEL',
-        `wal_level is ${settings.walLevel}, and an archive of changes needs logical`,
-        "Run ALTER SYSTEM SET wal_level = 'logical'; and restart the server.",
-      );
-    }
-    return `PostgreSQL ${server.version}, wal_level logical`;
+    known = kind.prerequisites;
+    return known.logsChanges(server, settings);
   });
   // The rest would only repeat what is wrong.
-  if (!logical.ok) return [logical];
+  if (!logical.ok || known === undefined) return [logical];
+  const { needsSenders, keeps, baseIsReadAt } = known;
   return [
     logical,
     await check('archive: the role may replicate', async () => {
@@ -92,8 +69,7 @@ export async function checkArchive(
       const { settings, databases } = await found();
       const needed = databases.length - settings.ownSlots;
       const free = settings.maxSlots - settings.usedSlots;
-      // YugabyteDB's slots are the cluster's, of all databases together.
-      if (needed > free || (product === 'postgresql' && databases.length > settings.maxSenders)) {
+      if (needed > free || (needsSenders && databases.length > settings.maxSenders)) {
         throw permanent(
           'ARCHIVE_NO_SLOT',
           `${formatAmount(databases.length, 'database')} need a replication slot and a walsender each; ${free} slots of ${settings.maxSlots} are free, and max_wal_senders is ${settings.maxSenders}`,
@@ -104,44 +80,18 @@ export async function checkArchive(
     }),
     await check('archive: WAL kept on the source', async () => {
       const { settings } = await found();
-      if (product === 'yugabytedb') return KEPT_BY_YUGABYTEDB;
-      const own = formatBytes(policy.maxSourceLagBytes);
-      if (settings.maxSlotKeepMiB < 0) {
-        return `the archive gives its slot up at ${own} (maxSourceLag), as long as a worker runs; while none does, the server keeps WAL until its disk is full, since max_slot_wal_keep_size is -1. See that pg_wal has room for ${own}`;
-      }
-      return `the archive gives its slot up at ${own} (maxSourceLag), the server at ${formatBytes(settings.maxSlotKeepMiB * 1024 ** 2)} (max_slot_wal_keep_size)`;
+      return keeps(settings, policy);
     }),
-    ...(product === 'yugabytedb' ? [await baseCheck(target, verb.signal)] : []),
+    ...(baseIsReadAt === undefined
+      ? []
+      : [
+          await check('archive: a base is read at an instant', async () => {
+            const where = await target();
+            return await withSession(where, where.database, verb.signal, baseIsReadAt);
+          }),
+        ]),
     await tablesCheck(verb, source, plan, target, found),
   ];
-}
-
-const KEPT_BY_YUGABYTEDB =
-  'YugabyteDB keeps changes that were not acknowledged for 8 hours (cdc_intent_retention_ms, cdc_wal_retention_time_secs) and tells no bytes, so maxSourceLag is not used. A slot that nobody read for so long is given up, and a new timeline begins';
-
-/** A base meets the stream where it was read: at a hybrid time. A base that was read at an exported snapshot meets it nowhere. */
-async function baseCheck(target: () => Promise<ConnectionTarget>, signal: AbortSignal): Promise<Check> {
-  return await check('archive: a base is read at an instant', async () => {
-    const where = await target();
-    return await withSession(where, where.database, signal, requireReadTime);
-  });
-}
-
-async function requireReadTime(session: Session): Promise<string> {
-  const { may } = onlyRow(
-    await session.query<{ may: boolean }>(
-      'look whether the role may read at an instant',
-      `SELECT rolsuper OR has_parameter_privilege('yb_read_time', 'SET') AS may FROM pg_catalog.pg_roles WHERE rolname = current_user`,
-    ),
-    'the role',
-  );
-  const role = await currentRole(session);
-  if (may) return `role ${role} may set yb_read_time`;
-  throw permanent(
-    'ARCHIVE_NO_READ_TIME',
-    `Role ${role} may not set yb_read_time, so its backups are read at exported snapshots, which say no hybrid time: none can be the base of a replay`,
-    grantRemedy(role, await readServer(session)),
-  );
 }
 
 /** Tables without a replica identity are named with what to run. They are no fault: the archive leaves them out. */

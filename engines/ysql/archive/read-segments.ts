@@ -1,7 +1,7 @@
 import { postgresLsn, type SegmentHeader, type StoredSegment } from '../../../model/archive.ts';
 import { permanent } from '../../../model/errors.ts';
-import { framesOf, readSegment } from '../../../repository/archive.ts';
-import { segmentHeaderOf } from '../../../repository/archive-header.ts';
+import { framesOf, readSegment } from '../../../repository/archive/archive.ts';
+import { segmentHeaderOf } from '../../../repository/archive/header.ts';
 import type { Store } from '../../../repository/store.ts';
 
 interface SegmentReading {

@@ -89,15 +89,11 @@ async function dropFreeSlot(session: Session, name: string): Promise<boolean> {
   }
 }
 
-function busy({ product }: ArchiveSource, name: string, reader: string): Error {
-  const ends =
-    product === 'postgresql'
-      ? 'a connection that was cut ends within wal_sender_timeout'
-      : 'YugabyteDB calls a slot in use for some minutes after its last reader has gone (ysql_cdc_active_replication_slot_window_ms)';
+function busy({ freesSlots }: ArchiveSource, name: string, reader: string): Error {
   return transient(
     'ARCHIVE_SLOT_BUSY',
     `Replication slot ${name} ${reader}`,
-    `It is tried again: ${ends}. If another Holdfast archives a plan of the same name there, rename one of the plans.`,
+    `It is tried again: ${freesSlots}. If another Holdfast archives a plan of the same name there, rename one of the plans.`,
   );
 }
 

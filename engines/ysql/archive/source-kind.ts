@@ -41,12 +41,38 @@ export interface Obstacle {
   readonly lsn?: Lsn;
 }
 
+/** Settings of replication of a server. */
+export interface ServerSettings {
+  readonly walLevel: string;
+  readonly maxSlots: number;
+  readonly usedSlots: number;
+  readonly ownSlots: number;
+  readonly maxSenders: number;
+  readonly mayReplicate: boolean;
+  readonly role: string;
+  /** MiB; -1: no limit. */
+  readonly maxSlotKeepMiB: number;
+}
+
+/** What `doctor` asks of a product. What doesn't hold is thrown. */
+export interface SourcePrerequisites {
+  /** What makes the server log changes of rows, or throws. */
+  logsChanges(server: Server, settings: ServerSettings): string;
+  /** Each slot takes a walsender of `max_wal_senders`. */
+  readonly needsSenders: boolean;
+  /** How long the source keeps what was not read, in words. */
+  keeps(settings: ServerSettings, policy: ArchivePolicy): string;
+  /** A base meets the stream where it was read: at an instant, that the role must be allowed to set. Absent: an exported snapshot meets it too. */
+  baseIsReadAt?(session: Session): Promise<string>;
+}
+
 export interface ArchiveSource {
   readonly product: Server['product'];
   /** The decoding plugin that each server of the product has. */
   readonly plugin: 'pgoutput' | 'yboutput';
   readonly positions?: 'hybrid-time';
   readonly tables: TableReading;
+  readonly prerequisites: SourcePrerequisites;
   identify(session: Session): Promise<SourceIdentity>;
   /** Undefined where there is none. */
   readSlot(session: Session, name: string): Promise<Slot | undefined>;
@@ -63,6 +89,8 @@ export interface ArchiveSource {
   isExpired(message: string): boolean;
   /** Whether an error of this SQLSTATE passes, besides those that pass on every server. */
   isPassing(code: string): boolean;
+  /** Why a slot in use will be free, a clause for people. */
+  readonly freesSlots: string;
   /** How long after its last reader has gone the source may call a slot in use, milliseconds. */
   readonly freeWithinMs: number;
   /** That takes so long that whoever opens the next timeline waits for it, not whoever ended the last one. */

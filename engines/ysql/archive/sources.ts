@@ -5,7 +5,7 @@ import { furthestChain } from '../../../planning/archive-chain.ts';
 import { provedUntil } from '../../../planning/archive-proofs.ts';
 import { archiveWindow } from '../../../planning/archive-window.ts';
 import { type BasePlace, basePlace } from '../../../planning/base-place.ts';
-import { archivedDatabases, readTimelines } from '../../../repository/archive.ts';
+import { archivedDatabases, readTimelines } from '../../../repository/archive/archive.ts';
 import { readManifest } from '../../../repository/backups/manifest.ts';
 import { mapBounded } from '../../../repository/bounded.ts';
 import type { Store } from '../../../repository/store.ts';

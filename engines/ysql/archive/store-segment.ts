@@ -5,7 +5,7 @@ import {
   putSegmentOfParts,
   putSegmentPart,
   type SegmentPart,
-} from '../../../repository/archive.ts';
+} from '../../../repository/archive/archive.ts';
 import { compressFrame } from '../../../repository/backups/zstd-frames.ts';
 import type { ArchiveContext } from './context.ts';
 import type { ClosedSegment } from './segment-builder.ts';

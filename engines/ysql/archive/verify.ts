@@ -10,8 +10,8 @@ import {
   readParts,
   readTimeline,
   timelineNames,
-} from '../../../repository/archive.ts';
-import { type ArchiveId, timelineFolder } from '../../../repository/archive-names.ts';
+} from '../../../repository/archive/archive.ts';
+import { type ArchiveId, timelineFolder } from '../../../repository/archive/names.ts';
 import { FORGED, isDistrusted } from '../../../repository/signing/errors.ts';
 import type { Store } from '../../../repository/store.ts';
 import { readMessages } from './read-segments.ts';

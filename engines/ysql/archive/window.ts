@@ -7,7 +7,7 @@ import {
 import type { ArchiveStanding } from '../../../model/archive-standing.ts';
 import { type Stretch, stretchesOf } from '../../../planning/archive-proofs.ts';
 import { archiveWindow } from '../../../planning/archive-window.ts';
-import { archivedDatabases, readTimelines } from '../../../repository/archive.ts';
+import { archivedDatabases, readTimelines } from '../../../repository/archive/archive.ts';
 import type { Store } from '../../../repository/store.ts';
 import { readHoles } from './holes.ts';
 

@@ -3,9 +3,12 @@ import { defined } from '../../../model/defined.ts';
 import { permanent } from '../../../model/errors.ts';
 import { microsOfHybridTime } from '../../../model/hybrid-time.ts';
 import { HOUR_MS } from '../../../model/time.ts';
+import { currentRole, grantRemedy } from '../server/read-time.ts';
+import { readServer } from '../server/server.ts';
 import { onlyRow, type Session } from '../server/session.ts';
 import type { ArchiveSource, Moment, Obstacle, Slot, SourceIdentity } from './source-kind.ts';
 import { YUGABYTEDB_TABLES } from './tables.ts';
+import { replicationLimits } from './yugabytedb-limits.ts';
 
 /*
  * Logical replication of YugabyteDB with slots of LSN type HYBRID_TIME, as its sources have it (walsender.c, yb_decode.c, yb_virtual_wal_client.c,
@@ -110,6 +113,23 @@ async function readMoment(session: Session): Promise<Moment> {
   return { micros: Number(microsOfHybridTime(now)), lsn: lsnOf(now) };
 }
 
+async function requireReadTime(session: Session): Promise<string> {
+  const { may } = onlyRow(
+    await session.query<{ may: boolean }>(
+      'look whether the role may read at an instant',
+      `SELECT rolsuper OR has_parameter_privilege('yb_read_time', 'SET') AS may FROM pg_catalog.pg_roles WHERE rolname = current_user`,
+    ),
+    'the role',
+  );
+  const role = await currentRole(session);
+  if (may) return `role ${role} may set yb_read_time`;
+  throw permanent(
+    'ARCHIVE_NO_READ_TIME',
+    `Role ${role} may not set yb_read_time, so its backups are read at exported snapshots, which say no hybrid time: none can be the base of a replay`,
+    grantRemedy(role, await readServer(session)),
+  );
+}
+
 export const YUGABYTEDB: ArchiveSource = {
   product: 'yugabytedb',
   plugin: 'yboutput',
@@ -127,9 +147,21 @@ export const YUGABYTEDB: ArchiveSource = {
   // Whatever goes wrong among its nodes is told so.
   isPassing: (code) => code === 'XX000',
   // ysql_cdc_active_replication_slot_window_ms is 1 to 5 minutes, by release and page.
+  freesSlots:
+    'YugabyteDB calls a slot in use for some minutes after its last reader has gone (ysql_cdc_active_replication_slot_window_ms)',
   freeWithinMs: 6 * 60_000,
   freesLate: true,
   lookEveryMs: 1_000,
   lacksKeyMarks: true,
+  prerequisites: {
+    logsChanges: ({ version }) =>
+      `YugabyteDB ${version}, replication slots by hybrid time (early access). Of this release: ${replicationLimits(version).join('; ')}`,
+    // Its slots are the cluster's, of all databases together.
+    needsSenders: false,
+    keeps: () =>
+      'YugabyteDB keeps changes that were not acknowledged for 8 hours (cdc_intent_retention_ms, cdc_wal_retention_time_secs) and tells no bytes, so maxSourceLag is not used. A slot that nobody read for so long is given up, and a new timeline begins',
+    // A base that was read at an exported snapshot meets the stream nowhere.
+    baseIsReadAt: requireReadTime,
+  },
   idle: 'safe-point',
 };

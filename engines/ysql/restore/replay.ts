@@ -6,7 +6,7 @@ import type { ArchiveChain, ReplayReport, ReplayWish } from '../../../model/repl
 import { chainFrom, segmentsTo } from '../../../planning/archive-chain.ts';
 import { archiveWindow } from '../../../planning/archive-window.ts';
 import { type BasePlace, basePlace } from '../../../planning/base-place.ts';
-import { readTimeline } from '../../../repository/archive.ts';
+import { readTimeline } from '../../../repository/archive/archive.ts';
 import { readManifest } from '../../../repository/backups/manifest.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { replay } from '../archive/apply.ts';

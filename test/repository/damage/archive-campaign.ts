@@ -4,7 +4,7 @@ import { verifyArchive } from '../../../engines/ysql/archive/verify.ts';
 import { lsnOf, positionOf } from '../../../model/archive.ts';
 import { messageOf } from '../../../model/errors.ts';
 import { createScratchFolder } from '../../../parts/scratch.ts';
-import { segmentKey } from '../../../repository/archive-names.ts';
+import { segmentKey } from '../../../repository/archive/names.ts';
 import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { Dice } from '../../crash/dice.ts';
 import { DAMAGES, type DamageCampaign, type DamageOutcome } from './campaign.ts';

@@ -11,8 +11,8 @@ import {
   putSegmentOfParts,
   putSegmentPart,
   readSegment,
-} from '../../../repository/archive.ts';
-import { timelineKey } from '../../../repository/archive-names.ts';
+} from '../../../repository/archive/archive.ts';
+import { timelineKey } from '../../../repository/archive/names.ts';
 import { readStoredManifest } from '../../../repository/backups/manifest.ts';
 import { compressFrame } from '../../../repository/backups/zstd-frames.ts';
 import { DirectoryStore } from '../../../repository/directory/store.ts';

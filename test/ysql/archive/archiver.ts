@@ -4,7 +4,7 @@ import { type CaptureRhythm, captureChanges } from '../../../engines/ysql/archiv
 import type { ArchiveContext } from '../../../engines/ysql/archive/context.ts';
 import { openTimeline } from '../../../engines/ysql/archive/open.ts';
 import type { ArchivePolicy, ArchiveRequest, TimelineEnd } from '../../../model/archive.ts';
-import { ArchiveLease } from '../../../repository/archive-lease.ts';
+import { ArchiveLease } from '../../../repository/archive/lease.ts';
 import type { Store } from '../../../repository/store.ts';
 import { ysqlSource } from '../harness.ts';
 

@@ -11,8 +11,8 @@ import { type Lsn, parseLsn, type StoredTimeline } from '../../../model/archive.
 import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
 import { archiveWindow, chainsOf } from '../../../planning/archive-window.ts';
-import { framesOf, readSegment, readTimelines } from '../../../repository/archive.ts';
-import { decoderKey } from '../../../repository/archive-names.ts';
+import { framesOf, readSegment, readTimelines } from '../../../repository/archive/archive.ts';
+import { decoderKey } from '../../../repository/archive/names.ts';
 import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { eventually } from '../../support/processes.ts';
 import { query } from '../../support/sql.ts';

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { DECODE_SCRIPT } from '../../../engines/ysql/archive/decode-script.ts';
 import type { StoredSegment } from '../../../model/archive.ts';
 import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';
-import { putSegment } from '../../../repository/archive.ts';
+import { putSegment } from '../../../repository/archive/archive.ts';
 import { compressFrame } from '../../../repository/backups/zstd-frames.ts';
 import type { Store } from '../../../repository/store.ts';
 import { Dice } from '../../crash/dice.ts';

@@ -4,7 +4,7 @@ import { captureChanges } from '../../../engines/ysql/archive/capture.ts';
 import { openTimeline } from '../../../engines/ysql/archive/open.ts';
 import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
-import { readTimelines } from '../../../repository/archive.ts';
+import { readTimelines } from '../../../repository/archive/archive.ts';
 import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { query } from '../../support/sql.ts';
 import { archiveContext, archiveRequest, PLAN, QUICK } from './archiver.ts';

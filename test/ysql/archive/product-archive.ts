@@ -3,7 +3,7 @@ import type { CaptureRhythm } from '../../../engines/ysql/archive/capture.ts';
 import { archiveEnd } from '../../../engines/ysql/archive/open.ts';
 import { lsnOf, parseLsn, type StoredTimeline } from '../../../model/archive.ts';
 import { HoldfastError } from '../../../model/errors.ts';
-import { readTimelines } from '../../../repository/archive.ts';
+import { readTimelines } from '../../../repository/archive/archive.ts';
 import type { Store } from '../../../repository/store.ts';
 import { query } from '../../support/sql.ts';
 import { archiveContext, archiveOnce, archiveRequest, QUICK } from './archiver.ts';

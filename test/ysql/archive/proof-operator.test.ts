@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { VerifyReport } from '../../../model/backup.ts';
 import type { DrillOutcome } from '../../../model/drill.ts';
-import { readTimelines } from '../../../repository/archive.ts';
+import { readTimelines } from '../../../repository/archive/archive.ts';
 import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { holdfast, holdfastJson } from '../../support/holdfast.ts';
 import { planDocument, repositoryDocument } from '../../support/plan-files.ts';

@@ -7,7 +7,7 @@ import { parseLsn } from '../../../model/archive.ts';
 import { unprivilegedAccount } from '../../../parts/account.ts';
 import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
-import { readTimelines } from '../../../repository/archive.ts';
+import { readTimelines } from '../../../repository/archive/archive.ts';
 import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { eventually } from '../../support/processes.ts';
 import { query } from '../../support/sql.ts';

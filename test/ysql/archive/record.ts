@@ -8,7 +8,7 @@ import {
   type StoredSegment,
   type Timeline,
 } from '../../../model/archive.ts';
-import { putSegment, putTimeline } from '../../../repository/archive.ts';
+import { putSegment, putTimeline } from '../../../repository/archive/archive.ts';
 import { compressFrame } from '../../../repository/backups/zstd-frames.ts';
 import type { Store } from '../../../repository/store.ts';
 import type { Dice } from '../../crash/dice.ts';

@@ -1,6 +1,6 @@
 import type { StoredSegment } from '../../../model/archive.ts';
-import { framesOf, putSegment, readSegment } from '../../../repository/archive.ts';
-import type { ArchiveId } from '../../../repository/archive-names.ts';
+import { framesOf, putSegment, readSegment } from '../../../repository/archive/archive.ts';
+import type { ArchiveId } from '../../../repository/archive/names.ts';
 import { compressFrame } from '../../../repository/backups/zstd-frames.ts';
 import { sha256Hex } from '../../../repository/sha256.ts';
 import type { Store } from '../../../repository/store.ts';

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { decodeHead } from '../../../engines/ysql/archive/messages.ts';
 import { type ClosedSegment, SegmentBuilder } from '../../../engines/ysql/archive/segment-builder.ts';
 import { lsnOf } from '../../../model/archive.ts';
-import { framesOf } from '../../../repository/archive.ts';
+import { framesOf } from '../../../repository/archive/archive.ts';
 import { textOf } from '../../../repository/backups/zstd-frames.ts';
 
 /** Microseconds since 2000, as the protocol counts them. */

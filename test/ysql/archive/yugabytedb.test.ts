@@ -17,8 +17,8 @@ import {
 } from '../../../model/archive.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
 import { archiveWindow } from '../../../planning/archive-window.ts';
-import { readTimelines } from '../../../repository/archive.ts';
-import { decoderKey } from '../../../repository/archive-names.ts';
+import { readTimelines } from '../../../repository/archive/archive.ts';
+import { decoderKey } from '../../../repository/archive/names.ts';
 import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { TestReplication } from '../../proxy/replication/test-client.ts';
 import { eventually } from '../../support/processes.ts';

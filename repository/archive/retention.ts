@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import type { StoredSegment, StoredTimeline } from '../model/archive.ts';
+import type { StoredSegment, StoredTimeline } from '../../model/archive.ts';
+import { getSealedIfThere } from '../sealed-object.ts';
+import type { Store } from '../store.ts';
+import { isDamage } from '../store-errors.ts';
 import { archivedDatabases, readTimelines } from './archive.ts';
-import { type ArchiveId, timelineEndKey, timelineKey } from './archive-names.ts';
-import { getSealedIfThere } from './sealed-object.ts';
-import type { Store } from './store.ts';
-import { isDamage } from './store-errors.ts';
+import { type ArchiveId, timelineEndKey, timelineKey } from './names.ts';
 
 interface Options {
   readonly signal: AbortSignal;

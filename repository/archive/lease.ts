@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import { defined } from '../model/defined.ts';
-import { permanent, transient } from '../model/errors.ts';
-import { type ArchiveId, archiveLeaseFolder, archiveLeaseKey } from './archive-names.ts';
-import { getSealedIfThere, putSealed, replaceSealed } from './sealed-object.ts';
-import type { Store } from './store.ts';
-import { staysForPrune } from './store-errors.ts';
+import { defined } from '../../model/defined.ts';
+import { permanent, transient } from '../../model/errors.ts';
+import { getSealedIfThere, putSealed, replaceSealed } from '../sealed-object.ts';
+import type { Store } from '../store.ts';
+import { staysForPrune } from '../store-errors.ts';
+import { type ArchiveId, archiveLeaseFolder, archiveLeaseKey } from './names.ts';
 
 /** A holder that is silent for longer has lost the lease. */
 export const ARCHIVE_LEASE_MS = 60_000;

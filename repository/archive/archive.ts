@@ -1,7 +1,23 @@
 import { z } from 'zod';
-import type { SegmentName, StoredSegment, StoredTimeline, Timeline, TimelineEnd } from '../model/archive.ts';
-import { defined } from '../model/defined.ts';
-import { permanent } from '../model/errors.ts';
+import type {
+  SegmentName,
+  StoredSegment,
+  StoredTimeline,
+  Timeline,
+  TimelineEnd,
+} from '../../model/archive.ts';
+import { defined } from '../../model/defined.ts';
+import { permanent } from '../../model/errors.ts';
+import { textOf } from '../backups/zstd-frames.ts';
+import { Gathering } from '../gathering.ts';
+import { LEASE_PART } from '../layout.ts';
+import { openSealedJson } from '../sealed-json.ts';
+import { checkFormatVersion, getSealed, getSealedIfThere } from '../sealed-object.ts';
+import { sha256Hex } from '../sha256.ts';
+import { openFrames, signFrames } from '../signing/signed-frames.ts';
+import { getSigned, putSigned, requireTrusted, sealFor } from '../signing/signed-object.ts';
+import type { Store } from '../store.ts';
+import { damaged } from '../store-errors.ts';
 import {
   type ArchiveId,
   databaseArchiveFolder,
@@ -15,18 +31,8 @@ import {
   timelineEndKey,
   timelineFolder,
   timelineKey,
-} from './archive-names.ts';
-import { listProofs } from './archive-proofs.ts';
-import { textOf } from './backups/zstd-frames.ts';
-import { Gathering } from './gathering.ts';
-import { LEASE_PART } from './layout.ts';
-import { openSealedJson } from './sealed-json.ts';
-import { checkFormatVersion, getSealed, getSealedIfThere } from './sealed-object.ts';
-import { sha256Hex } from './sha256.ts';
-import { openFrames, signFrames } from './signing/signed-frames.ts';
-import { getSigned, putSigned, requireTrusted, sealFor } from './signing/signed-object.ts';
-import type { Store } from './store.ts';
-import { damaged } from './store-errors.ts';
+} from './names.ts';
+import { listProofs } from './proofs.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import type { ArchiveProof, StoredProof } from '../model/archive-proof.ts';
-import { type ArchiveId, parseProofKey, proofKey, proofsFolder } from './archive-names.ts';
-import { getSealed } from './sealed-object.ts';
-import { putSigned } from './signing/signed-object.ts';
-import type { Store } from './store.ts';
+import type { ArchiveProof, StoredProof } from '../../model/archive-proof.ts';
+import { getSealed } from '../sealed-object.ts';
+import { putSigned } from '../signing/signed-object.ts';
+import type { Store } from '../store.ts';
+import { type ArchiveId, parseProofKey, proofKey, proofsFolder } from './names.ts';
 
 type Cancellable = { readonly signal?: AbortSignal };
 

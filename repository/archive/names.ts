@@ -1,8 +1,8 @@
-import type { SegmentName, StoredSegment } from '../model/archive.ts';
-import type { StoredProof } from '../model/archive-proof.ts';
-import { defined } from '../model/defined.ts';
-import { checkedPart } from './key.ts';
-import { ARCHIVE_FOLDER, LEASE_PART } from './layout.ts';
+import type { SegmentName, StoredSegment } from '../../model/archive.ts';
+import type { StoredProof } from '../../model/archive-proof.ts';
+import { defined } from '../../model/defined.ts';
+import { checkedPart } from '../key.ts';
+import { ARCHIVE_FOLDER, LEASE_PART } from '../layout.ts';
 
 /** Where an archive of changes lies; see "The archive of changes" in docs/repository-format.md. */
 

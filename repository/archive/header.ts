@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { SegmentHeader } from '../model/archive.ts';
-import { permanent } from '../model/errors.ts';
+import type { SegmentHeader } from '../../model/archive.ts';
+import { permanent } from '../../model/errors.ts';
 
 const lsn = z.string().regex(/^[0-9A-F]{16}$/);
 
