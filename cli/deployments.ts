@@ -20,6 +20,7 @@ const UNVERSIONED = '__unversioned__';
 
 /** The server learns of a build by the first poll of its worker, and of its task queues one by one. */
 const KNOWN_WITHIN_MS = 15_000;
+const MISSED_FOR_MS = 3_000;
 const LOOK_EVERY_MS = 500;
 
 /**
@@ -32,12 +33,8 @@ export async function findDeployment(
   client: Client,
   deploymentName: string,
 ): Promise<{ readonly current?: string; readonly builds: readonly Build[] }> {
-  const { namespace } = client.options;
   try {
-    const { workerDeploymentInfo: info } = await client.workflowService.describeWorkerDeployment({
-      namespace,
-      deploymentName,
-    });
+    const info = await describe(client, deploymentName);
     const current = info?.routingConfig?.currentDeploymentVersion?.buildId;
     return {
       ...defined({ current: current || undefined }),
@@ -51,6 +48,21 @@ export async function findDeployment(
     };
   } catch (error) {
     throw deploymentError(deploymentName, error);
+  }
+}
+
+/** Temporal now and then says of a deployment that it does not exist, right after something about it changed. So it is asked again. */
+async function describe(client: Client, deploymentName: string) {
+  const { namespace } = client.options;
+  const deadline = Date.now() + MISSED_FOR_MS;
+  for (;;) {
+    try {
+      const answer = await client.workflowService.describeWorkerDeployment({ namespace, deploymentName });
+      return answer.workerDeploymentInfo;
+    } catch (error) {
+      if (grpcCodeOf(error) !== GRPC.notFound || Date.now() > deadline) throw error;
+      await sleep(LOOK_EVERY_MS);
+    }
   }
 }
 

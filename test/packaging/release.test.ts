@@ -146,10 +146,10 @@ describe('the library', () => {
 
   beforeAll(async () => {
     program = path.join(scratch, 'program');
-    await mkdir(path.join(program, 'node_modules'), { recursive: true });
-    await symlink(installed, path.join(program, 'node_modules', packageJson.name));
-    await symlink(path.join(ROOT, 'node_modules/@types'), path.join(program, 'node_modules/@types'));
+    await mkdir(program);
     await writeFile(path.join(program, 'package.json'), '{ "type": "module" }');
+    await install('--prefix', program, tarball(''), tarball(`-${PLATFORM}`));
+    await symlink(path.join(ROOT, 'node_modules/@types'), path.join(program, 'node_modules/@types'));
   });
 
   /** Checks the types of these files as a strict program would. Rejects with what the compiler says. */
