@@ -2,6 +2,7 @@ import type { DataObject } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { fetchAhead } from '../../threads/fetch-ahead.ts';
+import { journalTableFor } from '../journal-table.ts';
 import { sharedLimit } from '../session.ts';
 import { threads } from '../thread-pool.ts';
 import { destinationOf, loadTasks, type RestoreJob, restoreJob, wishesOf } from './job.ts';
@@ -62,6 +63,7 @@ async function loadObject(
       body,
       table,
       into: keyspace.to,
+      journal: journalTableFor(keyspace.schema),
       types: keyspace.schema.types,
       wishes: wishesOf(job),
     },

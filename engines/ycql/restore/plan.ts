@@ -7,6 +7,7 @@ import type { RestoreContext } from '../../engine.ts';
 import { refuseUnknownNames } from '../../name-patterns.ts';
 import { findKeyspace } from '../catalog.ts';
 import { nativeTypes, parseType } from '../cql-type.ts';
+import { journalTableFor } from '../journal-table.ts';
 import {
   type AggregateSchema,
   allColumns,
@@ -90,8 +91,9 @@ async function checkKeyspace(job: RestoreJob, keyspace: KeyspaceJob, session: Cq
       'Create it with its tables, or restore the schema too.',
     );
   }
-  const noted = await new Journal(session, keyspace.to, signal).find();
-  if (noted !== undefined) checkOurs(keyspace.to, noted, request.restore);
+  refuseTakenName(keyspace, existing);
+  const noted = await Journal.of(session, keyspace, signal).find();
+  if (noted !== undefined) checkOurs(keyspace, noted, request.restore);
   if (job.withSchema) checkDefinitions(keyspace, existing);
   for (const table of keyspace.tables) {
     if (job.withSchema) {
@@ -102,6 +104,18 @@ async function checkKeyspace(job: RestoreJob, keyspace: KeyspaceJob, session: Cq
       if (noted === undefined) await checkRowsThere(job, keyspace.to, table, session);
     }
   }
+}
+
+/** The journal's name may be taken by somebody's table or view: catalogues don't list a journal. */
+function refuseTakenName({ to, schema }: KeyspaceJob, { tables, views = [] }: KeyspaceSchema): void {
+  const name = journalTableFor(schema);
+  const taken = [...tables, ...views.map(({ table }) => table)].some((one) => one.name === name);
+  if (!taken) return;
+  throw permanent(
+    'RESTORE_NAME_TAKEN',
+    `There is a table ${to}.${name}, which is no restore's, and a restore notes its progress in a table of that name`,
+    'Restore into another keyspace (--into NAME).',
+  );
 }
 
 /** Types that each server lacks; see docs/ycql.md. */

@@ -25,7 +25,8 @@ export async function loadObject(job: LoadJob, thread: ThreadContext): Promise<v
 async function loadOver(session: CqlSession, job: LoadJob, thread: ThreadContext): Promise<void> {
   const { object, into, table } = job;
   const { signal, log } = thread;
-  const claim = await Claim.take(new Journal(session, into, signal), objectItem(object.key), signal);
+  const journal = new Journal(session, into, signal, job.journal);
+  const claim = await Claim.take(journal, objectItem(object.key), signal);
   if (claim === undefined) return;
   const doing = `load ${object.key} into ${quoteTable(into, table.name)}`;
   const options = { doing, keyspace: into, signal, claim, log };
