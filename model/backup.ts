@@ -191,6 +191,8 @@ export interface DataObject extends ObjectEntry {
   readonly readAt?: TimeInterval;
   /** YCQL: number of rows whose every cell expires. No server says whether such a row itself outlives its cells. */
   readonly expiring?: number;
+  /** YCQL: number of rows that are nothing but their key, in a table with other columns. No server says when they were written or expire. */
+  readonly bare?: number;
   /** Which part of the range could not be read, in words: the backup lacks it. An object may have no content but this. */
   readonly unread?: readonly string[];
 }

@@ -22,6 +22,8 @@ export interface ManifestTable {
   readonly uncut?: string;
   /** YCQL: number of rows whose every cell expires. */
   readonly expiring?: number;
+  /** YCQL: number of rows that are nothing but their key, in a table with other columns. */
+  readonly bare?: number;
   /** What of the table could not be read, in words: the backup lacks it. */
   readonly unread?: readonly string[];
 }
@@ -146,8 +148,8 @@ export function instantOf({ readPoint, scanned }: Pick<Manifest, 'readPoint' | '
 export function lossesIn({ databases }: Pick<Manifest, 'databases'>): readonly string[] {
   return databases.flatMap(({ name, losses = [], tables }) => [
     ...losses.map((loss) => `${name}: ${loss}`),
-    ...tables.flatMap(({ schema, table, losses: own = [], expiring = 0 }) =>
-      [...own, ...endOfRows(expiring)].map((loss) => `${schema}.${table}: ${loss}`),
+    ...tables.flatMap(({ schema, table, losses: own = [], expiring = 0, bare = 0 }) =>
+      [...own, ...endOfRows(expiring), ...bareRows(bare)].map((loss) => `${schema}.${table}: ${loss}`),
     ),
   ]);
 }
@@ -165,6 +167,13 @@ function endOfRows(expiring: number): readonly string[] {
   if (expiring === 0) return [];
   return [
     `whether ${formatAmount(expiring, 'row')}, all of whose cells expire, stay as bare keys when they have: no server tells it, so a restored row goes with the last of its cells`,
+  ];
+}
+
+function bareRows(bare: number): readonly string[] {
+  if (bare === 0) return [];
+  return [
+    `time of writing and expiry of ${formatAmount(bare, 'row')} that ${bare === 1 ? 'is' : 'are'} nothing but a key: no server tells them, so what was written with a time to live comes back without one`,
   ];
 }
 

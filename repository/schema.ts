@@ -38,6 +38,7 @@ export const dataObjectSchema: z.ZodType<DataObject> = z.object({
   types: z.array(z.string()).exactOptional(),
   readAt: intervalSchema.exactOptional(),
   expiring: count.exactOptional(),
+  bare: count.exactOptional(),
   unread: z.array(z.string()).exactOptional(),
 });
 
@@ -107,6 +108,7 @@ export const databaseSchema: z.ZodType<ManifestDatabase> = z.object({
       losses: z.array(z.string()).exactOptional(),
       uncut: z.string().exactOptional(),
       expiring: count.exactOptional(),
+      bare: count.exactOptional(),
       unread: z.array(z.string()).exactOptional(),
     }),
   ),

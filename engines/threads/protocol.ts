@@ -19,8 +19,9 @@ export interface Part {
   readonly bytes: number;
   /** When the rows were read; absent if all are of one instant. */
   readonly readAt?: NonNullable<DataObject['readAt']>;
-  /** This and `unread` are as in the `DataObject` that the part becomes. */
+  /** This, `bare` and `unread` are as in the `DataObject` that the part becomes. */
   readonly expiring?: number;
+  readonly bare?: number;
   readonly unread?: readonly string[];
 }
 

@@ -21,11 +21,9 @@ import {
   typeText,
 } from './catalog-tables.ts';
 import { parseType, usedTypes } from './cql-type.ts';
+import { isJournal } from './journal-table.ts';
 import type { KeyspaceSchema, TableSchema, UserType } from './schema.ts';
 import type { CqlSession } from './session.ts';
-
-/** The table that a restore keeps in its target for itself. Never backed up. */
-export const JOURNAL_TABLE = 'holdfast_restore';
 
 interface KeyspaceRow {
   readonly keyspace_name: string;
@@ -176,12 +174,12 @@ async function readKeyspace(
   const indexTables = new Set(
     session.server.product === 'yugabytedb' ? indexes.map(({ index_name }) => index_name) : [],
   );
-  const selected = tables.filter(
-    ({ table_name }) =>
-      table_name !== JOURNAL_TABLE &&
-      !indexTables.has(table_name) &&
-      matcher.matches(`${keyspace}.${table_name}`),
+  const matching = tables.filter(
+    ({ table_name }) => !indexTables.has(table_name) && matcher.matches(`${keyspace}.${table_name}`),
   );
+  const columnsOf = (name: string) => columns.filter(({ table_name }) => table_name === name);
+  const isOurs = ({ table_name }: TableRow) => isJournal(table_name, columnsOf(table_name));
+  const selected = matching.filter((row) => !isOurs(row));
   const tablets = await tabletCounts(session, keyspace, signal);
   const around: Around = {
     masks: await readMasks(session, keyspace, signal),
@@ -189,7 +187,7 @@ async function readKeyspace(
     types,
   };
   const rowsOfTable = (name: string): TableRows => ({
-    columns: columns.filter(({ table_name }) => table_name === name),
+    columns: columnsOf(name),
     indexes: indexes.filter(({ table_name }) => table_name === name),
     tablets: tablets.get(name),
   });
@@ -217,6 +215,9 @@ async function readKeyspace(
     })),
     notCarried: [
       ...(await readTriggerNames(session, keyspace, signal)).map((name) => `trigger ${name}`),
+      ...matching
+        .filter(isOurs)
+        .map(({ table_name }) => `${keyspace}.${table_name}, the journal of a restore that has not ended`),
       ...selected.filter(isSuper).map(({ table_name }) => `super column family ${keyspace}.${table_name}`),
     ],
   };

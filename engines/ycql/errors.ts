@@ -1,6 +1,6 @@
 import { errors, types } from 'cassandra-driver';
 import { doubtful, HoldfastError, messageOf, permanent, transient } from '../../model/errors.ts';
-import { type Carried, TO_SEE_IT, tellable, WITHHELD } from './server-message.ts';
+import { type Carried, isTooLarge, TO_SEE_IT, tellable, WITHHELD } from './server-message.ts';
 
 const CODES = types.responseErrorCodes;
 
@@ -93,6 +93,7 @@ export function cqlError(error: unknown, doing: string, carried: Carried, signal
   }
   const tls = tlsProblem(error);
   if (tls !== undefined) return permanent('YCQL_TLS', message, tls, error);
+  if (isTooLarge(error)) return permanent('YCQL_TOO_LARGE', message, ROOM_FOR_IT, error);
   if (responseCode(error) === CODES.serverError)
     return doubtful('YCQL_UNAVAILABLE', message, 'See the log of the nodes; it is tried again.', error);
   if (isUnresolved(error)) {
@@ -103,6 +104,10 @@ export function cqlError(error: unknown, doing: string, carried: Carried, signal
   if (remedy !== undefined) return transient('YCQL_UNAVAILABLE', message, remedy, error);
   return permanent('YCQL_FAILED', message, message.includes(WITHHELD) ? TO_SEE_IT : remedyFor(error), error);
 }
+
+/** Rows are cut into statements of about a mebibyte, so that only a single cell is larger (`restore/mutation-size.ts`). */
+const ROOM_FOR_IT =
+  'A single cell is larger than that: give the nodes of the target a larger max_mutation_size (at most half of commitlog_segment_size, so raise that too) and native_transport_max_frame_size, in cassandra.yaml; or leave the table out (--exclude-tables).';
 
 /** Says why the driver reached no node, or else repeats the error's own message. */
 function describe(error: unknown, carried: Carried): string {

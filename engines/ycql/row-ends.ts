@@ -45,14 +45,14 @@ export class RowEnds {
     this.#rules = rules;
   }
 
-  /** Whether any row can disappear by itself. */
-  get any(): boolean {
-    return this.#rules.ttls && [...this.#regulars, ...this.#statics].some(({ ttlAt }) => ttlAt !== undefined);
-  }
-
   /** Whether it is a row with a key of its own, and not the static columns of a partition without rows. */
   isRow(cell: (at: number) => RawCell): boolean {
     return this.#clusteringAt < 0 || cell(this.#clusteringAt) !== null;
+  }
+
+  /** Whether a row is nothing but its key, beside static columns of its partition. */
+  isBare(cell: (at: number) => RawCell): boolean {
+    return this.#regulars.every(({ valueAt }) => cell(valueAt) === null);
   }
 
   /**

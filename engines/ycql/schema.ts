@@ -87,7 +87,7 @@ export interface TableSchema {
   readonly indexes: readonly IndexSchema[];
   /** COMPACT STORAGE. Rows of such a table have no marker of their own. Columns that CQL hides are left out here. */
   readonly isCompact?: boolean;
-  /** Dropped columns, each with the time. Absent: none. */
+  /** Dropped columns, each as `name time` (ISO 8601). Absent: none, or the backup is older than this field. */
   readonly dropped?: readonly string[];
 }
 
@@ -136,7 +136,7 @@ export function fingerprintOf(table: TableSchema, types: readonly UserType[]): s
 }
 
 /** The user-defined types that a table's columns use, and those that these use, sorted by name. */
-function typesBelow(table: TableSchema, types: readonly UserType[]): readonly UserType[] {
+export function typesBelow(table: TableSchema, types: readonly UserType[]): readonly UserType[] {
   const needed = new Map<string, UserType>();
   const add = (text: string): void => {
     for (const name of usedTypes(parseType(text))) {

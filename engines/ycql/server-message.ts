@@ -40,6 +40,12 @@ export function tellable(error: unknown, carried: Carried): string {
 /** The remedy if the text was withheld. */
 export const TO_SEE_IT = `Run it again with ${SHOW_VALUES}=1 in the worker’s environment: the worker then writes the server’s full words to its own stderr.`;
 
+/** Whether the server refused a statement for its size. */
+export function isTooLarge(error: unknown): boolean {
+  if (!(error instanceof errors.ResponseError)) return false;
+  return /oversized mutation \(\d+\/\d+\)|Request is too big: length \d+/.test(error.message);
+}
+
 /** Texts that contain only names of objects and sizes. */
 const HARMLESS: readonly RegExp[] = [
   /^unconfigured table \S+$/i,
@@ -57,6 +63,10 @@ function harmlessPart(said: string): string | undefined {
   const oversized = /oversized mutation \((\d+)\/(\d+)\)/.exec(said);
   if (oversized !== null)
     return `a row makes a mutation of ${oversized[1]} bytes, and the server takes ${oversized[2]} (\`max_mutation_size\` of cassandra.yaml)`;
+  const request =
+    /^(?:ResponseError: )?Request is too big: length (\d+) exceeds maximum allowed length (\d+)/.exec(said);
+  if (request !== null)
+    return `a request has ${request[1]} bytes, and the server takes ${request[2]} (\`native_transport_max_frame_size\` of cassandra.yaml)`;
   for (const pattern of HARMLESS) {
     const found = pattern.exec(said);
     if (found !== null) return found[0];

@@ -203,16 +203,21 @@ export class CqlSession {
     });
   }
 
-  /** Writes statements. Throws the driver's error, for the caller to judge. */
+  /**
+   * Writes statements. Throws the driver's error, for the caller to judge.
+   *
+   * @param node that must take them. Absent: any that has their rows.
+   */
   async write(
     keyspace: string,
     statements: readonly BoundStatement[],
     kind: 'idempotent' | 'counter' | 'once',
+    node?: Host,
   ): Promise<void> {
     const [first] = statements;
     if (first === undefined) return;
     const options = { prepare: true, consistency: this.#consistency, isIdempotent: kind === 'idempotent' };
-    await this.#onNode('write', this.#replicasOf(keyspace, first), async (host) => {
+    const send = async (host: { readonly host?: Host }) => {
       if (statements.length === 1) {
         await this.#client.execute(first.query, [...first.params], { ...options, ...host });
       } else {
@@ -220,7 +225,13 @@ export class CqlSession {
         const batch = { ...options, ...host, logged: false, counter: kind === 'counter' };
         await this.#client.batch(queries, batch);
       }
-    });
+    };
+    await this.#onNode('write', this.#replicasOf(keyspace, first), send, node);
+  }
+
+  /** A node for several writes to one partition of which each must go over the same. Undefined where no node is known to be up. */
+  nodeFor(keyspace: string, [first]: readonly BoundStatement[]): Host | undefined {
+    return this.#choose('write', first === undefined ? undefined : this.#replicasOf(keyspace, first));
   }
 
   /** A node that holds the rows of a token, if the driver knows it (Cassandra). Different tokens get different replicas. */
@@ -304,16 +315,17 @@ export class CqlSession {
     kind: RequestKind,
     wanted: readonly string[] | undefined,
     send: (choice: { readonly host?: Host }) => Promise<T>,
+    node?: Host,
   ): Promise<T> {
-    return await this.#knowing(() => this.#onOneNode(kind, wanted, send));
+    return await this.#knowing(() => this.#onOneNode(kind, wanted, send, node));
   }
 
   async #onOneNode<T>(
     kind: RequestKind,
     wanted: readonly string[] | undefined,
     send: (choice: { readonly host?: Host }) => Promise<T>,
+    host = this.#choose(kind, wanted),
   ): Promise<T> {
-    const host = this.#choose(kind, wanted);
     if (host === undefined) return await send({});
     const { address } = host;
     try {

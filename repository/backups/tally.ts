@@ -7,11 +7,12 @@ interface Counts {
   bytes: number;
   objects: number;
   expiring: number;
+  bare: number;
   readonly unread: string[];
 }
 
 function noCounts(): Counts {
-  return { rows: 0, bytes: 0, objects: 0, expiring: 0, unread: [] };
+  return { rows: 0, bytes: 0, objects: 0, expiring: 0, bare: 0, unread: [] };
 }
 
 /** Counts data objects one by one, by table and in total. */
@@ -31,6 +32,7 @@ export class DataTally {
     counts.bytes += object.bytes;
     counts.objects += 1;
     counts.expiring += object.expiring ?? 0;
+    counts.bare += object.bare ?? 0;
     counts.unread.push(...(object.unread ?? []));
     this.#tables.set(key, counts);
     this.#rows += object.rows;
@@ -54,7 +56,7 @@ export class DataTally {
       tables: database.tables.map((listed): ManifestTable => {
         const { schema, table } = listed;
         const key = tableKey({ database: database.name, schema, table });
-        const { rows, bytes, objects, expiring, unread } = unclaimed.get(key) ?? noCounts();
+        const { rows, bytes, objects, expiring, bare, unread } = unclaimed.get(key) ?? noCounts();
         unclaimed.delete(key);
         return {
           ...listed,
@@ -62,6 +64,7 @@ export class DataTally {
           bytes,
           objects,
           ...(expiring === 0 ? {} : { expiring }),
+          ...(bare === 0 ? {} : { bare }),
           ...(unread.length === 0 ? {} : { unread }),
         };
       }),

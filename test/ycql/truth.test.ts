@@ -245,6 +245,31 @@ test('rows that a bare key may outlive are counted as a loss, and go with their 
   ]);
 });
 
+test('rows of nothing but a key, whose expiry no server tells, are counted as a loss and come back for ever', async () => {
+  await run(
+    stage.cluster,
+    'CREATE TABLE truth.marker (p int, c int, s text static, v text, l list<int>, PRIMARY KEY (p, c))',
+    'INSERT INTO truth.marker (p, c) VALUES (1, 1) USING TTL 20',
+    'INSERT INTO truth.marker (p, c) VALUES (1, 2)',
+    "UPDATE truth.marker SET s = 'of a partition' WHERE p = 1",
+    "UPDATE truth.marker SET s = 'of a partition without rows' WHERE p = 2",
+    "INSERT INTO truth.marker (p, c, v) VALUES (3, 1, 'x')",
+    'UPDATE truth.marker SET l = [1] WHERE p = 3 AND c = 2',
+  );
+  const backup = await backupOf('marker');
+  await sleep(21_000);
+  const { problems } = await runRestore(restoreContext(backup, { into: { truth: 'marked' } }));
+  expect(problems).toEqual([]);
+  const keys = async (keyspace: string) => {
+    const { rows } = await stage.client.execute(`SELECT p, c FROM ${keyspace}.marker WHERE p = 1`);
+    return rows.map(({ c }) => c);
+  };
+  expect([await keys('truth'), await keys('marked')]).toEqual([[2], [1, 2]]);
+  expect(lossesIn(backup.manifest)).toEqual([
+    expect.stringMatching(/^truth\.marker: time of writing and expiry of 2 rows that are nothing but a key/),
+  ]);
+});
+
 describe('a partition behind more tombstones than the server reads over', () => {
   const TOMBSTONES = 1_500;
 

@@ -56,12 +56,12 @@ export async function checkKeyspace(
 /** Takes the claim by which only one of two attempts at this step may write counters. */
 async function claimCounters(
   { context }: RestoreJob,
-  { to, tables }: KeyspaceJob,
+  keyspace: KeyspaceJob,
   session: CqlSession,
 ): Promise<Claim | undefined> {
-  if (!tables.some(({ isCounter }) => isCounter)) return undefined;
+  if (!keyspace.tables.some(({ isCounter }) => isCounter)) return undefined;
   const { signal } = context;
-  const claim = await Claim.take(new Journal(session, to, signal), COUNTERS_ITEM, signal);
+  const claim = await Claim.take(Journal.of(session, keyspace, signal), COUNTERS_ITEM, signal);
   await claim?.outwait();
   return claim;
 }

@@ -113,7 +113,7 @@ function shown({ type, place }: Described): string {
 }
 
 /** Compares parsed types, since one server quotes names and another doesn't. */
-function isSameType(one: string, other: string): boolean {
+export function isSameType(one: string, other: string): boolean {
   return JSON.stringify(parseType(one)) === JSON.stringify(parseType(other));
 }
 

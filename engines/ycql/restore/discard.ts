@@ -17,13 +17,10 @@ export async function discard(context: RestoreContext): Promise<readonly string[
   return [];
 }
 
-async function discardKeyspace(
-  job: RestoreJob,
-  { to, schema }: KeyspaceJob,
-  session: CqlSession,
-): Promise<void> {
+async function discardKeyspace(job: RestoreJob, keyspace: KeyspaceJob, session: CqlSession): Promise<void> {
+  const { to, schema } = keyspace;
   const { signal, request } = job.context;
-  const journal = new Journal(session, to, signal);
+  const journal = Journal.of(session, keyspace, signal);
   const noted = await journal.find();
   if (noted === undefined) return;
   // Until the restore's name is noted, it has created nothing but the journal.

@@ -20,7 +20,7 @@ export async function finish(context: RestoreContext): Promise<RestoreOutcome> {
   const objects = await selectedObjects(job);
   const problems = await withSession(context, job.target, job.source, async (session) => {
     const found: string[] = [];
-    const journals = job.keyspaces.map(({ to }) => new Journal(session, to, context.signal));
+    const journals = job.keyspaces.map((keyspace) => Journal.of(session, keyspace, context.signal));
     for (const [index, keyspace] of job.keyspaces.entries()) {
       const journal = journals[index];
       const before = await journal?.find();

@@ -1,4 +1,5 @@
 import type { DataObject } from '../../../model/backup.ts';
+import { defined } from '../../../model/defined.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { ManifestDatabase } from '../../../model/manifest.ts';
 import type { YcqlSource } from '../../../model/pipeline.ts';
@@ -9,6 +10,7 @@ import type { KeyspaceSchema, TableSchema, ViewSchema } from '../schema.ts';
 import { readSchemaObject } from '../schema-objects.ts';
 import { type CqlTarget, resolveTarget } from '../target.ts';
 import { restoredName } from './names.ts';
+import type { WritingWishes } from './writing-rules.ts';
 
 /** A keyspace of the backup, and what is restored of it. */
 export interface KeyspaceJob {
@@ -107,6 +109,12 @@ export async function selectedObjects(job: RestoreJob): Promise<readonly DataObj
 
 /** Small, since writing a row costs many times what reading it did: a lost worker then loses less work. */
 const TASK_BYTES = 8 * 1024 * 1024;
+
+/** What of the job decides how rows are written. */
+export function wishesOf({ context: { request }, withSchema }: RestoreJob): WritingWishes {
+  const contents = withSchema ? 'all' : 'data';
+  return { contents, ...defined({ asNew: request.asNew }) };
+}
 
 /** The load tasks in their order, the same on every worker. */
 export async function loadTasks(job: RestoreJob): Promise<readonly (readonly DataObject[])[]> {

@@ -1,9 +1,10 @@
 import { permanent } from '../../../model/errors.ts';
-import { JOURNAL_TABLE } from '../catalog.ts';
 import { isInvalid } from '../errors.ts';
 import { quoteTable } from '../identifiers.ts';
+import { JOURNAL_COLUMNS, journalTableFor } from '../journal-table.ts';
 import { rowsOf } from '../rows.ts';
 import type { CqlSession } from '../session.ts';
+import type { KeyspaceJob } from './job.ts';
 
 /**
  * What a restore notes in the keyspace that it writes into: the restore's name, what it created, and which objects are loaded or begun. The journal
@@ -14,16 +15,30 @@ export class Journal {
   readonly #keyspace: string;
   readonly #signal: AbortSignal;
 
-  constructor(session: CqlSession, keyspace: string, signal: AbortSignal) {
+  readonly #name: string;
+
+  /** @param name of its table, which is not always the first of `journalTableFor` */
+  constructor(
+    session: CqlSession,
+    keyspace: string,
+    signal: AbortSignal,
+    name = journalTableFor({ tables: [] }),
+  ) {
     this.#session = session;
     this.#keyspace = keyspace;
     this.#signal = signal;
+    this.#name = name;
+  }
+
+  /** The journal of a restore of this keyspace. */
+  static of(session: CqlSession, { to, schema }: KeyspaceJob, signal: AbortSignal): Journal {
+    return new Journal(session, to, signal, journalTableFor(schema));
   }
 
   async create(): Promise<void> {
     await this.#session.execute(
       `make a journal in keyspace ${this.#keyspace}`,
-      `CREATE TABLE IF NOT EXISTS ${this.#table} (item text PRIMARY KEY, value text)`,
+      `CREATE TABLE IF NOT EXISTS ${this.#table} (${JOURNAL_COLUMNS})`,
       [],
       this.#signal,
     );
@@ -105,7 +120,7 @@ export class Journal {
   }
 
   get #table(): string {
-    return quoteTable(this.#keyspace, JOURNAL_TABLE);
+    return quoteTable(this.#keyspace, this.#name);
   }
 }
 
@@ -152,12 +167,16 @@ export interface LoadedRows {
 }
 
 /** Throws `RESTORE_NOT_OURS` (permanent) if another restore is at work in the keyspace. */
-export function checkOurs(keyspace: string, noted: ReadonlyMap<string, string>, restore: string): void {
+export function checkOurs(
+  { to: keyspace, schema }: KeyspaceJob,
+  noted: ReadonlyMap<string, string>,
+  restore: string,
+): void {
   const other = noted.get(RESTORE_ITEM);
   if (other === undefined || other === restore) return;
   throw permanent(
     'RESTORE_NOT_OURS',
     `Keyspace ${keyspace} is under restore ${other}, or that restore was given up`,
-    `Restore under another name; or, if nothing runs any more, drop the keyspace (or its table ${JOURNAL_TABLE}).`,
+    `Restore under another name; or, if nothing runs any more, drop the keyspace (or its table ${journalTableFor(schema)}).`,
   );
 }

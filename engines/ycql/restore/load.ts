@@ -1,12 +1,11 @@
 import type { DataObject } from '../../../model/backup.ts';
-import { defined } from '../../../model/defined.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { fetchAhead } from '../../threads/fetch-ahead.ts';
+import { journalTableFor } from '../journal-table.ts';
 import { sharedLimit } from '../session.ts';
 import { threads } from '../thread-pool.ts';
-import { destinationOf, loadTasks, type RestoreJob, restoreJob } from './job.ts';
-import type { WritingWishes } from './writing-rules.ts';
+import { destinationOf, loadTasks, type RestoreJob, restoreJob, wishesOf } from './job.ts';
 
 /**
  * Loads the objects of one task. Notes each object as begun before its first row, and as loaded after its last. Throws `RESTORE_NO_SUCH_TASK`
@@ -46,11 +45,6 @@ export async function loadObjects(
   return { rows, bytes };
 }
 
-function wishesOf({ context: { request }, withSchema }: RestoreJob): WritingWishes {
-  const contents = withSchema ? 'all' : 'data';
-  return { contents, ...defined({ asNew: request.asNew }) };
-}
-
 async function loadObject(
   job: RestoreJob,
   object: DataObject,
@@ -69,6 +63,7 @@ async function loadObject(
       body,
       table,
       into: keyspace.to,
+      journal: journalTableFor(keyspace.schema),
       types: keyspace.schema.types,
       wishes: wishesOf(job),
     },

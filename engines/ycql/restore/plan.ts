@@ -7,23 +7,21 @@ import type { RestoreContext } from '../../engine.ts';
 import { refuseUnknownNames } from '../../name-patterns.ts';
 import { findKeyspace } from '../catalog.ts';
 import { nativeTypes, parseType } from '../cql-type.ts';
-import { quoteTable } from '../identifiers.ts';
+import { journalTableFor } from '../journal-table.ts';
 import {
   type AggregateSchema,
   allColumns,
   type FunctionSchema,
   type KeyspaceSchema,
-  type TableSchema,
   type UserType,
 } from '../schema.ts';
 import { type CqlSession, withSession } from '../session.ts';
-import { differencesOf } from './definitions.ts';
 import { checkFeatures } from './features.ts';
 import { type KeyspaceJob, loadTasks, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { checkOurs, Journal } from './journal.ts';
-import { checkNotNewer } from './newer-data.ts';
 import { postDataUnits } from './post-data.ts';
 import { definitionDiffers, tableExists } from './refusals.ts';
+import { checkRowsThere, checkTakesRows } from './tables-there.ts';
 
 /** Checks everything that can be checked before anything is written, and says what will be done. */
 export async function planRestore(context: RestoreContext): Promise<RestorePlan> {
@@ -93,20 +91,31 @@ async function checkKeyspace(job: RestoreJob, keyspace: KeyspaceJob, session: Cq
       'Create it with its tables, or restore the schema too.',
     );
   }
-  const noted = await new Journal(session, keyspace.to, signal).find();
-  if (noted !== undefined) checkOurs(keyspace.to, noted, request.restore);
+  refuseTakenName(keyspace, existing);
+  const noted = await Journal.of(session, keyspace, signal).find();
+  if (noted !== undefined) checkOurs(keyspace, noted, request.restore);
   if (job.withSchema) checkDefinitions(keyspace, existing);
   for (const table of keyspace.tables) {
-    const there = existing.tables.find(({ name }) => name === table.name);
     if (job.withSchema) {
-      if (there !== undefined && noted === undefined) throw tableExists(keyspace.to, table.name);
+      const isThere = existing.tables.some(({ name }) => name === table.name);
+      if (isThere && noted === undefined) throw tableExists(keyspace.to, table.name);
     } else {
-      checkMatches(keyspace.to, table, there);
-      if (noted !== undefined) continue;
-      if (table.isCounter) await checkEmpty(session, keyspace.to, table, signal);
-      else if (request.asNew !== true) await checkNotNewer(job, session, keyspace.to, table);
+      checkTakesRows(job, keyspace, table, existing, session);
+      if (noted === undefined) await checkRowsThere(job, keyspace.to, table, session);
     }
   }
+}
+
+/** The journal's name may be taken by somebody's table or view: catalogues don't list a journal. */
+function refuseTakenName({ to, schema }: KeyspaceJob, { tables, views = [] }: KeyspaceSchema): void {
+  const name = journalTableFor(schema);
+  const taken = [...tables, ...views.map(({ table }) => table)].some((one) => one.name === name);
+  if (!taken) return;
+  throw permanent(
+    'RESTORE_NAME_TAKEN',
+    `There is a table ${to}.${name}, which is no restore's, and a restore notes its progress in a table of that name`,
+    'Restore into another keyspace (--into NAME).',
+  );
 }
 
 /** Types that each server lacks; see docs/ycql.md. */
@@ -171,37 +180,4 @@ function checkDefinitions({ schema, to }: KeyspaceJob, there: KeyspaceSchema): v
 function signatureOf(one: UserType | FunctionSchema | AggregateSchema): string {
   if ('arguments' in one) return `${one.name}(${one.arguments.map(({ type }) => type).join(', ')})`;
   return 'argumentTypes' in one ? `${one.name}(${one.argumentTypes.join(', ')})` : one.name;
-}
-
-function checkMatches(keyspace: string, table: TableSchema, there: TableSchema | undefined): void {
-  if (there === undefined) {
-    throw permanent(
-      'RESTORE_TABLE_MISSING',
-      `There is no table ${keyspace}.${table.name} to restore rows into`,
-      'Create it, or restore the schema too.',
-    );
-  }
-  const differences = differencesOf(table, there);
-  if (differences.length === 0) return;
-  throw permanent(
-    'RESTORE_TABLE_DIFFERS',
-    `Table ${keyspace}.${table.name} is not as the backup's is: ${differences.join('; ')}`,
-    'Restore into a new keyspace (--into NAME), and copy from there.',
-  );
-}
-
-async function checkEmpty(
-  session: CqlSession,
-  keyspace: string,
-  { name }: TableSchema,
-  signal: AbortSignal,
-): Promise<void> {
-  const statement = `SELECT * FROM ${quoteTable(keyspace, name)} LIMIT 1`;
-  const { rows } = await session.rows(`see whether ${keyspace}.${name} is empty`, statement, [], signal);
-  if (rows === 0) return;
-  throw permanent(
-    'RESTORE_COUNTERS_NOT_EMPTY',
-    `Table ${keyspace}.${name} counts already, and counters can only be added to`,
-    'Truncate it, or restore into a new keyspace (--into NAME).',
-  );
 }

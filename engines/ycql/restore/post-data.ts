@@ -55,7 +55,8 @@ export async function applyPostData(context: RestoreContext, { unit }: PostDataW
       if (session.server.product !== 'cassandra') return;
       const { name } = wanted.view.table;
       // Whoever made it, it is of this restore's table, which can't be dropped before it.
-      await new Journal(session, wanted.keyspace, context.signal).set(viewItem(name), 'created');
+      for (const keyspace of job.keyspaces.filter(({ to }) => to === wanted.keyspace))
+        await Journal.of(session, keyspace, context.signal).set(viewItem(name), 'created');
     }
     await createUnlessThere(session, creation, context.signal);
     await untilBuilt(nameOf(wanted), () => isBuilt(session, wanted, context.signal), context);

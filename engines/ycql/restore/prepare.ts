@@ -38,9 +38,9 @@ function carriedBy<T>(session: CqlSession, objects: readonly T[] = []): readonly
 async function prepareKeyspace(job: RestoreJob, keyspace: KeyspaceJob, session: CqlSession): Promise<void> {
   const { signal, request } = job.context;
   const { to, schema } = keyspace;
-  const journal = new Journal(session, to, signal);
+  const journal = Journal.of(session, keyspace, signal);
   const noted = await journal.find();
-  if (noted !== undefined) checkOurs(to, noted, request.restore);
+  if (noted !== undefined) checkOurs(keyspace, noted, request.restore);
   if (noted?.has(PREPARED_ITEM)) return;
 
   const existing = await findKeyspace(session, to, signal);

@@ -16,6 +16,13 @@ import type { UserType } from '../schema.ts';
 import { type BoundStatement, type Cell, UNSET } from '../session.ts';
 import { ttlSeconds } from '../ttl.ts';
 import { latestOf, runsOf, valuesIn } from './lists.ts';
+import {
+  bytesOfElements,
+  bytesOfStatement,
+  bytesOfValue,
+  cutBySize,
+  MUTATION_BYTES,
+} from './mutation-size.ts';
 import type { WritingRules } from './writing-rules.ts';
 
 /** The statements of one row, all of one partition. */
@@ -23,10 +30,10 @@ export interface RowStatements {
   readonly statements: readonly BoundStatement[];
   /**
    * Remove what an earlier attempt may have written. Empty if writing the row twice, in any order, does no harm. Otherwise `statements` go as one
-   * batch, in order.
+   * batch, in order; those of a row that is too large for one go as several, one after another.
    */
   readonly clears: readonly BoundStatement[];
-  /** The statements go as one batch, in order: the first one of a collection replaces it, and the others add to it. */
+  /** The statements go as one batch, or as several one after another, in order: the first one of a collection replaces it, and the others add to it. */
   readonly ordered: boolean;
   /** All of the row has expired. */
   readonly expired: boolean;
@@ -134,6 +141,7 @@ export class RowStatementBuilder {
     const absent = this.#rules.replaces ? null : UNSET;
     const cells = this.#regulars.map(({ valueAt }) => row.cell(valueAt) ?? absent);
     const insert = this.#insertOf(this.#regulars, key, cells, { writeTime, ttl });
+    if (bytesOfStatement(insert) > MUTATION_BYTES) return undefined;
     return { statements: [insert], clears: [], ordered: false, expired: false };
   }
 
@@ -201,10 +209,14 @@ export class RowStatementBuilder {
       const [only, ...others] = elements.groups;
       if (only === undefined) continue;
       const left = elements.lapsed === 0 ? value : partOf(column.type, value, elements.groups);
-      if (others.length === 0) add(column, left, only.writeTime, only.ttl);
+      const isTooLarge = bytesOfValue(column.type, left) > MUTATION_BYTES;
+      if (others.length === 0 && (wholeCollections || !isTooLarge))
+        add(column, left, only.writeTime, only.ttl);
       else if (!wholeCollections) {
         elsewhere.add(column);
-        later.push(() => this.#writeElements(out, column, value, elements.groups, key));
+        const parts = isTooLarge ? cutGroups(column.type, value, elements.groups) : elements.groups;
+        const replaces = this.#rules.replaces || others.length === 0;
+        later.push(() => this.#writeElements(out, column, value, parts, key, replaces));
       } else {
         const isOneTtl = others.every(({ ttl }) => ttl === only.ttl);
         add(column, left, latestOf(writeTime), isOneTtl ? only.ttl : 0);
@@ -216,7 +228,7 @@ export class RowStatementBuilder {
     const absent = columns.filter((column) => !elsewhere.has(column));
     if (this.#rules.replaces && groups.length === 0 && isBare && absent.length > 0)
       out.statements.push(this.#update(columns, key, NO_GROUP, new Set(absent)));
-    this.#writeGroups(out, columns, groups, key, elsewhere);
+    this.#writeGroups(out, columns, groups.flatMap(cutGroup), key, elsewhere);
     for (const write of later) write();
   }
 
@@ -297,12 +309,14 @@ export class RowStatementBuilder {
     return key.length === this.#partitionAt.length ? key : key.slice(0, this.#partitionAt.length);
   }
 
+  /** @param replaces the first group takes the place of what is there */
   #writeElements(
     out: Output,
     column: ValueColumn,
     value: Buffer,
     groups: readonly ElementGroup[],
     key: readonly RawCell[],
+    replaces: boolean,
   ): void {
     const { type, isStatic } = column;
     const name = quoteName(column.name);
@@ -312,14 +326,14 @@ export class RowStatementBuilder {
       return;
     }
     const [first, ...rest] = groups;
-    if (this.#rules.replaces && first !== undefined) {
+    if (replaces && first !== undefined) {
       // The first group replaces what is there. The others are added to it, at the same time or later.
       const whole = this.#text(`whole ${column.name}`, () => this.#updateText(`${name} = ?`, isStatic));
       const params = [...this.#usingParams(first), partOf(type, value, [first]), ...key];
       out.statements.push({ query: whole, params, partition });
       out.ordered = true;
     }
-    const added = this.#rules.replaces ? rest : groups;
+    const added = replaces ? rest : groups;
     if (type.kind === 'udt') {
       const fields = this.#types.find((known) => known.name === type.name)?.fields ?? [];
       const query = this.#text(`fields ${column.name}`, () =>
@@ -379,8 +393,8 @@ export class RowStatementBuilder {
         `UPDATE ${this.#table}${using} SET ${quoteName(name)} = ${quoteName(name)} - ? WHERE ${this.#where(isStatic)}`,
     );
     const time = this.#rules.writeTimes ? [latestOf(writeTimes) ?? UNSET] : [];
-    const params = [...time, valuesIn(value), ...key];
-    out.clears.push({ query, params, partition: this.#partitionOf(key) });
+    for (const values of valuesIn(value))
+      out.clears.push({ query, params: [...time, values, ...key], partition: this.#partitionOf(key) });
   }
 
   #addition({ name, isStatic }: ValueColumn): string {
@@ -503,6 +517,20 @@ function elementGroups(
     else groups.push({ writeTime, ttl, indexes: [index] });
   }
   return { groups, lapsed };
+}
+
+/** Cells that are too large for one statement, in several with the same time and expiry. */
+function cutGroup(group: Group): readonly Group[] {
+  const runs = cutBySize(group.values, ({ column, value }) => bytesOfValue(column.type, value));
+  return runs.length < 2 ? [group] : runs.map((values) => ({ ...group, values }));
+}
+
+/** The same for the elements of a collection. */
+function cutGroups(type: CqlType, value: Buffer, groups: readonly ElementGroup[]): readonly ElementGroup[] {
+  const bytes = bytesOfElements(type, value);
+  return groups.flatMap((group) =>
+    cutBySize(group.indexes, (index) => bytes[index] ?? 0).map((indexes) => ({ ...group, indexes })),
+  );
 }
 
 /** Indexes of the elements of a value; of a user-defined type, of its fields that aren't null. */

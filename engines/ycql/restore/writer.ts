@@ -3,6 +3,7 @@ import { HoldfastError, messageOf } from '../../../model/errors.ts';
 import { cqlError, isAmbiguous, isOverload } from '../errors.ts';
 import type { BoundStatement, CqlSession } from '../session.ts';
 import { type Claim, SETTLED_AFTER_MS } from './claim.ts';
+import { bytesOfStatement, cutBySize } from './mutation-size.ts';
 
 /** Cassandra warns above 5 KiB of a batch and refuses one above 50 KiB; YugabyteDB has no such bound. */
 const BATCH_BYTES = 4_800;
@@ -46,7 +47,7 @@ export class Writer {
   /** Takes the statements of a row, which must be idempotent. Resolves when there is room for more. */
   async add(statements: readonly BoundStatement[]): Promise<void> {
     for (const statement of statements) {
-      const bytes = sizeOf(statement);
+      const bytes = bytesOfStatement(statement);
       if (this.#batchBytes + bytes > BATCH_BYTES || this.#batch.length >= BATCH_STATEMENTS)
         await this.#send();
       this.#batch.push(statement);
@@ -62,7 +63,7 @@ export class Writer {
   async alone(work: () => Promise<void>, statements: readonly BoundStatement[]): Promise<void> {
     await this.#begin(
       work,
-      statements.reduce((sum, statement) => sum + sizeOf(statement), 0),
+      statements.reduce((sum, statement) => sum + bytesOfStatement(statement), 0),
     );
   }
 
@@ -152,6 +153,58 @@ export async function writeUntilDone(
   }
 }
 
+/** Writes idempotent statements in their order, in as many batches as their size asks for. */
+export async function writeInOrder(
+  session: CqlSession,
+  statements: readonly BoundStatement[],
+  options: WriterOptions,
+): Promise<void> {
+  for (const batch of cutBySize(statements, bytesOfStatement)) await writeUntilDone(session, batch, options);
+}
+
+/**
+ * Writes the statements of a row with lists, which must not be written twice. What is too large for one batch goes in several, one after another over one
+ * node: the server makes the ids of elements from its clock, and another node's may be behind. After any failure of one of them `clear` takes away
+ * what is there, and all begins anew.
+ */
+export async function writeLists(
+  session: CqlSession,
+  statements: readonly BoundStatement[],
+  clear: () => Promise<void>,
+  options: WriterOptions,
+): Promise<void> {
+  const [first = [], ...others] = cutBySize(statements, bytesOfStatement);
+  if (others.length === 0) {
+    const repair = async () => {
+      await clear();
+      return first;
+    };
+    return await writeOnce(session, first, 'once', repair, options);
+  }
+  let pauseMs = FIRST_PAUSE_MS;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      const node = session.nodeFor(options.keyspace, first);
+      for (const batch of [first, ...others]) {
+        options.signal.throwIfAborted();
+        await options.claim?.check();
+        await session.write(options.keyspace, batch, 'once', node);
+      }
+      return;
+    } catch (error) {
+      const failure = cqlError(error, options.doing, 'values', options.signal);
+      if (!isPassing(failure) || attempt >= triesOf(failure)) throw failure;
+      options.log('a batch of a large list failed; the list is written anew', {
+        doing: options.doing,
+        error: messageOf(failure),
+      });
+      await sleep(Math.max(SETTLED_AFTER_MS, pauseMs), undefined, { signal: options.signal });
+      pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+      await clear();
+    }
+  }
+}
+
 /**
  * Writes what must not be written twice. After a failure whose outcome is unknown, waits until it is settled. Then `repair` finds out what is
  * there, and returns what is still to be written (undefined: nothing).
@@ -196,10 +249,4 @@ function triesOf(failure: unknown): number {
 
 function isPassing(failure: unknown): boolean {
   return failure instanceof HoldfastError && failure.transient;
-}
-
-function sizeOf({ params }: BoundStatement): number {
-  let bytes = 0;
-  for (const param of params) bytes += Buffer.isBuffer(param) ? param.length : 0;
-  return bytes;
 }

@@ -25,6 +25,8 @@ export interface LoadJob extends Job {
   readonly body: Uint8Array<SharedArrayBuffer>;
   /** Keyspace that the rows go to. */
   readonly into: string;
+  /** The table that the restore notes its progress in. */
+  readonly journal: string;
   readonly table: TableSchema;
   readonly types: readonly UserType[];
   readonly wishes: WritingWishes;

@@ -8,7 +8,7 @@ import { Claim } from '../restore/claim.ts';
 import { CounterTable } from '../restore/counters.ts';
 import { Journal, type LoadedRows, objectItem } from '../restore/journal.ts';
 import { RowStatementBuilder, type RowStatements } from '../restore/statements.ts';
-import { Writer, type WriterOptions, writeOnce, writeUntilDone } from '../restore/writer.ts';
+import { Writer, type WriterOptions, writeInOrder, writeLists } from '../restore/writer.ts';
 import { writingRules } from '../restore/writing-rules.ts';
 import { RowWalk, rowsOf } from '../rows.ts';
 import { type CqlSession, withSession } from '../session.ts';
@@ -25,7 +25,8 @@ export async function loadObject(job: LoadJob, thread: ThreadContext): Promise<v
 async function loadOver(session: CqlSession, job: LoadJob, thread: ThreadContext): Promise<void> {
   const { object, into, table } = job;
   const { signal, log } = thread;
-  const claim = await Claim.take(new Journal(session, into, signal), objectItem(object.key), signal);
+  const journal = new Journal(session, into, signal, job.journal);
+  const claim = await Claim.take(journal, objectItem(object.key), signal);
   if (claim === undefined) return;
   const doing = `load ${object.key} into ${quoteTable(into, table.name)}`;
   const options = { doing, keyspace: into, signal, claim, log };
@@ -101,7 +102,7 @@ async function loadRows({ job, thread, session, claim, options, isFirst }: Load)
           );
         else if (statements.ordered)
           await writer.alone(
-            () => writeUntilDone(session, statements.statements, options),
+            () => writeInOrder(session, statements.statements, options),
             statements.statements,
           );
         else await writer.add(statements.statements);
@@ -125,12 +126,9 @@ async function writeWithLists(
   isFirst: boolean,
   options: WriterOptions,
 ): Promise<void> {
-  const clear = async () => {
-    await writeUntilDone(session, clears, options);
-    return statements;
-  };
+  const clear = () => writeInOrder(session, clears, options);
   if (!isFirst) await clear();
-  await writeOnce(session, statements, 'once', clear, options);
+  await writeLists(session, statements, clear, options);
 }
 
 async function loadCounters({ job, thread, session, claim, options, isFirst }: Load): Promise<LoadedRows> {

@@ -46,7 +46,7 @@ export async function readChunk(
         part.unread.push(page.unread);
         continue;
       }
-      part.expiring += expiringRows(page, ends, place.header.columns.length);
+      countMarkers(part, page, ends, place.header.columns.length);
       const continues = partitions?.goesOnIn(page) ?? false;
       // An incompressible page adds all its bytes, and a page with one large row may fill a part by itself.
       const isFull =
@@ -158,22 +158,22 @@ function schemaChanged({ table: { database, table } }: ChunkSpec, cause?: unknow
   );
 }
 
-/** Undefined if no row of the table can expire, or if a row doesn't exist without its cells. */
+/** Undefined if a row of the table has no marker that outlives its cells, or nothing else, which is a loss of the whole table. */
 function endsOf({ table, header }: Place): RowEnds | undefined {
-  const ends = new RowEnds(header.columns);
-  return ends.any && table.isCompact !== true && table.regulars.length > 0 ? ends : undefined;
+  const hasMarkers = table.isCompact !== true && !table.isCounter && table.regulars.length > 0;
+  return hasMarkers ? new RowEnds(header.columns) : undefined;
 }
 
-/** Counts rows all of whose cells expire. A partition that has only static columns doesn't count: it has no row marker. */
-function expiringRows(page: RawPage, ends: RowEnds | undefined, width: number): number {
-  if (ends === undefined) return 0;
-  let rows = 0;
+/** Counts rows that may outlive all of their cells, or have none. A partition that has only static columns doesn't count: it has no row marker. */
+function countMarkers(part: PagePart, page: RawPage, ends: RowEnds | undefined, width: number): void {
+  if (ends === undefined) return;
   const row = new RowWalk(page, width);
   const cell = (at: number) => row.cell(at);
   while (row.next()) {
-    if (ends.isRow(cell) && ends.endOf(cell, 0) !== undefined) rows += 1;
+    if (!ends.isRow(cell)) continue;
+    if (ends.isBare(cell)) part.bare += 1;
+    else if (ends.endOf(cell, 0) !== undefined) part.expiring += 1;
   }
-  return rows;
 }
 
 /** Detects whether a page begins within the partition that the page before ended with. */
@@ -208,6 +208,8 @@ class PagePart {
   unread: string[] = [];
   /** Rows all of whose cells expire. */
   expiring = 0;
+  /** Rows that are nothing but their key. */
+  bare = 0;
   readonly #header: CqlPageHeader;
   readonly #builder: PartBuilder;
   #fromMs = Number.POSITIVE_INFINITY;
@@ -245,15 +247,17 @@ class PagePart {
     if (this.rows === 0) this.#builder.add(this.#fileHeader(), 0);
     const [fromMs, toMs] = this.#toMs === 0 ? [Date.now(), Date.now()] : [this.#fromMs, this.#toMs];
     const readAt = { from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString() };
-    const { expiring, unread } = this;
+    const { expiring, bare, unread } = this;
     await thread.deliver({
       ...this.#builder.finish(),
       readAt,
       ...(expiring === 0 ? {} : { expiring }),
+      ...(bare === 0 ? {} : { bare }),
       ...(unread.length === 0 ? {} : { unread }),
     });
     this.#builder.restart();
     this.expiring = 0;
+    this.bare = 0;
     this.unread = [];
     this.#fromMs = Number.POSITIVE_INFINITY;
     this.#toMs = 0;
