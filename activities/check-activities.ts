@@ -11,7 +11,7 @@ import type { CheckAnswer, CheckInput } from '../model/doctor.ts';
 import { scratchName, scratchNameIn } from '../model/drill.ts';
 import type { Source } from '../model/pipeline.ts';
 import { type AgentPoller, nodeQueue, parseAgentIdentity } from '../model/task-queue.ts';
-import { checkReceivers } from './check-receivers.ts';
+import { checkReceivers } from '../receivers/check.ts';
 import type { Activities } from './contract.ts';
 import type { Pins } from './pins.ts';
 import { pollersOf } from './pollers.ts';

@@ -1,5 +1,4 @@
 import { checkSource } from '../activities/check-activities.ts';
-import { checkReceivers } from '../activities/check-receivers.ts';
 import { pollersOf } from '../activities/pollers.ts';
 import { checkRepository } from '../engines/repository-checks.ts';
 import { resolveSecret } from '../engines/resolve-secret.ts';
@@ -9,6 +8,7 @@ import { archiveOf } from '../model/doctor.ts';
 import { scratchName } from '../model/drill.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import { type AgentPoller, nodeQueue, parseAgentIdentity } from '../model/task-queue.ts';
+import { checkReceivers } from '../receivers/check.ts';
 import { connectClient, temporalIsConfigured } from '../worker/connection.ts';
 
 /** The checks of `holdfast doctor --here`. This process makes them, as a worker with this environment would. */

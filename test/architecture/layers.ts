@@ -19,6 +19,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       'repository',
       'engines',
       'activities',
+      'receivers',
       'workflows',
       'worker',
       'parts',
@@ -56,9 +57,10 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     packages: ['@temporalio/common', '@temporalio/workflow'],
   },
   activities: {
-    imports: ['model', 'planning', 'repository', 'engines', 'package.json'],
-    packages: ['node:*', '@temporalio/activity', '@temporalio/client', '@temporalio/common', 'nodemailer'],
+    imports: ['model', 'planning', 'repository', 'engines', 'receivers', 'package.json'],
+    packages: ['node:*', '@temporalio/activity', '@temporalio/client', '@temporalio/common'],
   },
+  receivers: { imports: ['model', 'engines'], packages: ['node:*', 'nodemailer'] },
   engines: {
     imports: ['model', 'planning', 'repository', 'package.json'],
     packages: ['node:*', 'cassandra-driver', 'pg', 'zod'],

@@ -9,6 +9,7 @@ export const ERROR_PAGE = fileURLToPath(new URL('../../docs/errors.md', import.m
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PRODUCT = [
   'activities',
+  'receivers',
   'cli',
   'compiler',
   'engines',

@@ -1,9 +1,9 @@
 import type { AddressInfo } from 'node:net';
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
-import { checkReceivers } from '../../activities/check-receivers.ts';
-import { sendMail } from '../../activities/mail.ts';
 import { resolveSecret } from '../../engines/resolve-secret.ts';
 import type { MailRequest } from '../../model/notification.ts';
+import { checkReceivers } from '../../receivers/check.ts';
+import { sendMail } from '../../receivers/mail.ts';
 
 /** Mail to a real SMTP server on this machine. */
 

@@ -1,11 +1,11 @@
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
-import { callWebhook } from '../../activities/http.ts';
-import { lookupWithin } from '../../activities/reach.ts';
 import { resolveSecret } from '../../engines/resolve-secret.ts';
 import type { HttpRequest } from '../../model/http-request.ts';
 import type { Reach } from '../../model/notification.ts';
+import { callWebhook } from '../../receivers/http.ts';
+import { lookupWithin } from '../../receivers/reach.ts';
 
 /** Calls of webhooks, to a real server on this machine. */
 
