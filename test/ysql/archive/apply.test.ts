@@ -284,7 +284,7 @@ test.each([
       `CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.bag VALUES ('noted'); RETURN NULL; END $$;
      CREATE TRIGGER noted AFTER ${event} ON ${table} EXECUTE FUNCTION note(); ALTER TABLE ${table} ENABLE ALWAYS TRIGGER noted`,
     );
-    // The source's trigger wrote its row, which is archived as any other.
+    // The source's trigger wrote its row, which is archived like every other.
     await applied(database, PLAIN, BAG, PARENT, write.truncate(oids), write.insert(2, ['noted']));
     expect(await query(postgres.url(database), "SELECT v FROM bag WHERE v = 'noted'")).toEqual([
       { v: 'noted' },
