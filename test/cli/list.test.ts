@@ -2,6 +2,7 @@ import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { startHoldfast } from '../support/holdfast.ts';
+import { planWithRepository } from '../support/plan-files.ts';
 
 /** `list` of backups that an earlier Holdfast made. */
 const FIXTURES = path.resolve(__dirname, '..', 'fixtures', 'backups');
@@ -12,19 +13,7 @@ beforeAll(async () => {
   await mkdir(path.join(folder, 'plans'));
   for (const name of ['ysql', 'lost']) {
     if (name === 'ysql') await cp(path.join(FIXTURES, name), path.join(folder, name), { recursive: true });
-    await writeFile(
-      path.join(folder, 'plans', `${name}.yaml`),
-      `apiVersion: holdfast/v1
-kind: Repository
-metadata: { name: ${name}-backups }
-spec: { directory: ${path.join(folder, name)} }
----
-apiVersion: holdfast/v1
-kind: BackupPlan
-metadata: { name: ${name} }
-spec: { source: { ysql: { connection: { env: URL } } }, repository: ${name}-backups }
-`,
-    );
+    await writeFile(path.join(folder, 'plans', `${name}.yaml`), planWithRepository(folder, name));
   }
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));

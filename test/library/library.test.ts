@@ -14,6 +14,7 @@ import {
   validateText,
   window,
 } from '../../library/index.ts';
+import { planWithRepository } from '../support/plan-files.ts';
 
 /** The library on a directory repository that an earlier Holdfast filled, without Temporal. */
 const FIXTURES = path.resolve(__dirname, '..', 'fixtures', 'backups');
@@ -29,22 +30,9 @@ beforeAll(async () => {
   plans = path.join(folder, 'plans');
   await mkdir(plans);
   await cp(path.join(FIXTURES, 'ysql'), path.join(folder, 'ysql'), { recursive: true });
-  await writeFile(path.join(plans, 'ysql.yaml'), planText('ysql'));
+  await writeFile(path.join(plans, 'ysql.yaml'), planWithRepository(folder, 'ysql'));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
-
-function planText(name: string): string {
-  return `apiVersion: holdfast/v1
-kind: Repository
-metadata: { name: ${name}-backups }
-spec: { directory: ${path.join(folder, name)} }
----
-apiVersion: holdfast/v1
-kind: BackupPlan
-metadata: { name: ${name} }
-spec: { source: { ysql: { connection: { env: URL } } }, repository: ${name}-backups }
-`;
-}
 
 const open = () => openPlan(path.join(plans, 'ysql.yaml'));
 
@@ -58,7 +46,7 @@ test('plans are checked, opened and explained', async () => {
 });
 
 test('a text that is not written yet may name the repositories beside it', async () => {
-  const [, plan = ''] = planText('ysql').split('---\n');
+  const [, plan = ''] = planWithRepository(folder, 'ysql').split('---\n');
   const { document, render } = await validateText(plan.replace('name: ysql', 'name: other'), plans);
   expect(document).toMatchObject({ valid: true, files: ['plan.yaml'], plans: [{ plan: 'other' }] });
   expect(render()).toBe('');
@@ -87,7 +75,10 @@ test('secrets come from the environment that is passed, and from no other', asyn
   const file = path.join(folder, 'sealed.yaml');
   const s3 =
     's3: { bucket: acme-backups, region: eu-west-1, credentials: { accessKeyId: { env: HOLDFAST_TEST_ID }, secretAccessKey: { env: HOLDFAST_TEST_SECRET } } }';
-  await writeFile(file, planText('sealed').replace(/spec: \{ directory.*\}/, `spec: { ${s3} }`));
+  await writeFile(
+    file,
+    planWithRepository(folder, 'sealed').replace(/spec: \{ directory.*\}/, `spec: { ${s3} }`),
+  );
   process.env.HOLDFAST_TEST_ID = 'x';
   try {
     const plan = await openPlan(file);

@@ -1,24 +1,16 @@
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
-import { resolveSecret } from '../../engines/resolve-secret.ts';
 import type { HttpRequest } from '../../model/http-request.ts';
 import type { Reach } from '../../model/notification.ts';
 import { callWebhook } from '../../receivers/http.ts';
 import { lookupWithin } from '../../receivers/reach.ts';
+import { verb } from './verb.ts';
 
 /** Calls of webhooks, to a real server on this machine. */
 
 const KEY = `whsec_${Buffer.from('k'.repeat(32)).toString('base64')}`;
 const OLD_KEY = `whsec_${Buffer.from('o'.repeat(32)).toString('base64')}`;
-
-const verb = {
-  signal: new AbortController().signal,
-  attempt: 1,
-  heartbeat: () => undefined,
-  log: () => undefined,
-  secret: resolveSecret,
-};
 
 interface Received {
   readonly path: string;

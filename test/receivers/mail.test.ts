@@ -1,19 +1,11 @@
 import type { AddressInfo } from 'node:net';
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
-import { resolveSecret } from '../../engines/resolve-secret.ts';
 import type { MailRequest } from '../../model/notification.ts';
 import { checkReceivers } from '../../receivers/check.ts';
 import { sendMail } from '../../receivers/mail.ts';
+import { verb } from './verb.ts';
 
 /** Mail to a real SMTP server on this machine. */
-
-const verb = {
-  signal: new AbortController().signal,
-  attempt: 1,
-  heartbeat: () => undefined,
-  log: () => undefined,
-  secret: resolveSecret,
-};
 
 const servers: SMTPServer[] = [];
 afterEach(async () => {

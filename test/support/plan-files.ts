@@ -25,3 +25,17 @@ spec:
   repository: main
 ${spec}`;
 }
+
+/** The documents of a plan of its own repository, which lies in the folder of the plan's name in `folder`. Its database is in `URL`. */
+export function planWithRepository(folder: string, name: string): string {
+  return `apiVersion: holdfast/v1
+kind: Repository
+metadata: { name: ${name}-backups }
+spec: { directory: ${path.join(folder, name)} }
+---
+apiVersion: holdfast/v1
+kind: BackupPlan
+metadata: { name: ${name} }
+spec: { source: { ysql: { connection: { env: URL } } }, repository: ${name}-backups }
+`;
+}

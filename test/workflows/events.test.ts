@@ -4,7 +4,7 @@ import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/contract.ts';
 import { createActivities } from '../../activities/index.ts';
-import type { RestoreRequest } from '../../model/backup.ts';
+import { PLAIN_RESTORE, type RestoreRequest } from '../../model/backup.ts';
 import type { EventWish, MailRequest, Notification, NotifyTarget } from '../../model/notification.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { PruneInput } from '../../model/prune.ts';
@@ -81,12 +81,7 @@ const RESTORE: RestoreRequest = {
   restore: 'r1',
   from: REF,
   source,
-  into: {},
-  replace: false,
-  tables: { include: [], exclude: [] },
-  contents: 'all',
-  globals: false,
-  check: 'rows',
+  ...PLAIN_RESTORE,
   parallelism: 2,
   scratch: false,
 };
