@@ -64,8 +64,13 @@ test.each([
     'a server',
     async () => {
       const logFile = path.join(scratch.path, 'server.log');
-      const server = await startServer({ name: 'stand-in', command: program, args: [], logFile });
-      await server.waitForExit();
+      // A server that ends at once has failed to start, so this one stays until it is stopped.
+      const staying = path.join(scratch.path, 'server');
+      await writeFile(staying, '#!/bin/sh\nenv\necho ready\nexec sleep 600\n');
+      await chmod(staying, 0o755);
+      const checkReady = async () => expect(await readFile(logFile, 'utf8')).toContain('ready\n');
+      const server = await startServer({ name: 'stand-in', command: staying, args: [], logFile, checkReady });
+      await server.stop();
       return readFile(logFile, 'utf8');
     },
     ['PATH'],
