@@ -163,7 +163,7 @@ class ArchiveBench {
   async #capture(timeline: Timeline, until: Lsn): Promise<void> {
     const changes = this.#scaled(WAITING_TRANSACTIONS) * 4;
     const seconds: { readonly holdfast: number[]; readonly peer: number[] } = { holdfast: [], peer: [] };
-    let cpu = 0;
+    let most = 0;
     let peak = 0;
     const archiver = this.#stage.startArchiver();
     const capture = async (prefix: string) => {
@@ -176,7 +176,7 @@ class ArchiveBench {
     for (let round = 0; round < this.#options.rounds; round += 1) {
       const end = await capture(`capture-${round}`);
       seconds.holdfast.push(end.seconds);
-      cpu = Math.max(cpu, end.cpuSeconds / end.seconds);
+      most = Math.max(most, end.cpuSeconds);
       peak = Math.max(peak, end.peakBytes);
       if (end.transactions < changes / 4)
         throw new Error(`${end.transactions} transactions were archived of ${changes / 4}`);
@@ -201,10 +201,10 @@ class ArchiveBench {
         goal: 'at least 1.0',
       },
       {
-        what: `${what}: cores of the worker`,
-        holdfast: `${(peak / 2 ** 20).toFixed(0)} MiB`,
+        what: `${what}: CPU seconds of the worker, for each second that pg_recvlogical takes`,
+        holdfast: `${(peak / 2 ** 20).toFixed(0)} MiB; ${(most / own).toFixed(2)} cores at its own rate`,
         peer: '–',
-        reached: cpu,
+        reached: most / peer,
         goal: 'at most 0.35',
       },
     );

@@ -98,7 +98,7 @@ function failed(error: WorkflowFailedError): Error {
   return transient(
     'DOCTOR_FAILED',
     `the run that asks the workers ended before they had answered (${error.cause?.message ?? error.message})`,
-    'Ask again; the run’s page in the Temporal UI says more.',
+    'Ask again, or look from this machine: holdfast doctor PLAN --here.',
     error,
   );
 }

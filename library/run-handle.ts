@@ -166,7 +166,7 @@ function failureOf({ cause }: WorkflowFailedError): HoldfastError {
 }
 
 const SEE_THE_RUN =
-  'The run’s page in the Temporal UI shows every attempt (holdfast dev opens the embedded one).';
+  'holdfast logs PLAN shows every attempt with its error; so does the run’s page in the Temporal UI (holdfast dev opens the embedded one).';
 
 /** Problem and remedy as separate texts, if the failed activity gave them and its failure was passed on unchanged. */
 function detailsOf(failure: ApplicationFailure): FailureDetails {

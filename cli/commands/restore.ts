@@ -189,7 +189,7 @@ async function run(argument: string, options: Options) {
         run: runOf<RestoreSummary>(session, begun.workflowId),
         title: `Restoring ${chosen.backup} (data of ${describeInstant(new Date(chosen.instant), localZone())})`,
         names: { plan: plan.name, backup: chosen.backup, restore: begun.id },
-        whenDetached: 'Detached; the restore goes on. Its page in the Temporal UI shows how far it is.',
+        whenDetached: `Detached; the restore goes on. How far it is: holdfast watch ${plan.name}, or its page in the Temporal UI.`,
       };
     },
     (summary) => report(summary, options),
@@ -249,7 +249,7 @@ async function goBack(
         run: runOf<InClusterSummary>(session, begun.workflowId),
         title: `${way === 'rewind' ? 'Rewinding' : 'Cloning'} ${names.join(', ')} to ${instant}, by the universe's own history`,
         names: { plan: plan.name, restore: begun.id },
-        whenDetached: 'Detached; it goes on. Its page in the Temporal UI shows how far it is.',
+        whenDetached: `Detached; it goes on. How far it is: holdfast watch ${plan.name}, or its page in the Temporal UI.`,
       };
     },
     (summary) => reportInCluster(summary, options),

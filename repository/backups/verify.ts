@@ -39,6 +39,7 @@ export type VerifyProgress = {
   /** Number of objects that are checked without a gap, in the manifest's order. */
   readonly checkedObjects: number;
   readonly checkedBytes: number;
+  /** Notes included. */
   readonly problems: number;
 };
 
@@ -102,11 +103,12 @@ export async function verifyBackup(
     const { manifest } = stored;
     for await (const checked of checkObjects(store, manifest, level, progress.checkedObjects, options)) {
       problems.push(...checked.problems);
+      notes.push(...(checked.notes ?? []));
       progress = {
         startedAt: progress.startedAt,
         checkedObjects: progress.checkedObjects + 1,
         checkedBytes: progress.checkedBytes + checked.bytes,
-        problems: problems.length,
+        problems: problems.length + notes.length,
       };
       options.progress?.(progress);
     }
@@ -163,6 +165,8 @@ async function signatureProblems(
 interface Checked {
   readonly bytes: number;
   readonly problems: readonly string[];
+  /** What is wrong, and costs this backup nothing. */
+  readonly notes?: readonly string[];
 }
 
 /** An object to check. Its key is relative to the repository. */
@@ -270,10 +274,10 @@ async function checkDownload(
   cancellable: { readonly signal?: AbortSignal },
 ): Promise<Checked> {
   if (pieces !== undefined) return checkPack(store, { entry, pieces }, cancellable);
+  if (ranges !== undefined) return checkShared(store, { entry, ranges }, cancellable);
   try {
     const bytes = await store.get(entry.key, { expect: entry, ...cancellable });
-    const difference =
-      data === undefined ? differenceInRanges(bytes, ranges ?? []) : await differenceInContent(bytes, data);
+    const difference = data === undefined ? undefined : await differenceInContent(bytes, data);
     return difference === undefined ? sound(entry) : problem(`${entry.key}: ${difference}.`);
   } catch (error) {
     if (isDamage(error)) return problem(messageOf(error));
@@ -329,12 +333,63 @@ async function differenceInPiece(
   }
 }
 
-function differenceInRanges(bytes: Uint8Array, ranges: NamedSharedObject['ranges']): string | undefined {
-  for (const { offset, sizeBytes, sha256 } of ranges) {
-    const found = sha256Hex(bytes.subarray(offset, offset + sizeBytes));
-    if (found !== sha256) return `the SHA-256 of its bytes from ${offset} is ${found} instead of ${sha256}`;
+/**
+ * Checks a shared object. If it is damaged, the ranges that this backup needs are read by themselves, as a restore reads them: damage in bytes that
+ * only other backups need is a note, since it costs this one nothing.
+ */
+async function checkShared(
+  store: Store,
+  { entry, ranges }: Required<Pick<Checkable, 'entry' | 'ranges'>>,
+  cancellable: { readonly signal?: AbortSignal },
+): Promise<Checked> {
+  try {
+    const bytes = await store.get(entry.key, { expect: entry, ...cancellable });
+    const wrong = ranges.flatMap((range) =>
+      differenceInRange(entry.key, range, bytes.subarray(range.offset, range.offset + range.sizeBytes)),
+    );
+    return wrong.length === 0 ? sound(entry) : { bytes: 0, problems: wrong };
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    const found = await store.head(entry.key, cancellable);
+    if (found?.sizeBytes !== entry.sizeBytes) return problem(messageOf(error));
+    const lost = await damagedRanges(store, entry.key, ranges, cancellable);
+    if (lost.length > 0 || ranges.length === 0) return { bytes: 0, problems: [messageOf(error), ...lost] };
+    return {
+      ...sound(entry),
+      notes: [`${messageOf(error)} The bytes in it that this backup needs are whole.`],
+    };
   }
-  return undefined;
+}
+
+/** The ranges of a damaged object that can't be read as they were written. */
+async function damagedRanges(
+  store: Store,
+  key: string,
+  ranges: NamedSharedObject['ranges'],
+  cancellable: { readonly signal?: AbortSignal },
+): Promise<readonly string[]> {
+  const damaged: string[] = [];
+  for (const range of ranges) {
+    const { offset: start, sizeBytes } = range;
+    try {
+      const bytes = await store.get(key, { range: { start, end: start + sizeBytes }, ...cancellable });
+      damaged.push(...differenceInRange(key, range, bytes));
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      damaged.push(messageOf(error));
+    }
+  }
+  return damaged;
+}
+
+function differenceInRange(
+  key: string,
+  { offset, sha256 }: NamedSharedObject['ranges'][number],
+  bytes: Uint8Array,
+): readonly string[] {
+  const found = sha256Hex(bytes);
+  if (found === sha256) return [];
+  return [`${key}: the SHA-256 of its bytes from ${offset} is ${found} instead of ${sha256}.`];
 }
 
 function sound(entry: ObjectEntry): Checked {

@@ -79,6 +79,35 @@ describe('shared objects', () => {
     }
   });
 
+  it('cost a backup nothing by damage in bytes that only another backup needs, which is told', async () => {
+    const store = await emptyStore();
+    const later = 'ends with bytes of its own';
+    await writeTabletBackup(store, FIRST, { tablet: { a: 'shared by both', b: later } });
+    await writeTabletBackup(store, SECOND, { tablet: { a: 'shared by both' } });
+    const [pack = '', ...others] = await keysIn(store, OBJECTS_FOLDER);
+    expect(others).toEqual([]);
+    const file = path.join(store.description, pack);
+    const sound = await readFile(file);
+    const verdicts = async () => {
+      const reports = [];
+      for (const ref of [FIRST, SECOND]) reports.push(await verifyBackup(store, ref, 'content'));
+      return reports.map(({ verdict, notes = [] }) => ({ verdict, notes }));
+    };
+    for (const at of [sound.indexOf(later), sound.length - 1]) {
+      const bent = Buffer.from(sound);
+      bent.writeUInt8(bent.readUInt8(at) ^ 1, at);
+      await writeFile(file, bent);
+      await expect(verdicts()).resolves.toEqual([
+        { verdict: 'FAILED', notes: [] },
+        { verdict: 'OK', notes: [expect.stringContaining(pack)] },
+      ]);
+    }
+    for (const bent of [Buffer.concat([sound, Buffer.from('x')]), sound.subarray(0, -1)]) {
+      await writeFile(file, bent);
+      await expect(verdicts()).resolves.toMatchObject([{ verdict: 'FAILED' }, { verdict: 'FAILED' }]);
+    }
+  });
+
   it('go into a copy of the repository with their index, so that backups made there share them', async () => {
     const [from, to] = [await emptyStore(), await emptyStore()];
     await writeTabletBackup(from, FIRST, sampleTablets(3, 'one'));

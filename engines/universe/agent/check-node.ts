@@ -23,6 +23,14 @@ export async function checkNode(
         'Run the agent as the user of the tablet server, on its node (docs/universe.md).',
       );
     }
+    const named = await agent.directoriesNotGiven(signal);
+    if (named !== undefined) {
+      throw permanent(
+        'AGENT_DISKS',
+        `The tablet server keeps tablets in ${named.length} data directories (${named.join(', ')}), and the agent knows ${directories.length}: ${directories.map(({ path }) => path).join(', ')}`,
+        'Name all fs_data_dirs with --data-dirs, or leave it out. A backup or restore fails at the first tablet that is in a directory which the agent doesn’t know.',
+      );
+    }
     return directories.map(({ path, freeBytes }) => `${path}, ${formatBytes(freeBytes)} free`).join('; ');
   });
   const ofNode = ({ name, ...rest }: Check): Check => ({ name: `agent ${agent.address}: ${name}`, ...rest });

@@ -65,6 +65,19 @@ export class NodeAgent {
   }
 
   /**
+   * The directories that the tablet server names, if they are more than the agent was given. Their paths are not compared, since a container may see
+   * the same disk under another path. Undefined if there are as many, or the tablet server doesn't say.
+   */
+  async directoriesNotGiven(signal: AbortSignal): Promise<readonly string[] | undefined> {
+    const { dataDirectories } = this.#settings;
+    if (dataDirectories === undefined) return undefined;
+    const flags = await this.#ask(() => readTserverFlags(this.#webAddress, signal), signal);
+    return flags !== undefined && flags.dataDirectories.length > dataDirectories.length
+      ? flags.dataDirectories
+      : undefined;
+  }
+
+  /**
    * The data directories, after a proof that they belong to the tablet server `server` (its UUID in the universe's own list). Without
    * `server` they must belong to the one that answers at the agent's address; if none answers, they can't be proved. Nothing is read,
    * written or vouched for below a directory of another tablet server.
@@ -81,9 +94,14 @@ export class NodeAgent {
   }
 
   /** Undefined if the tablet server doesn't answer, or gives no UUID. */
-  async #uuidAtAddress(signal: AbortSignal): Promise<string | undefined> {
+  #uuidAtAddress(signal: AbortSignal): Promise<string | undefined> {
+    return this.#ask(() => readTserverUuid(this.#webAddress, signal), signal);
+  }
+
+  /** What the tablet server answers. Undefined if it doesn't. */
+  async #ask<T>(question: () => Promise<T>, signal: AbortSignal): Promise<T | undefined> {
     try {
-      return await readTserverUuid(this.#webAddress, signal);
+      return await question();
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof HoldfastError) return undefined;

@@ -1,7 +1,11 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import * as fc from 'fast-check';
+import { checkNode } from '../../../engines/universe/agent/check-node.ts';
 import { fillTablets, inspectNode, unfilledTablets } from '../../../engines/universe/agent/fill-tablets.ts';
 import { NodeAgent } from '../../../engines/universe/agent/node-agent.ts';
 import { onNode } from '../../../engines/universe/agent/on-node.ts';
@@ -224,6 +228,29 @@ describe('the agent of a tablet server', () => {
     const report = await inspectNode(node.agent, {}, new AbortController().signal);
     expect(report.directories[0]?.freeBytes).toBeGreaterThan(0);
     expect(report.problems).toEqual([expect.stringContaining('disk-1')]);
+  });
+
+  it.each([
+    ['fewer directories than its tablet server has', 1, 'tablets in 2 data directories'],
+    ['as many, under paths of its own', 2, 'free'],
+  ])('tells doctor where it was given %s', async (_what, given, expected) => {
+    const node = await newNode();
+    // The form of the page: src/yb/server/default-path-handlers.cc, `raw`.
+    const page = 'Command-line Flags\n--fs_data_dirs=/mnt/d0,/mnt/d1\n--placement_region=datacenter1\n';
+    const web = createServer((_request, response) => response.end(page)).listen(0, '127.0.0.1');
+    await once(web, 'listening');
+    const agent = new NodeAgent({
+      address: '127.0.0.1:9100',
+      dataDirectories: node.disks.slice(0, given),
+      webPort: (web.address() as AddressInfo).port,
+      stateDirectory: join(node.path, 'state'),
+    });
+    const location = { kind: 'directory' as const, path: (await emptyStore()).description };
+    const { checks } = await checkNode(agent, { name: 'main', location }, new AbortController().signal);
+    web.close();
+    const disks = checks.find(({ name }) => name.endsWith('its data directories'));
+    expect(disks?.detail).toContain(expected);
+    expect(disks?.ok).toBe(given === 2);
   });
 
   it('does not vouch for a folder in which one byte of one file is another, and fetches that file again', async () => {
