@@ -8,7 +8,7 @@ import { sha256Hex } from './sha256.ts';
 import { isDistrusted } from './signing/errors.ts';
 import { putSigned, requireTrusted } from './signing/signed-object.ts';
 import type { Store } from './store.ts';
-import { ifThere, isDamage } from './store-errors.ts';
+import { ifWhole, isDamage } from './store-errors.ts';
 
 /*
  * The log of a plan says who did what, and why. Each entry is an object of its own, whose name is its number. It is written by a conditional put and
@@ -130,13 +130,8 @@ async function readEntry(
 
 /** Undefined where the entry is damaged or was just taken away. */
 async function digestOf(store: Store, key: string, options: Cancellable): Promise<string | undefined> {
-  try {
-    const bytes = await ifThere(store.get(key, options));
-    return bytes === undefined ? undefined : sha256Hex(bytes);
-  } catch (error) {
-    if (isDamage(error)) return undefined;
-    throw error;
-  }
+  const bytes = await ifWhole(store.get(key, options));
+  return bytes === undefined ? undefined : sha256Hex(bytes);
 }
 
 async function numbersOf(store: Store, plan: string, options: Cancellable): Promise<readonly number[]> {

@@ -1,6 +1,6 @@
 import type { VerifyReport } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
-import { messageOf } from '../model/errors.ts';
+import { recover } from '../model/errors.ts';
 import { windowOf } from '../model/history-window.ts';
 import { instantOf, type Manifest } from '../model/manifest.ts';
 import type { RepositorySpec, VerifyLevel } from '../model/pipeline.ts';
@@ -97,13 +97,10 @@ async function lockOf(
 type History = Pick<CatalogueEntry, 'verified' | 'lastGood' | 'lastBad' | 'drill' | 'problem'>;
 
 async function historyOf(store: Store, ref: BackupId, options: Cancellable): Promise<History> {
-  try {
-    return await readHistory(store, ref, options);
-  } catch (error) {
-    // The data may be whole. A restore must not fail because of a damaged record about it.
-    if (isDamage(error)) return { problem: `Its verifications can't be read: ${messageOf(error)}` };
-    throw error;
-  }
+  // The data may be whole. A restore must not fail because of a damaged record about it.
+  return await recover(readHistory(store, ref, options), isDamage, ({ message }) => ({
+    problem: `Its verifications can't be read: ${message}`,
+  }));
 }
 
 async function readHistory(store: Store, ref: BackupId, options: Cancellable): Promise<History> {

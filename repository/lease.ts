@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { defined } from '../model/defined.ts';
-import { HoldfastError, permanent, transient } from '../model/errors.ts';
+import { permanent, recover, transient } from '../model/errors.ts';
 import { compareClocks } from './clock.ts';
 import { leaseFolder, leaseKey } from './layout.ts';
 import { getSealedIfThere, putSealed, replaceSealed } from './sealed-object.ts';
@@ -70,11 +70,7 @@ export async function takeLease(
 
 /** Removes leases with lower numbers. Where they can't be deleted they may stay, since only the highest number counts. */
 async function removeOlder(store: Store, keys: readonly string[], options: Cancellable): Promise<void> {
-  try {
-    await store.delete(keys, options);
-  } catch (error) {
-    if (!(error instanceof HoldfastError) || error.code !== STORE_LOCKED) throw error;
-  }
+  await recover(store.delete(keys, options), STORE_LOCKED, () => undefined);
 }
 
 /** Ends the lease, so that the next holder can begin at once. Does nothing if somebody else holds it by now. */

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, type ClientOptions, type Host, policies, types } from 'cassandra-driver';
 import { defined } from '../../model/defined.ts';
 
-import { HoldfastError, permanent, transient } from '../../model/errors.ts';
+import { type HoldfastError, permanent, recover, transient } from '../../model/errors.ts';
 import type { Product } from '../../model/manifest.ts';
 import type { CqlConsistency, YcqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
@@ -257,12 +257,7 @@ export class CqlSession {
    * since it is just going or coming, and its schema isn't known.
    */
   async schemaAgrees(): Promise<boolean> {
-    try {
-      return await this.#hasOneSchema();
-    } catch (error) {
-      if (error instanceof HoldfastError && error.code === 'YCQL_UNAVAILABLE') return false;
-      throw error;
-    }
+    return await recover(this.#hasOneSchema(), 'YCQL_UNAVAILABLE', () => false);
   }
 
   async #hasOneSchema(): Promise<boolean> {

@@ -1,5 +1,5 @@
 import { dataObjectName } from '../../model/backup.ts';
-import { HoldfastError, messageOf } from '../../model/errors.ts';
+import { recover } from '../../model/errors.ts';
 import type { Manifest, ManifestDatabase } from '../../model/manifest.ts';
 import { readTabletLists } from '../objects/tablet-lists.ts';
 import { TabletTally } from '../objects/tablet-tally.ts';
@@ -19,15 +19,13 @@ export async function manifestProblems(
   manifest: Manifest,
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<readonly string[]> {
-  try {
-    return manifest.tablets === undefined
-      ? await problemsOfData(store, manifest, options)
-      : await problemsOfTablets(store, manifest, manifest.tablets, options);
-  } catch (error) {
-    if (isDamage(error)) return [messageOf(error)];
-    if (error instanceof HoldfastError && error.code === 'MANIFEST_UNKNOWN_TABLE') return [error.message];
-    throw error;
-  }
+  return await recover(
+    manifest.tablets === undefined
+      ? problemsOfData(store, manifest, options)
+      : problemsOfTablets(store, manifest, manifest.tablets, options),
+    (error) => isDamage(error) || error.code === 'MANIFEST_UNKNOWN_TABLE',
+    ({ message }) => [message],
+  );
 }
 
 async function problemsOfData(

@@ -6,7 +6,7 @@ import {
   type VerifyReport,
 } from '../../model/backup.ts';
 import { defined } from '../../model/defined.ts';
-import { HoldfastError, messageOf } from '../../model/errors.ts';
+import { HoldfastError, messageOf, recover } from '../../model/errors.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { VerifyLevel } from '../../model/pipeline.ts';
 import { mapBounded } from '../bounded.ts';
@@ -270,15 +270,13 @@ async function checkDownload(
   cancellable: { readonly signal?: AbortSignal },
 ): Promise<Checked> {
   if (pieces !== undefined) return checkPack(store, { entry, pieces }, cancellable);
-  try {
+  const check = async (): Promise<Checked> => {
     const bytes = await store.get(entry.key, { expect: entry, ...cancellable });
     const difference =
       data === undefined ? differenceInRanges(bytes, ranges ?? []) : await differenceInContent(bytes, data);
     return difference === undefined ? sound(entry) : problem(`${entry.key}: ${difference}.`);
-  } catch (error) {
-    if (isDamage(error)) return problem(messageOf(error));
-    throw error;
-  }
+  };
+  return await recover(check(), isDamage, ({ message }) => problem(message));
 }
 
 /** Checks a pack and its pieces. If the pack is damaged, each piece is read by itself, to name the tables that have lost something. */
@@ -313,7 +311,7 @@ async function differenceInPiece(
   cancellable: { readonly signal?: AbortSignal },
 ): Promise<string | undefined> {
   const { at = 0, sizeBytes, table } = piece;
-  try {
+  const compare = async (): Promise<string | undefined> => {
     const bytes =
       whole === undefined
         ? await readData(store, '', { ...piece, key }, cancellable)
@@ -323,10 +321,8 @@ async function differenceInPiece(
       (await differenceInContent(bytes, piece));
     if (difference === undefined) return undefined;
     return `${dataObjectName({ ...piece, key })}, rows of ${table.schema}.${table.table}: ${difference}.`;
-  } catch (error) {
-    if (isDamage(error)) return messageOf(error);
-    throw error;
-  }
+  };
+  return await recover(compare(), isDamage, messageOf);
 }
 
 function differenceInRanges(bytes: Uint8Array, ranges: NamedSharedObject['ranges']): string | undefined {

@@ -1,4 +1,4 @@
-import { HoldfastError } from '../../model/errors.ts';
+import { recover } from '../../model/errors.ts';
 import type { RepositoryIdentity } from '../identity.ts';
 import { namesItsContents } from '../layout.ts';
 import { findRepository } from '../repository.ts';
@@ -95,14 +95,9 @@ export class ClearStore implements Store {
   }
 
   async #findIdentity(options: Cancellable): Promise<RepositoryIdentity | 'damaged' | undefined> {
-    try {
-      return await findRepository(this.#raw, options);
-    } catch (error) {
-      // A damaged document must not prevent restores. Encrypted objects are not sealed JSON, so reading one fails by name anyway.
-      if (isDamage(error)) return 'damaged';
-      // There is no directory yet. The call itself knows what to do: a put makes it.
-      if (error instanceof HoldfastError && error.code === 'STORE_NO_DIRECTORY') return undefined;
-      throw error;
-    }
+    // There may be no directory yet. The call itself knows what to do: a put makes it.
+    const finding = recover(findRepository(this.#raw, options), 'STORE_NO_DIRECTORY', () => undefined);
+    // A damaged document must not prevent restores. Encrypted objects are not sealed JSON, so reading one fails by name anyway.
+    return await recover(finding, isDamage, () => 'damaged' as const);
   }
 }

@@ -3,7 +3,7 @@ import { mapBounded } from '../bounded.ts';
 import { type BackupId, markKey, marksFolder } from '../layout.ts';
 import { getSealedIfThere, replaceSealed } from '../sealed-object.ts';
 import type { Store } from '../store.ts';
-import { isDamage } from '../store-errors.ts';
+import { ifWhole } from '../store-errors.ts';
 
 const MARKS_AT_ONCE = 8;
 
@@ -44,12 +44,7 @@ export async function findMark(
   ref: BackupId,
   options: Cancellable = {},
 ): Promise<Mark | undefined> {
-  try {
-    return await getSealedIfThere(store, markKey(ref), markSchema, options);
-  } catch (error) {
-    if (isDamage(error)) return undefined;
-    throw error;
-  }
+  return await ifWhole(getSealedIfThere(store, markKey(ref), markSchema, options));
 }
 
 /** All marks of a plan, by backup. */

@@ -3,12 +3,10 @@ import { HoldfastError, permanent } from '../../model/errors.ts';
 import { type BackupListing, isSuspect, listBackups } from '../backups/list-backups.ts';
 import { findManifest } from '../backups/manifest.ts';
 import { type BackupId, registerFolder, registerKey } from '../layout.ts';
-import { openSealedJson } from '../sealed-json.ts';
 import { sha256Hex } from '../sha256.ts';
 import type { Store } from '../store.ts';
-import { isDamage, staysForPrune } from '../store-errors.ts';
-import { isDistrusted } from './errors.ts';
-import { requireTrusted, sealFor } from './signed-object.ts';
+import { ifWhole, isDamage, staysForPrune } from '../store-errors.ts';
+import { getTrustedIfThere, sealFor } from './signed-object.ts';
 
 /*
  * The register of a plan is a signed list of the backups that there should be. So a backup that somebody hides, or brings back, is noticed. A new register with
@@ -87,14 +85,7 @@ async function readNumber(
   options: Cancellable,
 ): Promise<Register | undefined> {
   const key = registerKey(plan, number);
-  try {
-    const bytes = await store.get(key, options);
-    await requireTrusted(store, key, bytes, options);
-    return openSealedJson(bytes, registerSchema, `${key} in ${store.description}`);
-  } catch (error) {
-    if (isDamage(error) || isDistrusted(error)) return undefined;
-    throw error;
-  }
+  return await ifWhole(getTrustedIfThere(store, key, registerSchema, options));
 }
 
 async function numbersOf(store: Store, plan: string, options: Cancellable): Promise<number[]> {

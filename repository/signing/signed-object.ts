@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { recover } from '../../model/errors.ts';
 import { signatureFolder, signatureKey } from '../layout.ts';
 import { openSealedJson, sealJson, sealSignedJson, signedTextOf } from '../sealed-json.ts';
 import { sha256Hex } from '../sha256.ts';
@@ -68,12 +69,7 @@ export async function getTrustedIfThere<T>(
   schema: z.ZodType<T>,
   options: Cancellable = {},
 ): Promise<T | undefined> {
-  try {
-    return await getSignedIfThere(store, key, schema, options);
-  } catch (error) {
-    if (isDistrusted(error)) return undefined;
-    throw error;
-  }
+  return await recover(getSignedIfThere(store, key, schema, options), isDistrusted, () => undefined);
 }
 
 /**
