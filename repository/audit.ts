@@ -7,7 +7,7 @@ import { openSealedJson } from './sealed-json.ts';
 import { sha256Hex } from './sha256.ts';
 import { isDistrusted } from './signing/errors.ts';
 import { putSigned, requireTrusted } from './signing/signed-object.ts';
-import type { Store } from './store.ts';
+import type { Cancellable, Store } from './store.ts';
 import { ifWhole, isDamage } from './store-errors.ts';
 
 /*
@@ -15,8 +15,6 @@ import { ifWhole, isDamage } from './store-errors.ts';
  * contains the SHA-256 of the entry before, so one that is changed, taken out or put in later is noticed. That the newest entries were taken away is not:
  * for that somebody has to know the number and the SHA-256 of a later one.
  */
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 const ATTEMPTS = 20;
 const ENTRY = /\/(\d{9,12})\.json$/;

@@ -15,7 +15,7 @@ import { findRepository } from './repository.ts';
 import { holdText, isInForce, readHolds } from './retention/holds.ts';
 import { readMarks } from './retention/marks.ts';
 import { compareRegister } from './signing/register.ts';
-import type { Store } from './store.ts';
+import type { Cancellable, Store } from './store.ts';
 import { isDamage } from './store-errors.ts';
 
 const LEDGERS_AT_ONCE = 8;
@@ -24,8 +24,6 @@ const PROBLEMS_NAMED = 20;
 
 /** How many verifications of a backup are searched for a drill, and for damage that an OK of a lower level doesn't refute, from the newest on. */
 const REPORTS_SEARCHED = 30;
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /**
  * Reads what a repository holds of a plan, from manifests and the ledger alone. Throws errors of the store (unreachable, denied).

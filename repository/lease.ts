@@ -4,13 +4,11 @@ import { permanent, recover, transient } from '../model/errors.ts';
 import { compareClocks } from './clock.ts';
 import { leaseFolder, leaseKey } from './layout.ts';
 import { getSealedIfThere, putSealed, replaceSealed } from './sealed-object.ts';
-import type { Store } from './store.ts';
+import type { Cancellable, Store } from './store.ts';
 import { STORE_LOCKED } from './store-errors.ts';
 
 /** A holder that doesn't renew its lease for this long loses it. */
 export const LEASE_MS = 10 * 60_000;
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /**
  * Who asks for a lease. Of two attempts with one name the later one wins, so an attempt that was presumed dead finds its lease gone.

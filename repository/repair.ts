@@ -17,10 +17,8 @@ import { sha256Hex } from './sha256.ts';
 import { UNSIGNED } from './signing/errors.ts';
 import { sealFor } from './signing/signed-object.ts';
 import type { Signing } from './signing/signing.ts';
-import type { Store } from './store.ts';
+import type { Cancellable, Store } from './store.ts';
 import { ifThere, ifWhole } from './store-errors.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** What is known for the repair of `repository.json`. */
 export interface RepairWishes extends Cancellable {

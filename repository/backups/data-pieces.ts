@@ -2,7 +2,7 @@ import { type DataObject, dataObjectName } from '../../model/backup.ts';
 import { defined } from '../../model/defined.ts';
 import { HoldfastError, permanent } from '../../model/errors.ts';
 import { sha256Hex } from '../sha256.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { ifWhole, isDamage } from '../store-errors.ts';
 
 /*
@@ -67,7 +67,7 @@ export async function readRun(
   folder: string,
   run: readonly [DataObject, ...DataObject[]],
   memory: Uint8Array,
-  { signal }: { readonly signal?: AbortSignal } = {},
+  { signal }: Cancellable = {},
 ): Promise<void> {
   const cancellable = defined({ signal });
   // A damaged object may be longer than its place in `memory`.

@@ -3,7 +3,7 @@ import { recover } from '../../model/errors.ts';
 import type { Manifest, ManifestDatabase } from '../../model/manifest.ts';
 import { readTabletLists } from '../objects/tablet-lists.ts';
 import { TabletTally } from '../objects/tablet-tally.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { isDamage } from '../store-errors.ts';
 import { otherObjects, readDataObjects } from './manifest.ts';
 import { PackCheck } from './packs.ts';
@@ -17,7 +17,7 @@ import { DataTally } from './tally.ts';
 export async function manifestProblems(
   store: Store,
   manifest: Manifest,
-  options: { readonly signal?: AbortSignal } = {},
+  options: Cancellable = {},
 ): Promise<readonly string[]> {
   return await recover(
     manifest.tablets === undefined
@@ -31,7 +31,7 @@ export async function manifestProblems(
 async function problemsOfData(
   store: Store,
   manifest: Manifest,
-  options: { readonly signal?: AbortSignal },
+  options: Cancellable,
 ): Promise<readonly string[]> {
   const tally = new DataTally();
   const names = new Set<string>();
@@ -63,7 +63,7 @@ async function problemsOfTablets(
   store: Store,
   manifest: Manifest,
   stated: NonNullable<Manifest['tablets']>,
-  options: { readonly signal?: AbortSignal },
+  options: Cancellable,
 ): Promise<readonly string[]> {
   const snapshots = manifest.universe?.snapshots ?? [];
   const known = new Set(snapshots.flatMap(({ tables }) => tables.map(({ id }) => id)));

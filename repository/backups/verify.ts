@@ -15,7 +15,7 @@ import { Limiter } from '../limiter.ts';
 import { type NamedSharedObject, readSharedObjects } from '../objects/tablet-lists.ts';
 import { sha256Hex } from '../sha256.ts';
 import { compareRegister } from '../signing/register.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { differenceOf, isDamage, STORE_NOT_FOUND } from '../store-errors.ts';
 import { differenceInContent } from './content.ts';
 import { readData } from './data-pieces.ts';
@@ -136,7 +136,7 @@ async function signatureProblems(
   store: Store,
   ref: BackupId,
   { signature }: StoredManifest,
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): Promise<{
   readonly problems: readonly string[];
   readonly doubts: readonly string[];
@@ -205,7 +205,7 @@ function unreadOf({ data, pieces = [] }: Checkable): readonly string[] {
 async function* objectsOf(
   store: Store,
   manifest: Manifest,
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): AsyncGenerator<Checkable> {
   const folder = backupFolder(manifest);
   // A damaged list is reported as an object of its own, so nothing is done here.
@@ -221,7 +221,7 @@ async function checkOf(
   level: StoreLevel,
   store: Store,
   manifest: Manifest,
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): Promise<Check> {
   switch (level) {
     case 'exists': {
@@ -248,7 +248,7 @@ async function checkOf(
 async function listedSizes(
   store: Store,
   manifest: Manifest,
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): Promise<ReadonlyMap<string, number>> {
   const sizes = new Map<string, number>();
   const folders = [backupFolder(manifest), ...(manifest.tablets === undefined ? [] : [OBJECTS_FOLDER])];
@@ -267,7 +267,7 @@ function checkSize(entry: ObjectEntry, sizeBytes: number | undefined): Checked {
 async function checkDownload(
   store: Store,
   { entry, data, pieces, ranges }: Checkable,
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): Promise<Checked> {
   if (pieces !== undefined) return checkPack(store, { entry, pieces }, cancellable);
   const check = async (): Promise<Checked> => {
@@ -283,7 +283,7 @@ async function checkDownload(
 async function checkPack(
   store: Store,
   { entry, pieces }: Required<Pick<Checkable, 'entry' | 'pieces'>>,
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): Promise<Checked> {
   const problems: string[] = [];
   let whole: Uint8Array | undefined;
@@ -308,7 +308,7 @@ async function differenceInPiece(
   key: string,
   whole: Uint8Array | undefined,
   piece: DataObject,
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): Promise<string | undefined> {
   const { at = 0, sizeBytes, table } = piece;
   const compare = async (): Promise<string | undefined> => {

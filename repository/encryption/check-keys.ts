@@ -7,6 +7,7 @@ import { backupFolder } from '../layout.ts';
 import { readSharedObjects } from '../objects/tablet-lists.ts';
 import { getSealed, replaceSealed } from '../sealed-object.ts';
 import { sha256Hex } from '../sha256.ts';
+import type { Cancellable } from '../store.ts';
 import { ifWhole, isDamage } from '../store-errors.ts';
 import type { EncryptedStore } from './encrypted-store.ts';
 import { NO_IDENTITY, WRONG_IDENTITY } from './errors.ts';
@@ -15,8 +16,6 @@ import { classOf } from './object-class.ts';
 
 const HEADERS_AT_ONCE = 16;
 const OPENED_FOLDER = 'opened/';
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** What is known of one key file. */
 type KeyFileState = { readonly id: string } & (

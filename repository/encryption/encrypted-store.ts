@@ -10,6 +10,7 @@ import { sha256Hex } from '../sha256.ts';
 import { requireTrusted } from '../signing/signed-object.ts';
 import type { Signing } from '../signing/signing.ts';
 import type {
+  Cancellable,
   GetOptions,
   HeadOptions,
   ListedObject,
@@ -53,8 +54,6 @@ import {
   placeOf,
 } from './open-repository.ts';
 import { chunkSpan } from './stream.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** A size that no object has. A stored object that is too short gets it, and so differs from every expected size. */
 const NO_SIZE = -1;
@@ -210,10 +209,7 @@ export class EncryptedStore implements Store {
     );
   }
 
-  discardUnfinished(options: {
-    readonly olderThanMs: number;
-    readonly signal?: AbortSignal;
-  }): Promise<number> {
+  discardUnfinished(options: Cancellable & { readonly olderThanMs: number }): Promise<number> {
     return this.#raw.discardUnfinished(options);
   }
 

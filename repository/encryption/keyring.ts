@@ -2,7 +2,7 @@ import { recover } from '../../model/errors.ts';
 import type { EncryptionSpec, SecretRef } from '../../model/source.ts';
 import type { SecretResolver } from '../s3/client.ts';
 import { sha256Hex } from '../sha256.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { damaged, ifThere } from '../store-errors.ts';
 import { noIdentity } from './errors.ts';
 import {
@@ -23,8 +23,6 @@ const KEY_FILE_CHECK_MS = 600_000;
 
 /** Which identities of the Repository to try on a key file, in this order. */
 type IdentityName = 'identity' | 'metadataIdentity';
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /**
  * The keys of one repository, as far as this process can open them.

@@ -6,13 +6,11 @@ import { readStoredManifest } from '../backups/manifest.ts';
 import { type BackupId, holdKey, holdsFolder } from '../layout.ts';
 import { isDistrusted } from '../signing/errors.ts';
 import { getSigned, putSigned, replaceSigned } from '../signing/signed-object.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { isDamage } from '../store-errors.ts';
 import { findMark } from './marks.ts';
 
 /* A hold keeps a backup from being deleted until somebody releases it. A released hold's record stays, and says who did what. */
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 const holdSchema: z.ZodType<Hold> = z.object({
   plan: z.string(),

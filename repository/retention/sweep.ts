@@ -5,7 +5,7 @@ import { findManifest, PLAIN_FORMAT_VERSION, readNamedObjects } from '../backups
 import { type BackupId, backupFolder, MANIFEST_NAME, manifestKey, planFolder } from '../layout.ts';
 import { putSealed } from '../sealed-object.ts';
 import { isDistrusted } from '../signing/errors.ts';
-import type { ListedObject, Store } from '../store.ts';
+import type { Cancellable, ListedObject, Store } from '../store.ts';
 import { isDamage } from '../store-errors.ts';
 import { whyMissed } from './missed.ts';
 
@@ -185,7 +185,7 @@ async function* orphansIn(
   store: Store,
   ref: BackupId,
   folder: Exclude<Folder, { readonly kind: 'missed' }>,
-  options: { readonly signal?: AbortSignal },
+  options: Cancellable,
 ): AsyncGenerator<ListedObject> {
   const prefix = backupFolder(ref);
   let tombstone: ListedObject | undefined;
@@ -247,6 +247,6 @@ async function deleteAll(
   return { deletedObjects, deletedBytes };
 }
 
-function cancellation({ signal }: { readonly signal?: AbortSignal }): { readonly signal?: AbortSignal } {
+function cancellation({ signal }: Cancellable): Cancellable {
   return defined({ signal });
 }

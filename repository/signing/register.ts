@@ -4,7 +4,7 @@ import { type BackupListing, isSuspect, listBackups } from '../backups/list-back
 import { findManifest } from '../backups/manifest.ts';
 import { type BackupId, registerFolder, registerKey } from '../layout.ts';
 import { sha256Hex } from '../sha256.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { ifWhole, isDamage, staysForPrune } from '../store-errors.ts';
 import { getTrustedIfThere, sealFor } from './signed-object.ts';
 
@@ -20,8 +20,6 @@ const ATTEMPTS = 20;
 const REGISTER = /\/(\d{9,12})\.json$/;
 /** An entry whose manifest doesn't come within this time is dropped: its run was given up, or its manifest would be older than any grace time. */
 const UNSEEN_FOR_MS = 7 * 24 * 3_600_000;
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** A backup as the register lists it. */
 export interface RegisteredBackup {
