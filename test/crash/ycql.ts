@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowFailedError } from '@temporalio/client';
 import { compile } from '../../compiler/compile.ts';
-import { awaitSchemaAgreement } from '../../engines/ycql/session.ts';
 import { startBackup, startRestore } from '../../library/runs.ts';
 import type { RestoreSummary } from '../../model/backup.ts';
 import { messageOf } from '../../model/errors.ts';
@@ -316,7 +315,7 @@ async function agree(cassandra: CassandraCluster): Promise<void> {
     if (node !== undefined) await cassandra.nodetool(node, 'resetlocalschema');
     const session = await openSession(cassandra);
     try {
-      if (await awaitSchemaAgreement(session, AGREE_WITHIN_MS, signal)) return;
+      if (await session.awaitSchemaAgreement(AGREE_WITHIN_MS, signal)) return;
     } finally {
       await session.close();
     }

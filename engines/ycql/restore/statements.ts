@@ -1,4 +1,5 @@
 import type { CqlPageColumn, CqlPageHeader } from '../../../repository/backups/cql-pages.ts';
+import { type BoundStatement, type Cell, UNSET } from '../bound-statement.ts';
 import { int32 } from '../bytes.ts';
 import { type CqlType, isMultiCell, parseType } from '../cql-type.ts';
 import { quoteName, quoteTable } from '../identifiers.ts';
@@ -13,7 +14,6 @@ import {
   sameCells,
 } from '../rows.ts';
 import type { UserType } from '../schema.ts';
-import { type BoundStatement, type Cell, UNSET } from '../session.ts';
 import { ttlSeconds } from '../ttl.ts';
 import { latestOf, runsOf, valuesIn } from './lists.ts';
 import {
