@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowFailedError } from '@temporalio/client';
 import { compile } from '../../compiler/compile.ts';
 import { startBackup, startRestore } from '../../library/runs.ts';
-import type { RestoreSummary } from '../../model/backup.ts';
+import { PLAIN_RESTORE, type RestoreSummary } from '../../model/backup.ts';
 import { messageOf } from '../../model/errors.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import {
@@ -248,12 +248,8 @@ async function runTrial(
     const outcome = await under<BackupOutcome>('backup', () => startBackup(session, plan));
     const wishes = {
       backup: outcome.summary.backup,
+      ...PLAIN_RESTORE,
       into: { [KEYSPACE]: copy },
-      replace: false,
-      tables: { include: [], exclude: [] },
-      contents: 'all' as const,
-      globals: false,
-      check: 'rows' as const,
       parallelism: 4,
     };
     const summary = await under<RestoreSummary>('restore', () => startRestore(session, plan, wishes));
