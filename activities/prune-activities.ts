@@ -3,7 +3,7 @@ import type { VerbContext } from '../engines/engine.ts';
 import { defined } from '../model/defined.ts';
 import { recover } from '../model/errors.ts';
 import { type DeleteSummary, MAX_PRUNE_NAMES, type OrphanSummary, type PruneInput } from '../model/prune.ts';
-import { archiveLimit } from '../planning/archive-retention.ts';
+import { archiveLimit } from '../planning/archive/retention.ts';
 import { dropOldSegments } from '../repository/archive/retention.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { type LeaseHolder, releaseLease, takeLease } from '../repository/lease.ts';

@@ -17,7 +17,7 @@ import { parseConnectionUrl } from '../engines/ysql/server/connection-url.ts';
 import { withSession } from '../engines/ysql/server/session.ts';
 import { type Lsn, microsOfIso, postgresLsn, type Timeline } from '../model/archive.ts';
 import { createScratchFolder } from '../parts/scratch.ts';
-import { chainsOf } from '../planning/archive-window.ts';
+import { chainsOf } from '../planning/archive/window.ts';
 import { readTimeline } from '../repository/archive/archive.ts';
 import { ArchiveLease } from '../repository/archive/lease.ts';
 import { decoderKey } from '../repository/archive/names.ts';

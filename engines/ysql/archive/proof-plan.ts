@@ -1,10 +1,10 @@
 import { isoOfMicros, microsOfIso, type StoredTimeline } from '../../../model/archive.ts';
 import type { ProofWish } from '../../../model/archive-proof.ts';
 import type { CatalogueEntry } from '../../../model/recovery.ts';
-import { chainFrom } from '../../../planning/archive-chain.ts';
-import { isSpokenOf } from '../../../planning/archive-proofs.ts';
-import { archiveWindow } from '../../../planning/archive-window.ts';
-import type { BasePlace } from '../../../planning/base-place.ts';
+import type { BasePlace } from '../../../planning/archive/base-place.ts';
+import { chainFrom } from '../../../planning/archive/chain.ts';
+import { isSpokenOf } from '../../../planning/archive/proofs.ts';
+import { archiveWindow } from '../../../planning/archive/window.ts';
 import type { Cancellable, Store } from '../../../repository/store.ts';
 import { readPlaces } from './sources.ts';
 

@@ -1,10 +1,10 @@
 import { isoOfMicros, microsOfIso, type StoredTimeline } from '../../../model/archive.ts';
 import type { ArchiveGap, CatalogueEntry, InstantRange, RecoverySource } from '../../../model/recovery.ts';
 import type { ArchiveChain } from '../../../model/replay.ts';
-import { furthestChain } from '../../../planning/archive-chain.ts';
-import { provedUntil } from '../../../planning/archive-proofs.ts';
-import { archiveWindow } from '../../../planning/archive-window.ts';
-import { type BasePlace, basePlace } from '../../../planning/base-place.ts';
+import { type BasePlace, basePlace } from '../../../planning/archive/base-place.ts';
+import { furthestChain } from '../../../planning/archive/chain.ts';
+import { provedUntil } from '../../../planning/archive/proofs.ts';
+import { archiveWindow } from '../../../planning/archive/window.ts';
 import { archivedDatabases, readTimelines } from '../../../repository/archive/archive.ts';
 import { readManifest } from '../../../repository/backups/manifest.ts';
 import { mapBounded } from '../../../repository/bounded.ts';

@@ -5,8 +5,8 @@ import {
   type Timeline,
 } from '../../../model/archive.ts';
 import type { ArchiveStanding } from '../../../model/archive-standing.ts';
-import { type Stretch, stretchesOf } from '../../../planning/archive-proofs.ts';
-import { archiveWindow } from '../../../planning/archive-window.ts';
+import { type Stretch, stretchesOf } from '../../../planning/archive/proofs.ts';
+import { archiveWindow } from '../../../planning/archive/window.ts';
 import { archivedDatabases, readTimelines } from '../../../repository/archive/archive.ts';
 import type { Cancellable, Store } from '../../../repository/store.ts';
 import { readHoles } from './holes.ts';
