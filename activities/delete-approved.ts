@@ -1,4 +1,4 @@
-import { HoldfastError } from '../model/errors.ts';
+import { recover } from '../model/errors.ts';
 import type { PruneInput } from '../model/prune.ts';
 import { findManifest } from '../repository/backups/manifest.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
@@ -7,7 +7,7 @@ import { type Deletion, isApproved, readDeletions } from '../repository/retentio
 import { findMark } from '../repository/retention/marks.ts';
 import type { Pin } from '../repository/retention/pins.ts';
 import type { Store } from '../repository/store.ts';
-import { isDamage } from '../repository/store-errors.ts';
+import { ifWhole } from '../repository/store-errors.ts';
 
 interface Deleting {
   readonly store: Store;
@@ -80,11 +80,7 @@ async function digestOf(
   ref: { readonly plan: string; readonly backup: string },
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  try {
-    return (await findManifest(store, ref, { signal, signedBy: 'any' }))?.sha256;
-  } catch (error) {
-    if (isDamage(error) || (error instanceof HoldfastError && error.code === 'BACKUP_DISCARDED'))
-      return undefined;
-    throw error;
-  }
+  const finding = findManifest(store, ref, { signal, signedBy: 'any' });
+  const found = await recover(ifWhole(finding), 'BACKUP_DISCARDED', () => undefined);
+  return found?.sha256;
 }

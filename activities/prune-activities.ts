@@ -1,9 +1,9 @@
 import { activityInfo } from '@temporalio/activity';
 import type { VerbContext } from '../engines/engine.ts';
 import { defined } from '../model/defined.ts';
-import { HoldfastError, messageOf } from '../model/errors.ts';
+import { recover } from '../model/errors.ts';
 import { type DeleteSummary, MAX_PRUNE_NAMES, type OrphanSummary, type PruneInput } from '../model/prune.ts';
-import { archiveLimit } from '../planning/archive-retention.ts';
+import { archiveLimit } from '../planning/archive/retention.ts';
 import { dropOldSegments } from '../repository/archive/retention.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { type LeaseHolder, releaseLease, takeLease } from '../repository/lease.ts';
@@ -168,16 +168,11 @@ async function sweepShared(
   store: Store,
   options: SweepObjectsOptions,
 ): Promise<Pick<OrphanSummary, 'shared' | 'sharedProblem'>> {
-  try {
-    return { shared: await sweepObjects(store, options) };
-  } catch (error) {
-    const unreadable =
-      isDamage(error) ||
-      isDistrusted(error) ||
-      (error instanceof HoldfastError && error.code === 'FORMAT_TOO_NEW');
-    if (!unreadable) throw error;
-    return { sharedProblem: messageOf(error) };
-  }
+  return await recover(
+    sweepObjects(store, options).then((shared) => ({ shared })),
+    (error) => error.code === 'FORMAT_TOO_NEW' || isDamage(error) || isDistrusted(error),
+    ({ message }) => ({ sharedProblem: message }),
+  );
 }
 
 /** The run is the holder, so its activities share the lease. A later attempt takes over from one that was presumed dead. */

@@ -3,7 +3,7 @@ import { scratchNameIn } from '../model/drill.ts';
 import type { PruneInput } from '../model/prune.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
 import { DAY_MS } from '../model/time.ts';
-import { archiveBase } from '../planning/archive-retention.ts';
+import { archiveBase } from '../planning/archive/retention.ts';
 import { decideRetention, type RetentionVerdict } from '../planning/retention.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import { type Mark, readMarks } from '../repository/retention/marks.ts';

@@ -6,6 +6,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { quietVerb } from '../engines/quiet-verb.ts';
 import { replay } from '../engines/ysql/archive/apply.ts';
 import { Cut } from '../engines/ysql/archive/cut.ts';
 import { openTimeline } from '../engines/ysql/archive/open.ts';
@@ -16,7 +17,7 @@ import { parseConnectionUrl } from '../engines/ysql/server/connection-url.ts';
 import { withSession } from '../engines/ysql/server/session.ts';
 import { type Lsn, microsOfIso, postgresLsn, type Timeline } from '../model/archive.ts';
 import { createScratchFolder } from '../parts/scratch.ts';
-import { chainsOf } from '../planning/archive-window.ts';
+import { chainsOf } from '../planning/archive/window.ts';
 import { readTimeline } from '../repository/archive/archive.ts';
 import { ArchiveLease } from '../repository/archive/lease.ts';
 import { decoderKey } from '../repository/archive/names.ts';
@@ -139,9 +140,7 @@ class ArchiveBench {
     const store = await openStore(request.repository, secret);
     const holder = { owner: 'bench', token: randomUUID(), sinceMs: Date.now() };
     const lease = await ArchiveLease.take(store, request, holder);
-    const { signal } = new AbortController();
-    const verb = { signal, attempt: 1, heartbeat: () => undefined, log: () => undefined, secret };
-    const { stored } = await openTimeline({ ...verb, request, store, lease });
+    const { stored } = await openTimeline({ ...quietVerb(secret), request, store, lease });
     return stored.timeline;
   }
 

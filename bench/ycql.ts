@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { connect } from '../engines/ycql/session.ts';
+import { connect } from '../engines/ycql/connect.ts';
 import { startCassandra } from '../parts/cassandra.ts';
 import { createScratchFolder } from '../parts/scratch.ts';
 import { describeMachine, type Ratio, renderRatios, setStage } from './stage.ts';

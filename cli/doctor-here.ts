@@ -1,5 +1,6 @@
 import { checkSource } from '../activities/check-activities.ts';
 import { pollersOf } from '../activities/pollers.ts';
+import { quietVerb } from '../engines/quiet-verb.ts';
 import { checkRepository } from '../engines/repository-checks.ts';
 import { resolveSecret } from '../engines/resolve-secret.ts';
 import { checkNewestSchema } from '../engines/schema-trial.ts';
@@ -14,13 +15,7 @@ import { connectClient, temporalIsConfigured } from '../worker/connection.ts';
 /** The checks of `holdfast doctor --here`. This process makes them, as a worker with this environment would. */
 export async function checkFromHere(plan: CompiledPlan): Promise<readonly Check[]> {
   const { source, repository } = plan.pipeline;
-  const verb = {
-    signal: new AbortController().signal,
-    attempt: 1,
-    heartbeat: () => undefined,
-    log: () => undefined,
-    secret: resolveSecret,
-  };
+  const verb = quietVerb(resolveSecret);
   const options = {
     history: plan.pointTime?.inCluster !== undefined,
     agentsOf,

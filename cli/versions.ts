@@ -1,7 +1,7 @@
 import { pollersOf } from '../activities/pollers.ts';
 import { apiVersion } from '../compiler/schema/parts.ts';
 import { appliedPlans, findEntity } from '../library/plan-entities.ts';
-import { HoldfastError } from '../model/errors.ts';
+import { recover } from '../model/errors.ts';
 import { versionOfWorker } from '../model/task-queue.ts';
 import { ARCHIVE_FORMAT_VERSION } from '../repository/archive/archive.ts';
 import { MANIFEST_FORMAT_VERSION, PLAIN_FORMAT_VERSION } from '../repository/backups/manifest.ts';
@@ -62,14 +62,9 @@ export async function serverAndWorkers(): Promise<{
   }
 }
 
+/** Undefined where the embedded server is stopped. */
 async function runningSession(): Promise<Session | undefined> {
-  try {
-    return await findSession({ starts: 'nothing' });
-  } catch (error) {
-    // The embedded server is stopped, which is a valid answer here.
-    if (error instanceof HoldfastError && error.code === 'SERVER_STOPPED') return undefined;
-    throw error;
-  }
+  return await recover(findSession({ starts: 'nothing' }), 'SERVER_STOPPED', () => undefined);
 }
 
 async function queuesOf({ client, taskQueue }: Session): Promise<readonly string[]> {

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { type Check, check } from '../model/check.ts';
-import { HoldfastError, permanent } from '../model/errors.ts';
+import { HoldfastError, permanent, recover } from '../model/errors.ts';
 import type { RepositorySpec } from '../model/pipeline.ts';
 import { hasOwnCredentials, repositoryForPruning } from '../planning/prune.ts';
 import { listPlans } from '../repository/backups/list-backups.ts';
@@ -170,11 +170,6 @@ function checkClock(store: Store, probe: string): Promise<Check> {
 async function areHere({ location }: RepositorySpec): Promise<boolean> {
   if (location.kind !== 's3' || location.credentials === undefined) return false;
   const { accessKeyId, secretAccessKey } = location.credentials;
-  try {
-    await Promise.all([accessKeyId, secretAccessKey].map(resolveSecret));
-    return true;
-  } catch (error) {
-    if (error instanceof HoldfastError && error.code === 'SECRET_MISSING') return false;
-    throw error;
-  }
+  const reading = Promise.all([accessKeyId, secretAccessKey].map(resolveSecret)).then(() => true);
+  return await recover(reading, 'SECRET_MISSING', () => false);
 }

@@ -25,13 +25,8 @@ export async function foreseeTarget(
   if (lacks === undefined) return undefined;
   const { withRestoreContext } = await import('../engines/restore-context.ts');
   const { secretsOf } = await import('../engines/resolve-secret.ts');
-  const verb = {
-    signal: AbortSignal.timeout(PATIENCE_MS),
-    attempt: 1,
-    heartbeat: () => undefined,
-    log: () => undefined,
-    secret: secretsOf(access.environment),
-  };
+  const { quietVerb } = await import('../engines/quiet-verb.ts');
+  const verb = quietVerb(secretsOf(access.environment), AbortSignal.timeout(PATIENCE_MS));
   const ref = { repository: plan.pipeline.repository, plan: plan.name, backup };
   const restore = scratchName('doctor', new Date());
   try {

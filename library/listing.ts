@@ -1,5 +1,5 @@
 import type { VerifyReport } from '../model/backup.ts';
-import { messageOf } from '../model/errors.ts';
+import { recover } from '../model/errors.ts';
 import { instantOf, type Manifest } from '../model/manifest.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import { type KnownRows, rowsOf } from '../model/rows.ts';
@@ -82,21 +82,15 @@ async function newestVerification(
   store: Store,
   manifest: Manifest,
 ): Promise<VerifyReport | undefined> {
-  try {
-    return await newestReport(store, manifest);
-  } catch (error) {
-    if (!isDamage(error)) throw error;
-    access.tell?.(`warning: the verifications of ${manifest.backup} can’t be read: ${messageOf(error)}`);
+  return await recover(newestReport(store, manifest), isDamage, ({ message }) => {
+    access.tell?.(`warning: the verifications of ${manifest.backup} can’t be read: ${message}`);
     return undefined;
-  }
+  });
 }
 
 /** Tells of a damaged `repository.json`. A clear repository can be read without it, but no backup can be made. */
 async function tellOfDocument(access: Access, store: Store): Promise<void> {
-  try {
-    await findRepository(store);
-  } catch (error) {
-    if (!isDamage(error)) throw error;
-    access.tell?.(`warning: ${messageOf(error)} Mend it: holdfast repository repair PLAN.`);
-  }
+  await recover(findRepository(store), isDamage, ({ message }) => {
+    access.tell?.(`warning: ${message} Mend it: holdfast repository repair PLAN.`);
+  });
 }

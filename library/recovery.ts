@@ -45,13 +45,8 @@ export async function inClusterHistory(
   if (pointTime?.inCluster === undefined || source === undefined) return [];
   const { inClusterSources } = await import('../engines/universe/in-cluster/recovery.ts');
   const { secretsOf } = await import('../engines/resolve-secret.ts');
-  const verb = {
-    signal: AbortSignal.timeout(HISTORY_PATIENCE_MS),
-    attempt: 1,
-    heartbeat: () => undefined,
-    log: () => undefined,
-    secret: secretsOf(access.environment),
-  };
+  const { quietVerb } = await import('../engines/quiet-verb.ts');
+  const verb = quietVerb(secretsOf(access.environment), AbortSignal.timeout(HISTORY_PATIENCE_MS));
   try {
     return await inClusterSources(verb, source);
   } catch (error) {

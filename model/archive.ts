@@ -152,7 +152,7 @@ export interface SegmentHeader {
 export interface StoredTimeline {
   readonly timeline: Timeline;
   readonly end?: TimelineEnd;
-  /** In order of names; may hold what isn't part of the chain (see `chainOf` in planning/archive-window.ts). */
+  /** In order of names; may hold what isn't part of the chain (see `chainOf` in planning/archive/window.ts). */
   readonly segments: readonly StoredSegment[];
   /** Absent: there are none. */
   readonly proofs?: readonly StoredProof[];

@@ -44,6 +44,26 @@ export function transient(code: string, message: string, remedy: string, cause?:
   return new HoldfastError(code, message, { remedy, transient: true, cause });
 }
 
+/**
+ * What `doing` fulfils with, or what `otherwise` makes of its error where that is the expected one: the one with this code, or one that `expected`
+ * recognises. Rejects with any other error.
+ */
+export async function recover<T, U>(
+  doing: Promise<T>,
+  expected: string | ((error: HoldfastError) => boolean),
+  otherwise: (error: HoldfastError) => U | Promise<U>,
+): Promise<T | U> {
+  try {
+    return await doing;
+  } catch (error) {
+    const isExpected =
+      error instanceof HoldfastError &&
+      (typeof expected === 'string' ? error.code === expected : expected(error));
+    if (!isExpected) throw error;
+    return await otherwise(error);
+  }
+}
+
 const MAX_EQUAL = 3;
 
 /**

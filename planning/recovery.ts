@@ -15,7 +15,7 @@ import {
   type RestoreMeasurement,
 } from '../model/recovery.ts';
 import type { ArchiveChain } from '../model/replay.ts';
-import { segmentsTo } from './archive-chain.ts';
+import { segmentsTo } from './archive/chain.ts';
 import { beforeDdl, historyHoles, historyRanges } from './carried-history.ts';
 import { readInstant } from './instant.ts';
 import { unionOf } from './range-union.ts';

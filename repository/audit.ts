@@ -7,16 +7,14 @@ import { openSealedJson } from './sealed-json.ts';
 import { sha256Hex } from './sha256.ts';
 import { isDistrusted } from './signing/errors.ts';
 import { putSigned, requireTrusted } from './signing/signed-object.ts';
-import type { Store } from './store.ts';
-import { ifThere, isDamage } from './store-errors.ts';
+import type { Cancellable, Store } from './store.ts';
+import { ifWhole, isDamage } from './store-errors.ts';
 
 /*
  * The log of a plan says who did what, and why. Each entry is an object of its own, whose name is its number. It is written by a conditional put and
  * contains the SHA-256 of the entry before, so one that is changed, taken out or put in later is noticed. That the newest entries were taken away is not:
  * for that somebody has to know the number and the SHA-256 of a later one.
  */
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 const ATTEMPTS = 20;
 const ENTRY = /\/(\d{9,12})\.json$/;
@@ -130,13 +128,8 @@ async function readEntry(
 
 /** Undefined where the entry is damaged or was just taken away. */
 async function digestOf(store: Store, key: string, options: Cancellable): Promise<string | undefined> {
-  try {
-    const bytes = await ifThere(store.get(key, options));
-    return bytes === undefined ? undefined : sha256Hex(bytes);
-  } catch (error) {
-    if (isDamage(error)) return undefined;
-    throw error;
-  }
+  const bytes = await ifWhole(store.get(key, options));
+  return bytes === undefined ? undefined : sha256Hex(bytes);
 }
 
 async function numbersOf(store: Store, plan: string, options: Cancellable): Promise<readonly number[]> {

@@ -1,6 +1,6 @@
 import type { VerifyReport } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
-import { messageOf } from '../model/errors.ts';
+import { recover } from '../model/errors.ts';
 import { windowOf } from '../model/history-window.ts';
 import { instantOf, type Manifest } from '../model/manifest.ts';
 import type { RepositorySpec, VerifyLevel } from '../model/pipeline.ts';
@@ -15,7 +15,7 @@ import { findRepository } from './repository.ts';
 import { holdText, isInForce, readHolds } from './retention/holds.ts';
 import { readMarks } from './retention/marks.ts';
 import { compareRegister } from './signing/register.ts';
-import type { Store } from './store.ts';
+import type { Cancellable, Store } from './store.ts';
 import { isDamage } from './store-errors.ts';
 
 const LEDGERS_AT_ONCE = 8;
@@ -24,8 +24,6 @@ const PROBLEMS_NAMED = 20;
 
 /** How many verifications of a backup are searched for a drill, and for damage that an OK of a lower level doesn't refute, from the newest on. */
 const REPORTS_SEARCHED = 30;
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /**
  * Reads what a repository holds of a plan, from manifests and the ledger alone. Throws errors of the store (unreachable, denied).
@@ -97,13 +95,10 @@ async function lockOf(
 type History = Pick<CatalogueEntry, 'verified' | 'lastGood' | 'lastBad' | 'drill' | 'problem'>;
 
 async function historyOf(store: Store, ref: BackupId, options: Cancellable): Promise<History> {
-  try {
-    return await readHistory(store, ref, options);
-  } catch (error) {
-    // The data may be whole. A restore must not fail because of a damaged record about it.
-    if (isDamage(error)) return { problem: `Its verifications can't be read: ${messageOf(error)}` };
-    throw error;
-  }
+  // The data may be whole. A restore must not fail because of a damaged record about it.
+  return await recover(readHistory(store, ref, options), isDamage, ({ message }) => ({
+    problem: `Its verifications can't be read: ${message}`,
+  }));
 }
 
 async function readHistory(store: Store, ref: BackupId, options: Cancellable): Promise<History> {

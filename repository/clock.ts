@@ -1,5 +1,5 @@
 import { type HoldfastError, permanent } from '../model/errors.ts';
-import type { Store } from './store.ts';
+import type { Cancellable, Store } from './store.ts';
 
 /** Ages and grace times compare this machine's clock with the store's. If the two differ by more than this, neither can be trusted. */
 const FAR_OFF_MS = 60 * 60_000;
@@ -20,7 +20,7 @@ export async function compareClocks(
   store: Store,
   key: string,
   here: Date,
-  options: { readonly signal?: AbortSignal } = {},
+  options: Cancellable = {},
 ): Promise<ClockComparison | undefined> {
   for await (const { key: found, modifiedAt: there } of store.list(key, options)) {
     if (found !== key) continue;

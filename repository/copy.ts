@@ -14,7 +14,7 @@ import { sha256Hex } from './sha256.ts';
 import { distrusted } from './signing/errors.ts';
 import { confirmRegister, enterRegister } from './signing/register.ts';
 import { signatureOf, signObject } from './signing/signed-object.ts';
-import type { Store } from './store.ts';
+import type { Cancellable, Store } from './store.ts';
 
 type CopyProgress = {
   readonly copiedObjects: number;
@@ -135,7 +135,7 @@ async function requireVouched(
   from: Store,
   to: Store,
   ref: BackupId,
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): Promise<void> {
   if (to.signing === undefined || from.signing !== undefined) return;
   const key = manifestKey(ref);
@@ -153,7 +153,7 @@ async function vouchFor(
   to: Store,
   ref: BackupId,
   manifest: Uint8Array,
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): Promise<void> {
   if (to.signing === undefined) return;
   const key = manifestKey(ref);

@@ -3,9 +3,7 @@ import { inClusterFolder, inClusterKey } from './layout.ts';
 import { getSealedIfThere } from './sealed-object.ts';
 import { sha256Hex } from './sha256.ts';
 import { getTrustedIfThere, replaceSigned } from './signing/signed-object.ts';
-import type { Store } from './store.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
+import type { Cancellable, Store } from './store.ts';
 
 /** Records that a snapshot schedule of a universe belongs to a plan. The universe has no field for that. */
 export interface ScheduleRecord {

@@ -1,16 +1,14 @@
 import { z } from 'zod';
 import { defined } from '../model/defined.ts';
-import { HoldfastError, permanent, transient } from '../model/errors.ts';
+import { permanent, recover, transient } from '../model/errors.ts';
 import { compareClocks } from './clock.ts';
 import { leaseFolder, leaseKey } from './layout.ts';
 import { getSealedIfThere, putSealed, replaceSealed } from './sealed-object.ts';
-import type { Store } from './store.ts';
+import type { Cancellable, Store } from './store.ts';
 import { STORE_LOCKED } from './store-errors.ts';
 
 /** A holder that doesn't renew its lease for this long loses it. */
 export const LEASE_MS = 10 * 60_000;
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /**
  * Who asks for a lease. Of two attempts with one name the later one wins, so an attempt that was presumed dead finds its lease gone.
@@ -70,11 +68,7 @@ export async function takeLease(
 
 /** Removes leases with lower numbers. Where they can't be deleted they may stay, since only the highest number counts. */
 async function removeOlder(store: Store, keys: readonly string[], options: Cancellable): Promise<void> {
-  try {
-    await store.delete(keys, options);
-  } catch (error) {
-    if (!(error instanceof HoldfastError) || error.code !== STORE_LOCKED) throw error;
-  }
+  await recover(store.delete(keys, options), STORE_LOCKED, () => undefined);
 }
 
 /** Ends the lease, so that the next holder can begin at once. Does nothing if somebody else holds it by now. */

@@ -2,9 +2,7 @@ import { z } from 'zod';
 import type { VerifyReport } from '../model/backup.ts';
 import { type BackupId, ledgerFolder, ledgerKey } from './layout.ts';
 import { getSealed, putSealed } from './sealed-object.ts';
-import type { Store } from './store.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
+import type { Cancellable, Store } from './store.ts';
 
 const verdict = z.enum(['OK', 'FAILED', 'INCONCLUSIVE']);
 

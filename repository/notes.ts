@@ -1,6 +1,6 @@
 import { restoresFolder, snapshotLedgersFolder } from './layout.ts';
 import { putSealed } from './sealed-object.ts';
-import type { Store } from './store.ts';
+import type { Cancellable, Store } from './store.ts';
 import { staysForPrune } from './store-errors.ts';
 
 /*
@@ -8,8 +8,6 @@ import { staysForPrune } from './store-errors.ts';
  * restore made (`restores/`). The run deletes its notes at its end. If its credentials may not delete, it writes a record beside them that
  * they have ended, and a prune deletes both.
  */
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 const ENDED = '.ended.json';
 

@@ -2,9 +2,7 @@ import { z } from 'zod';
 import { offClusterKey } from './layout.ts';
 import { sha256Hex } from './sha256.ts';
 import { getTrustedIfThere, replaceSigned } from './signing/signed-object.ts';
-import type { Store } from './store.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
+import type { Cancellable, Store } from './store.ts';
 
 /**
  * A stretch of time in which every look at a database found the same schema. Times are ISO 8601 in UTC, by the universe's clock.

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { HoldfastError, permanent } from '../model/errors.ts';
 import { clockOff, compareClocks } from './clock.ts';
 import { sha256Hex } from './sha256.ts';
-import type { Store } from './store.ts';
+import type { Cancellable, Store } from './store.ts';
 import { STORE_LOCKED, staysForPrune } from './store-errors.ts';
 
 /** Folder of probes. Nothing in it is part of a backup. */
@@ -11,8 +11,6 @@ export const PROBES_FOLDER = 'doctor/';
 const FREE = '-sum';
 const BODY = Buffer.from('holdfast doctor');
 const OTHER_BODY = Buffer.from('holdfast doctor, written over');
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 const ORIGINAL = { sizeBytes: BODY.length, sha256: sha256Hex(BODY) };
 

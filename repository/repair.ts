@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { HoldfastError, permanent } from '../model/errors.ts';
+import { type HoldfastError, permanent, recover } from '../model/errors.ts';
 import type { EncryptionSpec } from '../model/source.ts';
 import { listBackups, listPlans } from './backups/list-backups.ts';
 import { EncryptedStore } from './encryption/encrypted-store.ts';
@@ -17,10 +17,8 @@ import { sha256Hex } from './sha256.ts';
 import { UNSIGNED } from './signing/errors.ts';
 import { sealFor } from './signing/signed-object.ts';
 import type { Signing } from './signing/signing.ts';
-import type { Store } from './store.ts';
-import { ifThere, isDamage } from './store-errors.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
+import type { Cancellable, Store } from './store.ts';
+import { ifThere, ifWhole } from './store-errors.ts';
 
 /** What is known for the repair of `repository.json`. */
 export interface RepairWishes extends Cancellable {
@@ -56,8 +54,8 @@ export interface RepairResult {
 export async function repairRepository(raw: Store, wishes: RepairWishes): Promise<RepairResult> {
   const { signal } = wishes;
   const cancellable = signal === undefined ? {} : { signal };
-  const bytes = await bytesOf(raw, cancellable);
-  const whole = await wholeDocument(raw, cancellable);
+  const bytes = await ifThere(raw.get(REPOSITORY_KEY, cancellable));
+  const whole = await ifWhole(findRepository(raw, cancellable));
   if (whole !== undefined) return { outcome: 'whole', identity: whole, backups: 0, isNewId: false };
   const left = leftIn(bytes);
   const ids = [wishes.id, left.id].filter((id) => id !== undefined);
@@ -162,13 +160,9 @@ async function encryptedDocument(
 
 /** Whether a key is a metadata key that this process can open. Only such a key can be tried. */
 async function isMetadataKey(keyring: Keyring, id: string): Promise<boolean> {
-  try {
-    return (await keyring.open(id, ['metadataIdentity', 'identity'])).key.purpose === 'metadata';
-  } catch (error) {
-    if (error instanceof HoldfastError && error.code === 'ENCRYPTION_WRONG_IDENTITY') return false;
-    if (isDamage(error)) return false;
-    throw error;
-  }
+  const opening = ifWhole(keyring.open(id, ['metadataIdentity', 'identity']));
+  const opened = await recover(opening, 'ENCRYPTION_WRONG_IDENTITY', () => undefined);
+  return opened?.key.purpose === 'metadata';
 }
 
 interface Manifests {
@@ -213,19 +207,6 @@ async function keep(
   const key = `${PROBES_FOLDER}damaged-repository-${sha256.slice(0, 16)}`;
   await raw.put(key, bytes, { sha256, ifAbsent: true, ...options });
   return key;
-}
-
-async function wholeDocument(raw: Store, options: Cancellable): Promise<RepositoryIdentity | undefined> {
-  try {
-    return await findRepository(raw, options);
-  } catch (error) {
-    if (isDamage(error)) return undefined;
-    throw error;
-  }
-}
-
-async function bytesOf(raw: Store, options: Cancellable): Promise<Uint8Array | undefined> {
-  return await ifThere(raw.get(REPOSITORY_KEY, options));
 }
 
 function nothingThere(raw: Store): HoldfastError {

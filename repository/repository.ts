@@ -7,7 +7,7 @@ import { proveStore } from './probe.ts';
 import { openSealedJson } from './sealed-json.ts';
 import { checkFormatVersion, getSealedIfThere } from './sealed-object.ts';
 import { getSigned, getSignedIfThere, putSigned } from './signing/signed-object.ts';
-import type { Store } from './store.ts';
+import type { Cancellable, Store } from './store.ts';
 
 /** The newest format version that this Holdfast knows. A clear repository has 1, an encrypted one 2. */
 export const REPOSITORY_FORMAT_VERSION = 2;
@@ -19,8 +19,6 @@ const identitySchema: z.ZodType<RepositoryIdentity> = z.object({
   createdAt: z.iso.datetime(),
   encryption: z.object({ metadataKey: z.string().regex(/^[0-9a-f]{32}$/) }).exactOptional(),
 });
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /**
  * The repository in a store. Creates it on first use, after it has proved that the store does what a repository relies on. Of two creators at once, one

@@ -4,10 +4,8 @@ import { restoreRecordKey } from './layout.ts';
 import { openSealedJson, sealJson } from './sealed-json.ts';
 import { getSealedIfThere, replaceSealed, sealOnce } from './sealed-object.ts';
 import { sha256Hex } from './sha256.ts';
-import type { Store } from './store.ts';
+import type { Cancellable, Store } from './store.ts';
 import { ifThere } from './store-errors.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /**
  * Says that a restore has come to its end: its data are complete, and only names still have to change. It is written once, right before the names change, and

@@ -1,9 +1,7 @@
 import { z } from 'zod';
 import { restoreRecordKey, rewindNoteKey } from './layout.ts';
 import { getSealedIfThere, putSealed, sealOnce } from './sealed-object.ts';
-import type { Store } from './store.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
+import type { Cancellable, Store } from './store.ts';
 
 /**
  * Says that a rewind within a universe has passed its point of no return. It is written once, right before the universe is first asked

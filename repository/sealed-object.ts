@@ -2,10 +2,8 @@ import type { z } from 'zod';
 import { permanent } from '../model/errors.ts';
 import { openSealedJson, sealJson } from './sealed-json.ts';
 import { sha256Hex } from './sha256.ts';
-import type { Store } from './store.ts';
+import type { Cancellable, Store } from './store.ts';
 import { ifThere } from './store-errors.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** Writes sealed JSON once. Returns `exists`, and changes nothing, if the key is taken. */
 export async function putSealed(

@@ -1,4 +1,4 @@
-import { HoldfastError, permanent } from '../model/errors.ts';
+import { HoldfastError, permanent, recover } from '../model/errors.ts';
 
 /** Codes that both stores throw. Other codes are defined where they arise. */
 export const STORE_NOT_FOUND = 'STORE_NOT_FOUND';
@@ -30,12 +30,12 @@ export function isDamage(error: unknown): boolean {
 
 /** What was read. Undefined where the object doesn't exist. Rejects with any other error of `reading`. */
 export async function ifThere<T>(reading: Promise<T>): Promise<T | undefined> {
-  try {
-    return await reading;
-  } catch (error) {
-    if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) return undefined;
-    throw error;
-  }
+  return await recover(reading, STORE_NOT_FOUND, () => undefined);
+}
+
+/** What was read. Undefined where the object is missing or changed. Rejects with any other error of `reading`. */
+export async function ifWhole<T>(reading: Promise<T>): Promise<T | undefined> {
+  return await recover(reading, isDamage, () => undefined);
 }
 
 /** Code for an object that the store keeps locked, by the plan's own lock or by the bucket's default retention. */

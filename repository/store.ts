@@ -1,6 +1,11 @@
 import type { RepositoryIdentity } from './identity.ts';
 import type { Signing } from './signing/signing.ts';
 
+/** A call that can be stopped: it then rejects with the signal's reason. */
+export interface Cancellable {
+  readonly signal?: AbortSignal;
+}
+
 /**
  * The contract of a store: where objects live. `s3/` and `directory/` implement it; one test suite holds them to it.
  *
@@ -35,34 +40,28 @@ export interface Store {
   head(key: string, options?: HeadOptions): Promise<StoredObject | undefined>;
 
   /** Every object whose key starts with `prefix`, in any order, page by page. */
-  list(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<ListedObject>;
+  list(prefix: string, options?: Cancellable): AsyncIterable<ListedObject>;
 
   /**
    * The names directly in `folder` (which ends in `/`, or is empty) that have objects below them, without listing these objects. A directory may also return
    * a name below which there are none left.
    */
-  folders(folder: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<string>;
+  folders(folder: string, options?: Cancellable): AsyncIterable<string>;
 
   /** Deletes objects. A key without an object is not an error. */
-  delete(keys: readonly string[], options?: { readonly signal?: AbortSignal }): Promise<void>;
+  delete(keys: readonly string[], options?: Cancellable): Promise<void>;
 
   /**
    * Discards what interrupted puts left outside of all objects (temporary files, parts of unfinished uploads), if it is older than `olderThanMs`. Returns the
    * number of discarded items.
    */
-  discardUnfinished(options: {
-    readonly olderThanMs: number;
-    readonly signal?: AbortSignal;
-  }): Promise<number>;
+  discardUnfinished(options: Cancellable & { readonly olderThanMs: number }): Promise<number>;
 
   /**
    * Writes what must exist before a repository is made here. Returns what its `repository.json` must contain. Absent: nothing must be written, and
    * `repository.json` contains the given identity.
    */
-  prepareRepository?(
-    identity: RepositoryIdentity,
-    options?: { readonly signal?: AbortSignal },
-  ): Promise<RepositoryIdentity>;
+  prepareRepository?(identity: RepositoryIdentity, options?: Cancellable): Promise<RepositoryIdentity>;
 
   /** True: `head` reads the whole object for its checksum, since the store has no record of it. */
   readonly readsForChecksums?: boolean;
@@ -95,11 +94,7 @@ export interface StoreLocks {
    * Makes sure that an object is locked for at least the term. Never shortens a lock, and a second call does nothing more. Throws `STORE_LOCKS_LATE`
    * (transient) where the store accepts a lock and then doesn't show it.
    */
-  hold(
-    key: string,
-    term: LockTerm,
-    options?: { readonly signal?: AbortSignal },
-  ): Promise<'held' | 'extended' | 'absent'>;
+  hold(key: string, term: LockTerm, options?: Cancellable): Promise<'held' | 'extended' | 'absent'>;
 }
 
 /** Older versions of objects, as a bucket with versioning keeps them. */

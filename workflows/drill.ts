@@ -6,7 +6,7 @@ import { defined } from '../model/defined.ts';
 import type { DrillInput, DrillOutcome } from '../model/drill.ts';
 import { kindOf } from '../model/engine-kind.ts';
 import { worseOf } from '../model/verdict.ts';
-import { proofText } from '../planning/archive-proofs.ts';
+import { proofText } from '../planning/archive/proofs.ts';
 import { chooseForDrill } from '../planning/drill.ts';
 import { activitiesFor, PATIENT_RETRY, patiently } from './activity-proxies.ts';
 import { tellCatalogueChanged } from './catalogue-news.ts';

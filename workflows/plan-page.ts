@@ -1,6 +1,6 @@
 import { formatBytes, formatCount, formatDuration } from '../model/amounts.ts';
 import type { RecoveryHole, RecoveryWindow } from '../model/recovery.ts';
-import { archiveLines } from '../planning/archive-standing.ts';
+import { archiveLines } from '../planning/archive/standing.ts';
 import { decisionLines, wishLine } from '../planning/decision-text.ts';
 import type { PlanRequest, PlanStatus, Refusal, RunReport } from './plan-messages.ts';
 

@@ -4,7 +4,7 @@ import type { ProofOutcome, ProofWish } from '../model/archive-proof.ts';
 import { defined } from '../model/defined.ts';
 import type { DrillInput } from '../model/drill.ts';
 import type { Verdict } from '../model/verdict.ts';
-import { refutes } from '../planning/archive-proofs.ts';
+import { refutes } from '../planning/archive/proofs.ts';
 import { activitiesFor, PATIENT_RETRY, patiently } from './activity-proxies.ts';
 import { describeFailure } from './failures.ts';
 import { inTime, problemsOf, type ScratchOutcome, scratchRequest } from './scratch-restore.ts';

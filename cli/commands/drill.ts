@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { formatAmount } from '../../model/amounts.ts';
 import type { DrillOutcome } from '../../model/drill.ts';
-import { proofText } from '../../planning/archive-proofs.ts';
+import { proofText } from '../../planning/archive/proofs.ts';
 import type { FollowRunOptions } from '../follow-run.ts';
 import { HERE } from '../here.ts';
 import { EXIT, type ExitCode, emit, print, runCommand } from '../output.ts';

@@ -22,7 +22,7 @@ async function run(argument: string, options: CommonOptions) {
     return undefined;
   }
   const { readArchiveOf } = await import('../../library/window.ts');
-  const { stretchText } = await import('../../planning/archive-proofs.ts');
+  const { stretchText } = await import('../../planning/archive/proofs.ts');
   const { isoOfMicros } = await import('../../model/archive.ts');
   const { formatAmount, formatBytes } = await import('../../model/amounts.ts');
   const windows = await readArchiveOf(HERE, plan);

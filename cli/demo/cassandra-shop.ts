@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { int32, int64 } from '../../engines/ycql/bytes.ts';
 import { readTable } from '../../engines/ycql/catalog.ts';
+import { connect } from '../../engines/ycql/connect.ts';
 import { BUCKETS, rangeBounds, selectStatement } from '../../engines/ycql/dialect.ts';
 import { planReading, ttlOf } from '../../engines/ycql/reading.ts';
 import { Writer } from '../../engines/ycql/restore/writer.ts';
 import { rowsOf } from '../../engines/ycql/rows.ts';
 import { scan } from '../../engines/ycql/scan.ts';
-import { type CqlSession, connect } from '../../engines/ycql/session.ts';
+import type { CqlSession } from '../../engines/ycql/session.ts';
 import { startCassandra } from '../../parts/cassandra.ts';
 import type { DemoDatabase } from './database.ts';
 import type { TableDigest } from './shop.ts';

@@ -5,7 +5,7 @@ import type { VerifyReport } from '../../model/backup.ts';
 import type { CatalogueEntry } from '../../model/recovery.ts';
 import { NOT_COUNTED } from '../../model/rows.ts';
 import { DAY_MS, HOUR_MS } from '../../model/time.ts';
-import { archiveLines } from '../../planning/archive-standing.ts';
+import { archiveLines } from '../../planning/archive/standing.ts';
 import { standingOf } from '../../planning/standing.ts';
 import { bars, conditionOf, timeline } from './charts.ts';
 import { Markup, markup } from './markup.ts';

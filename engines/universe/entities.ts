@@ -1,4 +1,4 @@
-import { HoldfastError, permanent, transient } from '../../model/errors.ts';
+import { HoldfastError, permanent, recover, transient } from '../../model/errors.ts';
 import { fetchPage } from './http.ts';
 import type { YbAdmin } from './yb-admin/program.ts';
 import { field, listField, textField } from './yb-admin/text.ts';
@@ -66,13 +66,10 @@ export async function dumpEntitiesIfAnswered(
   signal: AbortSignal,
   report?: (reason: string) => void,
 ): Promise<Entities | undefined> {
-  try {
-    return await dumpEntities(webAddresses, signal);
-  } catch (error) {
-    if (!(error instanceof HoldfastError && error.code === NO_ENTITIES)) throw error;
-    report?.(error.message);
+  return await recover(dumpEntities(webAddresses, signal), NO_ENTITIES, ({ message }) => {
+    report?.(message);
     return undefined;
-  }
+  });
 }
 
 /** Parses the answer of `/dump-entities`. Throws `UNIVERSE_ENTITIES_UNREADABLE` (permanent). */

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HoldfastError } from '../../model/errors.ts';
+import { HoldfastError, recover } from '../../model/errors.ts';
 import type { UniverseSource } from '../../model/pipeline.ts';
 import { findManifest } from '../../repository/backups/manifest.ts';
 import { snapshotLedgersFolder } from '../../repository/layout.ts';
 import { endNotes } from '../../repository/notes.ts';
-import { isDamage } from '../../repository/store-errors.ts';
+import { ifWhole } from '../../repository/store-errors.ts';
 import type { BackupContext } from '../engine.ts';
 import { orphanOf } from './snapshot.ts';
 import { readLedger } from './snapshot-ledger.ts';
@@ -73,24 +73,23 @@ export async function releaseLeftovers(context: BackupContext, source: UniverseS
 }
 
 async function hasEnded({ store, ref, signal }: BackupContext): Promise<boolean> {
-  try {
-    return (await findManifest(store, ref, { signal, signedBy: 'any' })) !== undefined;
-  } catch (error) {
-    if (error instanceof HoldfastError && error.code === 'BACKUP_DISCARDED') return true;
-    // A damaged manifest is reported by verify. Its snapshots are deleted when they are old.
-    if (isDamage(error)) return false;
-    throw error;
-  }
+  // A damaged manifest is reported by verify. Its snapshots are deleted when they are old.
+  const finding = ifWhole(findManifest(store, ref, { signal, signedBy: 'any' }));
+  return await recover(
+    finding.then((found) => found !== undefined),
+    'BACKUP_DISCARDED',
+    () => true,
+  );
 }
 
 /** Deletes a snapshot, and waits up to 30 s until the universe shows it deleted. Returns false if it was gone already. */
 export async function deleteAndSee(admin: YbAdmin, context: BackupContext, id: string): Promise<boolean> {
-  try {
-    await deleteSnapshot(admin, id);
-  } catch (error) {
-    if (error instanceof HoldfastError && error.code === YB_ADMIN.notFound) return false;
-    throw error;
-  }
+  const isThere = await recover(
+    deleteSnapshot(admin, id).then(() => true),
+    YB_ADMIN.notFound,
+    () => false,
+  );
+  if (!isThere) return false;
   const deadline = Date.now() + DELETION_WAIT_MS;
   while (Date.now() < deadline) {
     const state = (await findSnapshot(admin, id))?.state;

@@ -6,7 +6,8 @@ import { readSelected } from './catalog.ts';
 import { refuseMasked } from './masked-columns.ts';
 import { planReading } from './reading.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
-import { type CqlSession, withSession } from './session.ts';
+import type { CqlSession } from './session.ts';
+import { withSession } from './shared-session.ts';
 import { resolveTarget } from './target.ts';
 
 /**
@@ -18,8 +19,8 @@ export async function checkSource(verb: VerbContext, source: YcqlSource): Promis
     withSession(verb, await resolveTarget(verb, source), source, work);
   const answers = await check('source answers', () =>
     inSession(
-      async ({ server, hosts, dataCenters }) =>
-        `${server.product} ${server.version}, ${hosts.length} nodes up in ${[...dataCenters].join(', ')}`,
+      async ({ server, nodes }) =>
+        `${server.product} ${server.version}, ${nodes.up().length} nodes up in ${[...nodes.dataCenters].join(', ')}`,
     ),
   );
   // Nothing else can be checked without a connection, and its fault is reported once.

@@ -1,4 +1,5 @@
 import { optionMap, quoteName, quoteTable, quoteText } from './identifiers.ts';
+import type { Server } from './nodes.ts';
 import {
   type AggregateSchema,
   allColumns,
@@ -11,7 +12,6 @@ import {
   type UserType,
   type ViewSchema,
 } from './schema.ts';
-import type { Server } from './session.ts';
 
 /** CQL statements that create what a schema describes, in keyspace `into`. Pure. */
 

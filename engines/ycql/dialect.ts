@@ -1,7 +1,8 @@
 import { int32, int64 } from './bytes.ts';
 import { quoteName, quoteTable } from './identifiers.ts';
+import type { Server } from './nodes.ts';
 import type { TableSchema } from './schema.ts';
-import type { CqlSession, Server } from './session.ts';
+import type { CqlSession } from './session.ts';
 
 /**
  * How many buckets the hashes of partition keys are cut into. YugabyteDB hashes a key into 16 bits; of Cassandra's tokens the first 16 bits count.

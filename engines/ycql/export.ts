@@ -13,7 +13,8 @@ import { refuseWhatCannotBeCarried } from './refusals.ts';
 import { rolesScript } from './roles.ts';
 import type { KeyspaceSchema } from './schema.ts';
 import { putSchemaText } from './schema-objects.ts';
-import { type CqlSession, withSession } from './session.ts';
+import type { CqlSession } from './session.ts';
+import { withSession } from './shared-session.ts';
 import { resolveTarget } from './target.ts';
 
 /** Writes the schema of every selected keyspace and cuts their tables into chunks. */

@@ -1,7 +1,7 @@
 import { transient } from '../../model/errors.ts';
 import type { YcqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
-import { awaitSchemaAgreement, withSession } from './session.ts';
+import { withSession } from './shared-session.ts';
 import { resolveTarget } from './target.ts';
 
 /** Waits until all nodes have the same schema. Throws `YCQL_SCHEMA_DISAGREES` (transient) if that takes longer than `waitMs` milliseconds. */
@@ -13,7 +13,7 @@ export async function flush(
   const target = await resolveTarget(verb, source);
   const startedAt = Date.now();
   const agrees = await withSession(verb, target, source, (session) =>
-    awaitSchemaAgreement(session, options.waitMs, verb.signal),
+    session.awaitSchemaAgreement(options.waitMs, verb.signal),
   );
   if (agrees) return { waitedMs: Date.now() - startedAt };
   throw transient(

@@ -193,7 +193,7 @@ class RangeReader {
   }
 
   #tokenOf(cells: readonly RawCell[]): bigint {
-    return this.#session.tokenOf(cells.slice(0, this.#request.table.partitionKey.length));
+    return this.#session.nodes.tokenOf(cells.slice(0, this.#request.table.partitionKey.length));
   }
 
   #shown(cells: readonly RawCell[]): string {

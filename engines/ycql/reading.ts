@@ -5,9 +5,10 @@ import { isMultiCell, parseType } from './cql-type.ts';
 import { selectStatement } from './dialect.ts';
 import { isInvalid } from './errors.ts';
 import { quoteName } from './identifiers.ts';
+import type { Server } from './nodes.ts';
 import type { RawPage } from './raw-pages.ts';
 import { type ColumnSchema, type TableSchema, valueColumns } from './schema.ts';
-import type { CqlSession, Server } from './session.ts';
+import type { CqlSession } from './session.ts';
 
 /** What a backup reads of a table, and what the server can't tell it. */
 interface TableReading {

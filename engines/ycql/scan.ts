@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../model/errors.ts';
+import type { Cell } from './bound-statement.ts';
 import { cqlError, isOverload, isReadFailure } from './errors.ts';
 import type { RawPage } from './raw-pages.ts';
-import type { Cell, CqlSession } from './session.ts';
+import type { CqlSession } from './session.ts';
 
 /** A statement to read page by page. */
 export interface ScanRequest {
@@ -48,7 +49,7 @@ export async function* scan(session: CqlSession, request: ScanRequest): AsyncGen
     // Awaited in the next iteration. Until then this prevents an unhandled rejection.
     next?.catch(() => undefined);
     if (page.rows > 0) yield page;
-    await session.limit.pay(page.rows, request.signal);
+    await session.nodes.limit.pay(page.rows, request.signal);
   }
 }
 

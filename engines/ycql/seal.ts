@@ -5,7 +5,7 @@ import type { BackupContext, EngineExport } from '../engine.ts';
 import { readDefinition } from './catalog.ts';
 import { fingerprintOf, type KeyspaceSchema, type TableSchema } from './schema.ts';
 import { readSchemaObject } from './schema-objects.ts';
-import { withSession } from './session.ts';
+import { withSession } from './shared-session.ts';
 import { resolveTarget } from './target.ts';
 
 /**

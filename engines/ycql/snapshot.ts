@@ -3,7 +3,7 @@ import type { OpenReadPoint, VerbContext } from '../engine.ts';
 import { readSelected } from './catalog.ts';
 import { refuseMasked } from './masked-columns.ts';
 import { refuseWhatCannotBeCarried } from './refusals.ts';
-import { withSession } from './session.ts';
+import { withSession } from './shared-session.ts';
 import { resolveTarget } from './target.ts';
 
 /**

@@ -1,6 +1,6 @@
 import type { YcqlSource } from '../../model/pipeline.ts';
 import type { VerbContext } from '../engine.ts';
-import { withSession } from './session.ts';
+import { withSession } from './shared-session.ts';
 import { resolveTarget } from './target.ts';
 
 /** Runs the CQL statement of a `sql` step on the source. `database` is the keyspace of names without one. */

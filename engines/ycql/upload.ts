@@ -2,7 +2,7 @@ import type { ChunkSpec, DataObject, ReadPoint } from '../../model/backup.ts';
 import type { YcqlSource } from '../../model/pipeline.ts';
 import { ChunkStore } from '../data-objects.ts';
 import type { BackupContext } from '../engine.ts';
-import { sharedLimit } from './session.ts';
+import { sharedLimit } from './shared-session.ts';
 import { resolveTarget } from './target.ts';
 import { threads } from './thread-pool.ts';
 

@@ -16,7 +16,7 @@ import { checkFormatVersion, getSealed, getSealedIfThere } from '../sealed-objec
 import { sha256Hex } from '../sha256.ts';
 import { openFrames, signFrames } from '../signing/signed-frames.ts';
 import { getSigned, putSigned, requireTrusted, sealFor } from '../signing/signed-object.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { damaged } from '../store-errors.ts';
 import {
   type ArchiveId,
@@ -33,8 +33,6 @@ import {
   timelineKey,
 } from './names.ts';
 import { listProofs } from './proofs.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** What this Holdfast writes, and the newest that it reads. */
 export const ARCHIVE_FORMAT_VERSION = 1;

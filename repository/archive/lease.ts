@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { defined } from '../../model/defined.ts';
 import { permanent, transient } from '../../model/errors.ts';
 import { getSealedIfThere, putSealed, replaceSealed } from '../sealed-object.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { staysForPrune } from '../store-errors.ts';
 import { type ArchiveId, archiveLeaseFolder, archiveLeaseKey } from './names.ts';
 
@@ -11,8 +11,6 @@ export const ARCHIVE_LEASE_MS = 60_000;
 
 /** The lease of an archive was taken over: this archiver must store nothing more. */
 export const ARCHIVE_LEASE_LOST = 'ARCHIVE_LEASE_LOST';
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 interface Lease {
   readonly formatVersion: 1;

@@ -2,10 +2,8 @@ import { z } from 'zod';
 import type { ArchiveProof, StoredProof } from '../../model/archive-proof.ts';
 import { getSealed } from '../sealed-object.ts';
 import { putSigned } from '../signing/signed-object.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { type ArchiveId, parseProofKey, proofKey, proofsFolder } from './names.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 const proofSchema: z.ZodType<ArchiveProof> = z.object({
   formatVersion: z.literal(1),

@@ -2,8 +2,8 @@ import { type DataObject, dataObjectName } from '../../model/backup.ts';
 import { defined } from '../../model/defined.ts';
 import { HoldfastError, permanent } from '../../model/errors.ts';
 import { sha256Hex } from '../sha256.ts';
-import type { Store } from '../store.ts';
-import { isDamage } from '../store-errors.ts';
+import type { Cancellable, Store } from '../store.ts';
+import { ifWhole, isDamage } from '../store-errors.ts';
 
 /*
  * The only way to read the bytes of data objects. Whether a data object is an object of its own or a piece of a pack is known only here, and where
@@ -67,7 +67,7 @@ export async function readRun(
   folder: string,
   run: readonly [DataObject, ...DataObject[]],
   memory: Uint8Array,
-  { signal }: { readonly signal?: AbortSignal } = {},
+  { signal }: Cancellable = {},
 ): Promise<void> {
   const cancellable = defined({ signal });
   // A damaged object may be longer than its place in `memory`.
@@ -79,7 +79,9 @@ export async function readRun(
     return;
   }
   const range = { start: first.at, end: first.at + memory.length };
-  const read = await wholeRun(store, folder + first.key, range, into(memory), cancellable);
+  const reading = store.get(folder + first.key, { range, memory: into(memory), ...cancellable });
+  // Where part of the run is damaged, each object is read by itself, so that the damaged one is named.
+  const read = await ifWhole(reading);
   let at = 0;
   for (const object of run) {
     const place = memory.subarray(at, at + object.sizeBytes);
@@ -87,21 +89,5 @@ export async function readRun(
     const isSound = read?.length === memory.length && sha256Hex(place) === object.sha256;
     // Read it once more by itself. If it differs again, this throws and names it.
     if (!isSound) await readData(store, folder, object, { memory: into(place), ...cancellable });
-  }
-}
-
-/** The bytes of a run. Undefined where part of them is damaged: the caller then reads each object by itself, so that the damaged one is named. */
-async function wholeRun(
-  store: Store,
-  key: string,
-  range: { readonly start: number; readonly end: number },
-  memory: (bytes: number) => Uint8Array,
-  cancellable: { readonly signal?: AbortSignal },
-): Promise<Uint8Array | undefined> {
-  try {
-    return await store.get(key, { range, memory, ...cancellable });
-  } catch (error) {
-    if (isDamage(error)) return undefined;
-    throw error;
   }
 }

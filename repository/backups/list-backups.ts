@@ -3,12 +3,10 @@ import { instantOf, type Manifest } from '../../model/manifest.ts';
 import { mapBounded } from '../bounded.ts';
 import { BACKUPS_FOLDER, type BackupId, planFolder } from '../layout.ts';
 import { FOREIGN, FORGED, UNSIGNED } from '../signing/errors.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { findManifest, type StoredManifest } from './manifest.ts';
 
 const MANIFESTS_AT_ONCE = 8;
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** A folder of a backup that can't be restored. */
 export interface UnusableBackup {

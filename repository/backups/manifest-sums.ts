@@ -1,9 +1,9 @@
 import { dataObjectName } from '../../model/backup.ts';
-import { HoldfastError, messageOf } from '../../model/errors.ts';
+import { recover } from '../../model/errors.ts';
 import type { Manifest, ManifestDatabase } from '../../model/manifest.ts';
 import { readTabletLists } from '../objects/tablet-lists.ts';
 import { TabletTally } from '../objects/tablet-tally.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { isDamage } from '../store-errors.ts';
 import { otherObjects, readDataObjects } from './manifest.ts';
 import { PackCheck } from './packs.ts';
@@ -17,23 +17,21 @@ import { DataTally } from './tally.ts';
 export async function manifestProblems(
   store: Store,
   manifest: Manifest,
-  options: { readonly signal?: AbortSignal } = {},
+  options: Cancellable = {},
 ): Promise<readonly string[]> {
-  try {
-    return manifest.tablets === undefined
-      ? await problemsOfData(store, manifest, options)
-      : await problemsOfTablets(store, manifest, manifest.tablets, options);
-  } catch (error) {
-    if (isDamage(error)) return [messageOf(error)];
-    if (error instanceof HoldfastError && error.code === 'MANIFEST_UNKNOWN_TABLE') return [error.message];
-    throw error;
-  }
+  return await recover(
+    manifest.tablets === undefined
+      ? problemsOfData(store, manifest, options)
+      : problemsOfTablets(store, manifest, manifest.tablets, options),
+    (error) => isDamage(error) || error.code === 'MANIFEST_UNKNOWN_TABLE',
+    ({ message }) => [message],
+  );
 }
 
 async function problemsOfData(
   store: Store,
   manifest: Manifest,
-  options: { readonly signal?: AbortSignal },
+  options: Cancellable,
 ): Promise<readonly string[]> {
   const tally = new DataTally();
   const names = new Set<string>();
@@ -65,7 +63,7 @@ async function problemsOfTablets(
   store: Store,
   manifest: Manifest,
   stated: NonNullable<Manifest['tablets']>,
-  options: { readonly signal?: AbortSignal },
+  options: Cancellable,
 ): Promise<readonly string[]> {
   const snapshots = manifest.universe?.snapshots ?? [];
   const known = new Set(snapshots.flatMap(({ tables }) => tables.map(({ id }) => id)));

@@ -12,7 +12,7 @@ import { checkFormatVersion } from '../sealed-object.ts';
 import { sha256Hex } from '../sha256.ts';
 import { distrusted, type SignatureState } from '../signing/errors.ts';
 import { signatureOf } from '../signing/signed-object.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { damaged, ifThere, isDamage } from '../store-errors.ts';
 import { PackGatherer } from './packs.ts';
 
@@ -26,8 +26,6 @@ export const PLAIN_FORMAT_VERSION = 1;
 export function formatVersionOf({ packs }: Pick<Manifest, 'packs'>): Manifest['formatVersion'] {
   return packs === undefined ? PLAIN_FORMAT_VERSION : MANIFEST_FORMAT_VERSION;
 }
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /**
  * Replaces the manifest when a backup is given up before it has one, or is deleted. From then on no writer can finish the backup, and no reader takes

@@ -6,7 +6,7 @@ import {
   type VerifyReport,
 } from '../../model/backup.ts';
 import { defined } from '../../model/defined.ts';
-import { HoldfastError, messageOf } from '../../model/errors.ts';
+import { HoldfastError, messageOf, recover } from '../../model/errors.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { VerifyLevel } from '../../model/pipeline.ts';
 import { mapBounded } from '../bounded.ts';
@@ -15,7 +15,7 @@ import { Limiter } from '../limiter.ts';
 import { type NamedSharedObject, readSharedObjects } from '../objects/tablet-lists.ts';
 import { sha256Hex } from '../sha256.ts';
 import { compareRegister } from '../signing/register.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { differenceOf, isDamage, STORE_NOT_FOUND } from '../store-errors.ts';
 import { differenceInContent } from './content.ts';
 import { readData } from './data-pieces.ts';
@@ -138,7 +138,7 @@ async function signatureProblems(
   store: Store,
   ref: BackupId,
   { signature }: StoredManifest,
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): Promise<{
   readonly problems: readonly string[];
   readonly doubts: readonly string[];
@@ -209,7 +209,7 @@ function unreadOf({ data, pieces = [] }: Checkable): readonly string[] {
 async function* objectsOf(
   store: Store,
   manifest: Manifest,
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): AsyncGenerator<Checkable> {
   const folder = backupFolder(manifest);
   // A damaged list is reported as an object of its own, so nothing is done here.
@@ -225,7 +225,7 @@ async function checkOf(
   level: StoreLevel,
   store: Store,
   manifest: Manifest,
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): Promise<Check> {
   switch (level) {
     case 'exists': {
@@ -252,7 +252,7 @@ async function checkOf(
 async function listedSizes(
   store: Store,
   manifest: Manifest,
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): Promise<ReadonlyMap<string, number>> {
   const sizes = new Map<string, number>();
   const folders = [backupFolder(manifest), ...(manifest.tablets === undefined ? [] : [OBJECTS_FOLDER])];
@@ -271,25 +271,23 @@ function checkSize(entry: ObjectEntry, sizeBytes: number | undefined): Checked {
 async function checkDownload(
   store: Store,
   { entry, data, pieces, ranges }: Checkable,
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): Promise<Checked> {
   if (pieces !== undefined) return checkPack(store, { entry, pieces }, cancellable);
   if (ranges !== undefined) return checkShared(store, { entry, ranges }, cancellable);
-  try {
+  const check = async (): Promise<Checked> => {
     const bytes = await store.get(entry.key, { expect: entry, ...cancellable });
     const difference = data === undefined ? undefined : await differenceInContent(bytes, data);
     return difference === undefined ? sound(entry) : problem(`${entry.key}: ${difference}.`);
-  } catch (error) {
-    if (isDamage(error)) return problem(messageOf(error));
-    throw error;
-  }
+  };
+  return await recover(check(), isDamage, ({ message }) => problem(message));
 }
 
 /** Checks a pack and its pieces. If the pack is damaged, each piece is read by itself, to name the tables that have lost something. */
 async function checkPack(
   store: Store,
   { entry, pieces }: Required<Pick<Checkable, 'entry' | 'pieces'>>,
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): Promise<Checked> {
   const problems: string[] = [];
   let whole: Uint8Array | undefined;
@@ -314,10 +312,10 @@ async function differenceInPiece(
   key: string,
   whole: Uint8Array | undefined,
   piece: DataObject,
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): Promise<string | undefined> {
   const { at = 0, sizeBytes, table } = piece;
-  try {
+  const compare = async (): Promise<string | undefined> => {
     const bytes =
       whole === undefined
         ? await readData(store, '', { ...piece, key }, cancellable)
@@ -327,10 +325,8 @@ async function differenceInPiece(
       (await differenceInContent(bytes, piece));
     if (difference === undefined) return undefined;
     return `${dataObjectName({ ...piece, key })}, rows of ${table.schema}.${table.table}: ${difference}.`;
-  } catch (error) {
-    if (isDamage(error)) return messageOf(error);
-    throw error;
-  }
+  };
+  return await recover(compare(), isDamage, messageOf);
 }
 
 /**
@@ -340,7 +336,7 @@ async function differenceInPiece(
 async function checkShared(
   store: Store,
   { entry, ranges }: Required<Pick<Checkable, 'entry' | 'ranges'>>,
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): Promise<Checked> {
   try {
     const bytes = await store.get(entry.key, { expect: entry, ...cancellable });
@@ -366,18 +362,16 @@ async function damagedRanges(
   store: Store,
   key: string,
   ranges: NamedSharedObject['ranges'],
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): Promise<readonly string[]> {
   const damaged: string[] = [];
   for (const range of ranges) {
     const { offset: start, sizeBytes } = range;
-    try {
+    const read = async () => {
       const bytes = await store.get(key, { range: { start, end: start + sizeBytes }, ...cancellable });
-      damaged.push(...differenceInRange(key, range, bytes));
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-      damaged.push(messageOf(error));
-    }
+      return differenceInRange(key, range, bytes);
+    };
+    damaged.push(...(await recover(read(), isDamage, ({ message }) => [message])));
   }
   return damaged;
 }

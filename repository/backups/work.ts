@@ -14,10 +14,8 @@ import {
 import { openSealedJson, sealJson } from '../sealed-json.ts';
 import { sha256Hex } from '../sha256.ts';
 import { getSigned, getSignedIfThere, putSigned } from '../signing/signed-object.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { notFound } from '../store-errors.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** The parts of the manifest that are known at the export. */
 export interface ExportDescription {

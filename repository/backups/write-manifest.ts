@@ -11,7 +11,7 @@ import { holdLocks } from '../retention/locks.ts';
 import { sha256Hex } from '../sha256.ts';
 import { confirmRegister, enterRegister, predecessorOf } from '../signing/register.ts';
 import { sealFor } from '../signing/signed-object.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { checkAllShared, checkAllThere } from './completeness.ts';
 import {
   encodeObjectList,
@@ -139,7 +139,7 @@ export async function writeTabletManifest(
 async function findFinished(
   store: Store,
   ref: BackupId,
-  options: { readonly signal?: AbortSignal },
+  options: Cancellable,
 ): Promise<StoredManifest | undefined> {
   const found = await findManifest(store, ref, options);
   if (found !== undefined) await confirmRegister(store, ref, options);
@@ -237,6 +237,6 @@ async function writeObjectList(
   return { key, sizeBytes: body.byteLength, sha256 };
 }
 
-function cancellation({ signal }: WriteManifestOptions): { readonly signal?: AbortSignal } {
+function cancellation({ signal }: WriteManifestOptions): Cancellable {
   return defined({ signal });
 }

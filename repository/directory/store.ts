@@ -7,7 +7,15 @@ import { crashPoint } from '../crash-points.ts';
 import { checkKey, checkPrefix, isKey, TEMPORARY_FOLDER } from '../key.ts';
 import { DEFAULT_RETRY, type RetryLimits, withRetry } from '../retry.ts';
 import { sha256Hex } from '../sha256.ts';
-import type { GetOptions, HeadOptions, ListedObject, PutOptions, Store, StoredObject } from '../store.ts';
+import type {
+  Cancellable,
+  GetOptions,
+  HeadOptions,
+  ListedObject,
+  PutOptions,
+  Store,
+  StoredObject,
+} from '../store.ts';
 import { checksumMismatch, damaged, differenceInSize, differenceOf, notFound } from '../store-errors.ts';
 import {
   ensureFolder,
@@ -25,8 +33,6 @@ import { directoryError, errnoOf, isAbsent } from './errors.ts';
 import { type GroupAccess, type Modes, mkdirIfAbsent, modesFor } from './modes.ts';
 
 const READ_BLOCK_BYTES = 1024 * 1024;
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 interface DirectoryStoreOptions {
   readonly retry?: RetryLimits;
@@ -146,10 +152,7 @@ export class DirectoryStore implements Store {
     }
   }
 
-  async discardUnfinished(options: {
-    readonly olderThanMs: number;
-    readonly signal?: AbortSignal;
-  }): Promise<number> {
+  async discardUnfinished(options: Cancellable & { readonly olderThanMs: number }): Promise<number> {
     const root = await this.#try('list temporary files', options, () => this.#existingRoot());
     const newestMs = Date.now() - options.olderThanMs;
     let discarded = 0;

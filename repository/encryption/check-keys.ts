@@ -7,7 +7,8 @@ import { backupFolder } from '../layout.ts';
 import { readSharedObjects } from '../objects/tablet-lists.ts';
 import { getSealed, replaceSealed } from '../sealed-object.ts';
 import { sha256Hex } from '../sha256.ts';
-import { isDamage } from '../store-errors.ts';
+import type { Cancellable } from '../store.ts';
+import { ifWhole, isDamage } from '../store-errors.ts';
 import type { EncryptedStore } from './encrypted-store.ts';
 import { NO_IDENTITY, WRONG_IDENTITY } from './errors.ts';
 import { type KeyPurpose, keyFileName, keyIdOf } from './key-files.ts';
@@ -15,8 +16,6 @@ import { classOf } from './object-class.ts';
 
 const HEADERS_AT_ONCE = 16;
 const OPENED_FOLDER = 'opened/';
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** What is known of one key file. */
 type KeyFileState = { readonly id: string } & (
@@ -88,7 +87,8 @@ export async function checkKeys(
     const missing = new Set<string>();
     const ask = async (key: string): Promise<void> => {
       if (classOf(key) !== 'data') return;
-      const id = await keyIdOfObject(store, key, options);
+      // An object that is gone or isn't encrypted has no key: `verify` reports that.
+      const id = await ifWhole(store.keyIdOf(key, options));
       if (id !== undefined && id !== encryption.metadataKey && !usable.has(id)) missing.add(id);
     };
     const reading = { ...options, onDamagedList: () => undefined };
@@ -99,20 +99,6 @@ export async function checkKeys(
   }
   await recordOpened(store, files, options);
   return { files, backups: backups.length, lost };
-}
-
-/** The id of an object's key. Undefined where the object is gone or isn't encrypted: `verify` reports that. */
-async function keyIdOfObject(
-  store: EncryptedStore,
-  key: string,
-  options: Cancellable,
-): Promise<string | undefined> {
-  try {
-    return await store.keyIdOf(key, options);
-  } catch (error) {
-    if (isDamage(error)) return undefined;
-    throw error;
-  }
 }
 
 /** A record that an identity opened data keys of this repository, and when. */

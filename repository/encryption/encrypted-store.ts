@@ -1,5 +1,4 @@
 import { defined } from '../../model/defined.ts';
-import { HoldfastError, permanent } from '../../model/errors.ts';
 import type { EncryptionSpec } from '../../model/source.ts';
 import type { RepositoryIdentity } from '../identity.ts';
 import { checkKey } from '../key.ts';
@@ -10,6 +9,7 @@ import { sha256Hex } from '../sha256.ts';
 import { requireTrusted } from '../signing/signed-object.ts';
 import type { Signing } from '../signing/signing.ts';
 import type {
+  Cancellable,
   GetOptions,
   HeadOptions,
   ListedObject,
@@ -18,48 +18,24 @@ import type {
   StoredObject,
   StoreLocks,
 } from '../store.ts';
-import {
-  checksumMismatch,
-  damaged,
-  differenceOf,
-  isDamage,
-  notFound,
-  STORE_DAMAGED,
-  STORE_NOT_FOUND,
-} from '../store-errors.ts';
+import { checksumMismatch, damaged, differenceOf, notFound } from '../store-errors.ts';
 import { noRepository, repositoryIsClear } from './errors.ts';
 import { writeInstructions } from './instructions.ts';
-import type { OpenKey } from './key-files.ts';
 import { Keyring } from './keyring.ts';
 import { StoredNames } from './names.ts';
 import { classOf, isKeptByTheDoor } from './object-class.ts';
-import {
-  contentBytes,
-  HEADER_BYTES,
-  type ObjectHeader,
-  openSpan,
-  openTrailer,
-  readHeader,
-  sealObject,
-  storedBytes,
-  TRAILER_BYTES,
-} from './object-frame.ts';
+import { contentBytes, sealObject } from './object-frame.ts';
+import { ObjectReader } from './object-reader.ts';
 import {
   type EncryptedIdentity,
   isOpenedBy,
   keptByTheDoor,
-  notEncrypted,
   type OpenRepository,
   placeOf,
 } from './open-repository.ts';
-import { chunkSpan } from './stream.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** A size that no object has. A stored object that is too short gets it, and so differs from every expected size. */
 const NO_SIZE = -1;
-/** How many objects' headers stay in memory, for callers that read many parts of one object. */
-const HEADERS_KEPT = 1_000;
 
 /**
  * The only door to an encrypted repository. It encrypts everything that is written, names included, and decrypts and authenticates everything that
@@ -77,7 +53,7 @@ export class EncryptedStore implements Store {
   readonly keyring: Keyring;
   readonly signing: Signing | undefined;
   readonly #raw: Store;
-  readonly #headers = new Map<string, ObjectHeader>();
+  readonly #reader: ObjectReader;
   #opened: Promise<OpenRepository> | undefined;
   /** The open repository, once a trusted key was found to have signed its document. */
   #vouched: OpenRepository | undefined;
@@ -86,6 +62,7 @@ export class EncryptedStore implements Store {
     this.#raw = raw;
     this.signing = signing;
     this.keyring = new Keyring(raw, spec, secret);
+    this.#reader = new ObjectReader(raw, this.keyring);
   }
 
   get description(): string {
@@ -126,7 +103,7 @@ export class EncryptedStore implements Store {
     const bodyKey = classOf(key) === 'metadata' ? metadata : await this.keyring.writingKey();
     const place = placeOf(repository, key);
     const sealed = await sealObject({ body: bodyKey, metadata }, place, body, options.sha256, options);
-    if (!options.ifAbsent) this.#headers.delete(key);
+    if (!options.ifAbsent) this.#reader.forget(key);
     return this.#raw.put(repository.names.toStored(key), sealed.stored, {
       ...options,
       sha256: sealed.sha256,
@@ -140,7 +117,7 @@ export class EncryptedStore implements Store {
     if (classOf(key) === 'open') return this.#raw.get(key, options);
     const repository = await this.#repository(options);
     if (repository === undefined) throw notFound(key, this.description);
-    const contents = await this.#getTwice(repository, key, options);
+    const contents = await this.#reader.get(repository, key, options);
     if (options.expect !== undefined) {
       const found = { sizeBytes: contents.byteLength, sha256: sha256Hex(contents) };
       const difference = differenceOf(found, options.expect);
@@ -163,7 +140,7 @@ export class EncryptedStore implements Store {
     const contents = { ...rest, sizeBytes: contentBytes(sizeBytes) ?? NO_SIZE };
     const isRight = (options.sizeBytes ?? contents.sizeBytes) === contents.sizeBytes;
     if (!isAsked || !isRight || contents.sizeBytes === NO_SIZE) return contents;
-    const sha256 = await this.#checksum(repository, key, sizeBytes, recorded, options);
+    const sha256 = await this.#reader.checksum(repository, key, sizeBytes, recorded, options);
     return { ...contents, sha256 };
   }
 
@@ -203,17 +180,14 @@ export class EncryptedStore implements Store {
     if (others.length === 0) return;
     const repository = await this.#repository(options);
     if (repository === undefined) throw noRepository(this.description, `delete ${others[0]}`);
-    for (const key of others) this.#headers.delete(key);
+    for (const key of others) this.#reader.forget(key);
     await this.#raw.delete(
       others.map((key) => repository.names.toStored(key)),
       options,
     );
   }
 
-  discardUnfinished(options: {
-    readonly olderThanMs: number;
-    readonly signal?: AbortSignal;
-  }): Promise<number> {
+  discardUnfinished(options: Cancellable & { readonly olderThanMs: number }): Promise<number> {
     return this.#raw.discardUnfinished(options);
   }
 
@@ -235,7 +209,7 @@ export class EncryptedStore implements Store {
   async keyIdOf(key: string, options: Cancellable = {}): Promise<string> {
     const repository = await this.#repository(options);
     if (repository === undefined) throw notFound(key, this.description);
-    return (await this.#header(repository, key, options)).keyId;
+    return (await this.#reader.header(repository, key, options)).keyId;
   }
 
   /** Names of the existing key files. */
@@ -248,144 +222,6 @@ export class EncryptedStore implements Store {
     const identity = await this.#findIdentity(options);
     if (identity === undefined) throw noRepository(this.description, 'look at its keys');
     return identity;
-  }
-
-  /**
-   * The contents. Damage counts only if a second read shows it too: the object may have been replaced since its header was read, by the same contents under
-   * another data key, and bytes may have changed on the way.
-   */
-  async #getTwice(repository: OpenRepository, key: string, options: GetOptions): Promise<Uint8Array> {
-    const read = (): Promise<Uint8Array> =>
-      options.range === undefined
-        ? this.#getWhole(repository, key, options)
-        : this.#getRange(repository, key, options.range, options);
-    try {
-      return await read();
-    } catch (error) {
-      if (!(error instanceof HoldfastError) || error.code !== STORE_DAMAGED) throw error;
-      this.#headers.delete(key);
-      return read();
-    }
-  }
-
-  async #getWhole(repository: OpenRepository, key: string, options: GetOptions): Promise<Uint8Array> {
-    const most = options.expect?.sizeBytes ?? options.mostBytes;
-    // What is a little larger than expected is read, and told by the sizes of its contents.
-    const mostBytes = most === undefined ? undefined : storedBytes(2 * most);
-    const stored = await this.#getStored(repository, key, undefined, options, mostBytes);
-    const header = readHeader(stored);
-    const sizeBytes = contentBytes(stored.length);
-    if (header === undefined || sizeBytes === undefined) throw notEncrypted(key, this.description);
-    if (header.sizeBytes !== sizeBytes) throw this.#changed(key);
-    const into = options.memory?.(sizeBytes) ?? new Uint8Array(sizeBytes);
-    const stream = stored.subarray(HEADER_BYTES, stored.length - TRAILER_BYTES);
-    await this.#open(repository, key, header, 0, stream, into, options);
-    return into;
-  }
-
-  async #getRange(
-    repository: OpenRepository,
-    key: string,
-    range: { readonly start: number; readonly end: number },
-    options: GetOptions,
-  ): Promise<Uint8Array> {
-    const header = await this.#header(repository, key, options);
-    const start = Math.min(range.start, header.sizeBytes);
-    const end = Math.min(range.end, header.sizeBytes);
-    const into = options.memory?.(Math.max(0, end - start)) ?? new Uint8Array(Math.max(0, end - start));
-    if (end <= start) return into;
-    const span = chunkSpan(header.sizeBytes, start, end);
-    const place = { start: HEADER_BYTES + span.sealed.start, end: HEADER_BYTES + span.sealed.end };
-    const sealed = await this.#getStored(repository, key, place, options);
-    const chunks = new Uint8Array(span.contentBytes);
-    await this.#open(repository, key, header, span.firstChunk, sealed, chunks, options);
-    into.set(chunks.subarray(start - span.offset, end - span.offset));
-    return into;
-  }
-
-  async #open(
-    repository: OpenRepository,
-    key: string,
-    header: ObjectHeader,
-    firstChunk: number,
-    sealed: Uint8Array,
-    into: Uint8Array,
-    options: Cancellable,
-  ): Promise<void> {
-    const opener = await this.#keyFor(repository, key, header);
-    const place = placeOf(repository, key);
-    if (await openSpan(opener, place, header, { firstChunk }, sealed, into, options)) return;
-    this.#headers.delete(key);
-    throw this.#changed(key);
-  }
-
-  /** The key that opens an object. Metadata must be under the metadata key; data must be under a data key, and never under one for metadata. */
-  async #keyFor({ metadata }: OpenRepository, key: string, { keyId }: ObjectHeader): Promise<OpenKey> {
-    if ((classOf(key) === 'metadata') !== (keyId === metadata.id)) throw this.#changed(key);
-    if (keyId === metadata.id) return metadata;
-    const opener = await this.keyring.data(keyId);
-    if (opener.purpose !== 'data') throw this.#changed(key);
-    return opener;
-  }
-
-  async #header(repository: OpenRepository, key: string, options: Cancellable): Promise<ObjectHeader> {
-    const known = this.#headers.get(key);
-    if (known !== undefined) return known;
-    const range = { start: 0, end: HEADER_BYTES };
-    const header = readHeader(await this.#getStored(repository, key, range, options));
-    if (header === undefined) throw notEncrypted(key, this.description);
-    const [oldest] = this.#headers.keys();
-    if (this.#headers.size >= HEADERS_KEPT && oldest !== undefined) this.#headers.delete(oldest);
-    this.#headers.set(key, header);
-    return header;
-  }
-
-  /**
-   * The SHA-256 of the contents, from the object's trailer; the metadata key alone opens that. If the store has no record of what it was given, this
-   * reads the stored bytes and compares them with the trailer. If they differ, it returns the SHA-256 of the stored bytes, which no contents have.
-   */
-  async #checksum(
-    repository: OpenRepository,
-    key: string,
-    storedSize: number,
-    recorded: string | undefined,
-    options: Cancellable,
-  ): Promise<string> {
-    const place = placeOf(repository, key);
-    if (recorded !== undefined) {
-      const range = { start: storedSize - TRAILER_BYTES, end: storedSize };
-      const trailer = await this.#getStored(repository, key, range, options);
-      return openTrailer(repository.metadata, place, trailer)?.contents ?? recorded;
-    }
-    const stored = await this.#getStored(repository, key, undefined, options);
-    const trailerAt = stored.length - TRAILER_BYTES;
-    const sums = openTrailer(repository.metadata, place, stored.subarray(Math.max(0, trailerAt)));
-    const isWhole = sums !== undefined && sums.sealed === sha256Hex(stored.subarray(0, trailerAt));
-    return isWhole ? sums.contents : sha256Hex(stored);
-  }
-
-  /** The stored bytes of an object. Its errors name the object by the caller's name. */
-  async #getStored(
-    { names }: OpenRepository,
-    key: string,
-    range: { readonly start: number; readonly end: number } | undefined,
-    { signal }: Cancellable,
-    mostBytes?: number,
-  ): Promise<Uint8Array> {
-    const stored = names.toStored(key);
-    try {
-      return await this.#raw.get(stored, {
-        ...defined({ range, signal, mostBytes }),
-      });
-    } catch (error) {
-      if (!(error instanceof HoldfastError) || !isDamage(error)) throw error;
-      if (error.code === STORE_NOT_FOUND) throw notFound(key, this.description, error);
-      throw permanent(error.code, error.message.replaceAll(stored, key), error.remedy, error);
-    }
-  }
-
-  #changed(key: string): HoldfastError {
-    return damaged(key, this.description, 'its bytes are not those that were encrypted under this name');
   }
 
   /** The open repository. Undefined where there is none yet. It is opened once. */

@@ -1,13 +1,10 @@
 import { sha256Hex } from '../sha256.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { DECRYPT_PROGRAM } from './decrypt-program.ts';
 import { DECRYPT_KEY, INSTRUCTIONS_KEY } from './object-class.ts';
 
 /** Writes the instructions and the program for a restore without Holdfast at the top of a repository, unless they exist. */
-export async function writeInstructions(
-  raw: Store,
-  options: { readonly signal?: AbortSignal } = {},
-): Promise<void> {
+export async function writeInstructions(raw: Store, options: Cancellable = {}): Promise<void> {
   for (const [key, text] of [
     [DECRYPT_KEY, DECRYPT_PROGRAM],
     [INSTRUCTIONS_KEY, INSTRUCTIONS],

@@ -1,9 +1,9 @@
-import { HoldfastError } from '../../model/errors.ts';
+import { recover } from '../../model/errors.ts';
 import type { EncryptionSpec, SecretRef } from '../../model/source.ts';
 import type { SecretResolver } from '../s3/client.ts';
 import { sha256Hex } from '../sha256.ts';
-import type { Store } from '../store.ts';
-import { damaged, STORE_NOT_FOUND } from '../store-errors.ts';
+import type { Cancellable, Store } from '../store.ts';
+import { damaged, ifThere } from '../store-errors.ts';
 import { noIdentity } from './errors.ts';
 import {
   decodeKeyFile,
@@ -23,8 +23,6 @@ const KEY_FILE_CHECK_MS = 600_000;
 
 /** Which identities of the Repository to try on a key file, in this order. */
 type IdentityName = 'identity' | 'metadataIdentity';
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /**
  * The keys of one repository, as far as this process can open them.
@@ -149,16 +147,10 @@ export class Keyring {
   }
 
   async #read(id: string): Promise<Uint8Array> {
-    try {
-      return await this.#raw.get(keyFileName(id));
-    } catch (error) {
-      if (!(error instanceof HoldfastError) || error.code !== STORE_NOT_FOUND) throw error;
-      throw damaged(
-        keyFileName(id),
-        this.#raw.description,
-        'it is gone, and what was encrypted with it is lost',
-      );
-    }
+    const file = keyFileName(id);
+    const bytes = await ifThere(this.#raw.get(file));
+    if (bytes !== undefined) return bytes;
+    throw damaged(file, this.#raw.description, 'it is gone, and what was encrypted with it is lost');
   }
 
   async #store(current: WritingKey | undefined): Promise<WritingKey> {
@@ -171,12 +163,7 @@ export class Keyring {
   }
 
   async #textOf(reference: SecretRef): Promise<string | undefined> {
-    try {
-      return await this.#secret(reference);
-    } catch (error) {
-      if (error instanceof HoldfastError && error.code === 'SECRET_MISSING') return undefined;
-      throw error;
-    }
+    return await recover(this.#secret(reference), 'SECRET_MISSING', () => undefined);
   }
 }
 

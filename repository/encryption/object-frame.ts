@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync } from 'node:crypto';
+import type { Cancellable } from '../store.ts';
 import {
   type ChunkSpan,
   openChunks,
@@ -65,7 +66,7 @@ export async function sealObject(
   place: ObjectPlace,
   body: Uint8Array,
   sha256: string,
-  options: { readonly signal?: AbortSignal } = {},
+  options: Cancellable = {},
 ): Promise<{ readonly stored: Uint8Array; readonly sha256: string }> {
   const contentSum = Buffer.from(sha256, 'hex');
   const saltKey = derived(keys.body.secret, new Uint8Array(), 'holdfast-2 salt', place);
@@ -137,7 +138,7 @@ export function openSpan(
   { firstChunk }: Pick<ChunkSpan, 'firstChunk'>,
   sealed: Uint8Array,
   into: Uint8Array,
-  options: { readonly signal?: AbortSignal } = {},
+  options: Cancellable = {},
 ): Promise<boolean> {
   return openChunks(bodyKey(key, salt, place), sealed, { sizeBytes, firstChunk }, into, options);
 }

@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto';
+import type { Cancellable } from '../store.ts';
 
 /*
  * STREAM, as in age (https://c2sp.org/age, "Payload"): ChaCha20-Poly1305 in chunks of 64 KiB, each with a tag of 16 bytes. A chunk's
@@ -30,8 +31,6 @@ export function openedStreamBytes(sealedBytes: number): number | undefined {
 export function chunksOf(sizeBytes: number): number {
   return Math.max(1, Math.ceil(sizeBytes / CHUNK_BYTES));
 }
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** Writes the STREAM of `body` into `into`, which has `sealedStreamBytes(body.length)` bytes. A key must seal only one body. */
 export async function sealStream(

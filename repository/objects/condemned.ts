@@ -3,9 +3,7 @@ import { defined } from '../../model/defined.ts';
 import { mapBounded } from '../bounded.ts';
 import { CONDEMNED_FOLDER, condemnationKey, verdictKey } from '../layout.ts';
 import { getSealedIfThere, putSealed } from '../sealed-object.ts';
-import type { Store } from '../store.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
+import type { Cancellable, Store } from '../store.ts';
 
 /**
  * Shared objects that no manifest named when a sweep looked, and that a sweep will delete after the grace time. A writer that wants

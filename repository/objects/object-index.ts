@@ -4,12 +4,10 @@ import { forEachBounded } from '../bounded.ts';
 import { INDEX_FOLDER, indexKey } from '../layout.ts';
 import { objectEntrySchema } from '../schema.ts';
 import { sha256Hex } from '../sha256.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { isDamage } from '../store-errors.ts';
 import { readCondemnations } from './condemned.ts';
 import { packJson, unpackJson } from './packed-json.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** Where the repository has certain bytes. */
 export interface StoredRange {

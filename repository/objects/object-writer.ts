@@ -3,11 +3,9 @@ import { transient } from '../../model/errors.ts';
 import type { SharedObject } from '../../model/tablets.ts';
 import { sharedObjectKey } from '../layout.ts';
 import { sha256Hex } from '../sha256.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { spare } from './condemned.ts';
 import type { IndexedObject, ObjectIndex, StoredRange } from './object-index.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** Smaller files are put together into packs of about this size, since a request costs more than a small file's bytes. */
 export const PACK_BYTES = 8 * 1024 * 1024;

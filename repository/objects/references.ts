@@ -6,7 +6,7 @@ import { findManifest } from '../backups/manifest.ts';
 import { type BackupId, backupFolder, manifestKey, planFolder } from '../layout.ts';
 import { whyMissed } from '../retention/missed.ts';
 import { isRegistered } from '../signing/register.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { damaged, STORE_NOT_FOUND } from '../store-errors.ts';
 import { readSharedObjects, readTabletResult } from './tablet-lists.ts';
 
@@ -31,11 +31,7 @@ export async function referencedObjects(store: Store, options: Options): Promise
   return needed;
 }
 
-async function* neededBy(
-  store: Store,
-  ref: BackupId,
-  cancellable: { readonly signal?: AbortSignal },
-): AsyncGenerator<string> {
+async function* neededBy(store: Store, ref: BackupId, cancellable: Cancellable): AsyncGenerator<string> {
   for (;;) {
     const finished = await manifestOf(store, ref, cancellable);
     if (finished === undefined || finished === 'discarded') await requireUnmissed(store, ref, cancellable);
@@ -52,11 +48,7 @@ async function* neededBy(
 }
 
 /** Throws `STORE_DAMAGED` (permanent) where somebody misses the backup: what its lost manifest named is not known. */
-async function requireUnmissed(
-  store: Store,
-  ref: BackupId,
-  cancellable: { readonly signal?: AbortSignal },
-): Promise<void> {
+async function requireUnmissed(store: Store, ref: BackupId, cancellable: Cancellable): Promise<void> {
   const why = await whyMissed(store, ref, cancellable);
   if (why !== undefined) throw damaged(manifestKey(ref), store.description, `it is gone, and ${why}`);
 }
@@ -64,7 +56,7 @@ async function requireUnmissed(
 async function* neededByResults(
   store: Store,
   ref: BackupId,
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): AsyncGenerator<string> {
   const folder = backupFolder(ref);
   for await (const { key } of store.list(`${folder}work/`, cancellable)) {
@@ -82,7 +74,7 @@ async function* neededByResults(
 async function manifestOf(
   store: Store,
   ref: BackupId,
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): Promise<Manifest | 'discarded' | undefined> {
   try {
     const found = await findManifest(store, ref, { ...cancellable, signedBy: 'any' });

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { defined } from '../../model/defined.ts';
 import { forEachBounded } from '../bounded.ts';
 import { condemnationKey, INDEX_FOLDER, OBJECTS_FOLDER, verdictKey } from '../layout.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { type Condemnation, condemn, decide, readCondemnations } from './condemned.ts';
 import { ObjectIndex, readIndexObject } from './object-index.ts';
 import { referencedObjects } from './references.ts';
@@ -45,8 +45,6 @@ export async function sweepObjects(store: Store, options: SweepObjectsOptions): 
   const condemned = await condemnUnreferenced(store, options, cancellable);
   return { ...condemned, deletedObjects };
 }
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** Second phase: deletes what was condemned a grace time ago and not spared. */
 async function executeDue(

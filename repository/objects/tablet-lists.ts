@@ -12,11 +12,9 @@ import {
 import { objectEntrySchema } from '../schema.ts';
 import { sha256Hex } from '../sha256.ts';
 import { openFrames, signFrames } from '../signing/signed-frames.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { damaged, isDamage } from '../store-errors.ts';
 import { packJson, unpackJson } from './packed-json.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 const count = z.int().nonnegative();
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hex digits');

@@ -14,10 +14,8 @@ import { type BackupId, backupFolder, workFolder } from '../layout.ts';
 import { databaseSchema, objectEntrySchema, serverSchema, universeSchema } from '../schema.ts';
 import { sha256Hex } from '../sha256.ts';
 import { getSignedIfThere, putSigned } from '../signing/signed-object.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { packJson, unpackJson } from './packed-json.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** All that one epoch has to save of a universe. Written once, by the first export that ends. */
 export interface TabletWorkList extends ExportDescription {

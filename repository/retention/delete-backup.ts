@@ -5,7 +5,7 @@ import { crashPoint } from '../crash-points.ts';
 import { type BackupId, ledgerFolder, manifestKey, signatureFolder } from '../layout.ts';
 import { replaceSealed } from '../sealed-object.ts';
 import { leaveRegister } from '../signing/register.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { holdText, isInForce, readHolds } from './holds.ts';
 import { findMark, type Mark, putMark, removeMark } from './marks.ts';
 import { whyMissed } from './missed.ts';
@@ -66,7 +66,7 @@ async function putBack(
   store: Store,
   ref: BackupId,
   before: Mark | undefined,
-  cancellable: { readonly signal?: AbortSignal },
+  cancellable: Cancellable,
 ): Promise<void> {
   if (before === undefined) return removeMark(store, ref, cancellable);
   const { deleting: _withdrawn, ...mark } = before;
@@ -77,11 +77,7 @@ async function putBack(
  * Removes the records of a marked backup that is gone. One with a damaged manifest is not gone, nor one that somebody misses (`missed.ts`): its manifest may be
  * put back, and may count by a signature that lies beside it.
  */
-export async function forgetIfGone(
-  store: Store,
-  mark: Mark,
-  options: { readonly signal?: AbortSignal } = {},
-): Promise<void> {
+export async function forgetIfGone(store: Store, mark: Mark, options: Cancellable = {}): Promise<void> {
   try {
     if ((await findManifest(store, mark, { ...options, signedBy: 'any' })) !== undefined) return;
   } catch (error) {
@@ -91,11 +87,7 @@ export async function forgetIfGone(
 }
 
 /** Removes the records of a deleted backup: its ledger, the signatures beside it, and last its mark. */
-export async function forgetBackup(
-  store: Store,
-  ref: BackupId,
-  options: { readonly signal?: AbortSignal } = {},
-): Promise<void> {
+export async function forgetBackup(store: Store, ref: BackupId, options: Cancellable = {}): Promise<void> {
   const cancellable = defined({ signal: options.signal });
   for (const folder of [ledgerFolder(ref), signatureFolder(manifestKey(ref))]) {
     const keys = await Array.fromAsync(store.list(folder, cancellable), ({ key }) => key);

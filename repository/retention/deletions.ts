@@ -14,15 +14,13 @@ import { sha256Hex } from '../sha256.ts';
 import { namespaceOf } from '../signing/signing.ts';
 import type { SigningKey } from '../signing/ssh-key.ts';
 import { checkSignature, parsePublicKey, signMessage } from '../signing/ssh-signature.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { isDamage } from '../store-errors.ts';
 
 /*
  * A backup is deleted before its time if one of the plan's approvers asks for it and as many others as the plan requires approve. People are known by what
  * they sign, each with a key of his own; names that a process gives itself prove nothing. The next prune deletes what is approved.
  */
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** A request to delete a backup before its time. */
 export interface DeletionRequest {

@@ -1,19 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { HoldfastError, permanent } from '../../model/errors.ts';
+import { type HoldfastError, permanent, recover } from '../../model/errors.ts';
 import type { Hold } from '../../model/hold.ts';
 import { readStoredManifest } from '../backups/manifest.ts';
 import { type BackupId, holdKey, holdsFolder } from '../layout.ts';
-import { openSealedJson } from '../sealed-json.ts';
 import { isDistrusted } from '../signing/errors.ts';
-import { putSigned, replaceSigned, requireTrusted } from '../signing/signed-object.ts';
-import type { Store } from '../store.ts';
+import { getSigned, putSigned, replaceSigned } from '../signing/signed-object.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { isDamage } from '../store-errors.ts';
 import { findMark } from './marks.ts';
 
 /* A hold keeps a backup from being deleted until somebody releases it. A released hold's record stays, and says who did what. */
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 const holdSchema: z.ZodType<Hold> = z.object({
   plan: z.string(),
@@ -66,15 +63,13 @@ async function absenceOf(
   ref: BackupId,
   options: Cancellable,
 ): Promise<HoldfastError | undefined> {
-  try {
-    await readStoredManifest(store, ref, { ...options, signedBy: 'any' });
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof HoldfastError)) throw error;
-    if (error.code === 'BACKUP_NOT_FOUND' || error.code === 'BACKUP_DISCARDED') return error;
-    if (isDamage(error) || error.code === 'FORMAT_TOO_NEW') return undefined;
-    throw error;
-  }
+  const reading = readStoredManifest(store, ref, { ...options, signedBy: 'any' });
+  const isAbsence = ({ code }: HoldfastError) => code === 'BACKUP_NOT_FOUND' || code === 'BACKUP_DISCARDED';
+  return await recover(
+    reading.then(() => undefined),
+    (error) => isAbsence(error) || isDamage(error) || error.code === 'FORMAT_TOO_NEW',
+    (error) => (isAbsence(error) ? error : undefined),
+  );
 }
 
 /** Releases every hold of a backup, also those that can't be read. Returns their number. Throws in a signed repository as `Signing.sign`. */
@@ -137,18 +132,13 @@ async function readHold(
   ref: Omit<UnreadableHold, 'problem'>,
   options: Cancellable,
 ): Promise<FoundHold> {
-  try {
-    const bytes = await store.get(key, options);
-    await requireTrusted(store, key, bytes, options);
-    const hold = openSealedJson(bytes, holdSchema, `${key} in ${store.description}`);
-    const isOwn = hold.plan === ref.plan && hold.backup === ref.backup && hold.id === ref.id;
-    return isOwn ? hold : { ...ref, problem: 'its record is that of another backup' };
-  } catch (error) {
-    if (isDamage(error) || isDistrusted(error)) {
-      return { ...ref, problem: error instanceof Error ? error.message : String(error) };
-    }
-    throw error;
-  }
+  const hold = await recover(
+    getSigned(store, key, holdSchema, options),
+    (error) => isDamage(error) || isDistrusted(error),
+    ({ message }) => ({ ...ref, problem: message }),
+  );
+  const isOwn = hold.plan === ref.plan && hold.backup === ref.backup && hold.id === ref.id;
+  return isOwn ? hold : { ...ref, problem: 'its record is that of another backup' };
 }
 
 /** One clause for people. */

@@ -1,7 +1,7 @@
 import { forEachBounded } from '../bounded.ts';
 import { DECRYPT_KEY, INSTRUCTIONS_KEY } from '../encryption/object-class.ts';
 import { INDEX_FOLDER, KEYS_FOLDER, REPOSITORY_KEY, signatureFolder } from '../layout.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 
 /** How many objects are asked for their locks at once. Each takes one request or more. */
 const ASKED_AT_ONCE = 16;
@@ -66,7 +66,7 @@ export async function holdLocks(
 async function* olderThan(
   store: Store,
   shared: Iterable<string>,
-  options: { readonly signal?: AbortSignal },
+  options: Cancellable,
 ): AsyncGenerator<string> {
   yield REPOSITORY_KEY;
   // Where it was signed later, it counts by these alone.

@@ -2,12 +2,10 @@ import { z } from 'zod';
 import { mapBounded } from '../bounded.ts';
 import { type BackupId, markKey, marksFolder } from '../layout.ts';
 import { getSealedIfThere, replaceSealed } from '../sealed-object.ts';
-import type { Store } from '../store.ts';
-import { isDamage } from '../store-errors.ts';
+import type { Cancellable, Store } from '../store.ts';
+import { ifWhole } from '../store-errors.ts';
 
 const MARKS_AT_ONCE = 8;
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** Phase one of retention: the mark of a backup that is to be deleted. If the mark is removed, the backup stays. */
 export interface Mark {
@@ -44,12 +42,7 @@ export async function findMark(
   ref: BackupId,
   options: Cancellable = {},
 ): Promise<Mark | undefined> {
-  try {
-    return await getSealedIfThere(store, markKey(ref), markSchema, options);
-  } catch (error) {
-    if (isDamage(error)) return undefined;
-    throw error;
-  }
+  return await ifWhole(getSealedIfThere(store, markKey(ref), markSchema, options));
 }
 
 /** All marks of a plan, by backup. */

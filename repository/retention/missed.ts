@@ -1,6 +1,6 @@
 import type { BackupId } from '../layout.ts';
 import { isSeen } from '../signing/register.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { holdText, isInForce, readHolds } from './holds.ts';
 
 /**
@@ -11,7 +11,7 @@ import { holdText, isInForce, readHolds } from './holds.ts';
 export async function whyMissed(
   store: Store,
   { plan, backup }: BackupId,
-  options: { readonly signal?: AbortSignal } = {},
+  options: Cancellable = {},
 ): Promise<string | undefined> {
   const held = (await readHolds(store, { plan, backup }, options)).find(isInForce);
   if (held !== undefined) {

@@ -3,11 +3,9 @@ import { permanent } from '../../model/errors.ts';
 import { type BackupId, pinKey, pinsFolder } from '../layout.ts';
 import { getSealedIfThere, replaceSealed } from '../sealed-object.ts';
 import { sha256Hex } from '../sha256.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { staysForPrune } from '../store-errors.ts';
 import { findMark } from './marks.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /**
  * Says that a backup is being read, so that it isn't deleted meanwhile. A reader that dies leaves its pin behind. If it ran as a

@@ -1,11 +1,12 @@
 import { defined } from '../../model/defined.ts';
-import { HoldfastError } from '../../model/errors.ts';
+import { HoldfastError, recover } from '../../model/errors.ts';
 import { DAY_MS } from '../../model/time.ts';
 import { findManifest, PLAIN_FORMAT_VERSION, readNamedObjects } from '../backups/manifest.ts';
 import { type BackupId, backupFolder, MANIFEST_NAME, manifestKey, planFolder } from '../layout.ts';
 import { putSealed } from '../sealed-object.ts';
 import { isDistrusted } from '../signing/errors.ts';
-import type { ListedObject, Store } from '../store.ts';
+import type { Cancellable, ListedObject, Store } from '../store.ts';
+import { isDamage } from '../store-errors.ts';
 import { whyMissed } from './missed.ts';
 
 const DELETE_BATCH = 1000;
@@ -172,22 +173,19 @@ async function readFolderIfTrusted(
   graceMs: number,
   options: { readonly heartbeat?: () => void; readonly signal?: AbortSignal },
 ): Promise<Folder | undefined> {
-  try {
-    return await readFolder(store, ref, graceMs, options);
-  } catch (error) {
-    const unreadable = ['STORE_DAMAGED', 'STORE_NOT_FOUND', 'FORMAT_TOO_NEW'];
-    // The manifest is not trusted: the true one may have named objects that it leaves out.
-    if (isDistrusted(error)) return undefined;
-    if (error instanceof HoldfastError && unreadable.includes(error.code)) return undefined;
-    throw error;
-  }
+  return await recover(
+    readFolder(store, ref, graceMs, options),
+    // A manifest that is not trusted may leave out objects that the true one named.
+    (error) => error.code === 'FORMAT_TOO_NEW' || isDamage(error) || isDistrusted(error),
+    () => undefined,
+  );
 }
 
 async function* orphansIn(
   store: Store,
   ref: BackupId,
   folder: Exclude<Folder, { readonly kind: 'missed' }>,
-  options: { readonly signal?: AbortSignal },
+  options: Cancellable,
 ): AsyncGenerator<ListedObject> {
   const prefix = backupFolder(ref);
   let tombstone: ListedObject | undefined;
@@ -249,6 +247,6 @@ async function deleteAll(
   return { deletedObjects, deletedBytes };
 }
 
-function cancellation({ signal }: { readonly signal?: AbortSignal }): { readonly signal?: AbortSignal } {
+function cancellation({ signal }: Cancellable): Cancellable {
   return defined({ signal });
 }

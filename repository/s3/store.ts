@@ -15,6 +15,7 @@ import { checkKey, checkPrefix, isKey } from '../key.ts';
 import { DEFAULT_RETRY, type RetryLimits, withRetry } from '../retry.ts';
 import { base64ToHex, hexToBase64, sha256Hex } from '../sha256.ts';
 import type {
+  Cancellable,
   GetOptions,
   HeadOptions,
   ListedObject,
@@ -46,8 +47,6 @@ import { copyVersion, lossOf, versionPages, versionsByKey } from './versions.ts'
 const DEFAULT_PART_BYTES = 128 * 1024 * 1024;
 /** Most keys that one DeleteObjects takes. */
 const DELETE_BATCH = 1000;
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** Settings of a store. All have a default. */
 export interface S3StoreOptions {
@@ -205,10 +204,7 @@ export class S3Store implements Store {
     throw stillLocked([...locked], found?.lockedUntil, this.description);
   }
 
-  async discardUnfinished(options: {
-    readonly olderThanMs: number;
-    readonly signal?: AbortSignal;
-  }): Promise<number> {
+  async discardUnfinished(options: Cancellable & { readonly olderThanMs: number }): Promise<number> {
     const startedBefore = new Date(Date.now() - options.olderThanMs);
     return this.#try('discard unfinished uploads', options, () =>
       abortStaleUploads(this.#client, {

@@ -3,12 +3,10 @@ import { HoldfastError, permanent } from '../../model/errors.ts';
 import { type BackupListing, isSuspect, listBackups } from '../backups/list-backups.ts';
 import { findManifest } from '../backups/manifest.ts';
 import { type BackupId, registerFolder, registerKey } from '../layout.ts';
-import { openSealedJson } from '../sealed-json.ts';
 import { sha256Hex } from '../sha256.ts';
-import type { Store } from '../store.ts';
-import { isDamage, staysForPrune } from '../store-errors.ts';
-import { isDistrusted } from './errors.ts';
-import { requireTrusted, sealFor } from './signed-object.ts';
+import type { Cancellable, Store } from '../store.ts';
+import { ifWhole, isDamage, staysForPrune } from '../store-errors.ts';
+import { getTrustedIfThere, sealFor } from './signed-object.ts';
 
 /*
  * The register of a plan is a signed list of the backups that there should be. So a backup that somebody hides, or brings back, is noticed. A new register with
@@ -22,8 +20,6 @@ const ATTEMPTS = 20;
 const REGISTER = /\/(\d{9,12})\.json$/;
 /** An entry whose manifest doesn't come within this time is dropped: its run was given up, or its manifest would be older than any grace time. */
 const UNSEEN_FOR_MS = 7 * 24 * 3_600_000;
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** A backup as the register lists it. */
 export interface RegisteredBackup {
@@ -87,14 +83,7 @@ async function readNumber(
   options: Cancellable,
 ): Promise<Register | undefined> {
   const key = registerKey(plan, number);
-  try {
-    const bytes = await store.get(key, options);
-    await requireTrusted(store, key, bytes, options);
-    return openSealedJson(bytes, registerSchema, `${key} in ${store.description}`);
-  } catch (error) {
-    if (isDamage(error) || isDistrusted(error)) return undefined;
-    throw error;
-  }
+  return await ifWhole(getTrustedIfThere(store, key, registerSchema, options));
 }
 
 async function numbersOf(store: Store, plan: string, options: Cancellable): Promise<number[]> {

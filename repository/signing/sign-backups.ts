@@ -7,13 +7,11 @@ import { verifyBackup } from '../backups/verify.ts';
 import { type BackupId, manifestKey, REPOSITORY_KEY } from '../layout.ts';
 import { readRepository } from '../repository.ts';
 import { sha256Hex } from '../sha256.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { distrusted, type SignatureState } from './errors.ts';
 import { enterRegister } from './register.ts';
 import { signatureOf, signObject } from './signed-object.ts';
 import type { Signing } from './signing.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** A repository as its plan has it, and once more opened as if nothing were signed: to read what nobody has signed yet. */
 export interface SigningPlace {

@@ -1,14 +1,13 @@
 import type { z } from 'zod';
+import { recover } from '../../model/errors.ts';
 import { signatureFolder, signatureKey } from '../layout.ts';
 import { openSealedJson, sealJson, sealSignedJson, signedTextOf } from '../sealed-json.ts';
 import { sha256Hex } from '../sha256.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { ifThere } from '../store-errors.ts';
 import { distrusted, isDistrusted, type SignatureState } from './errors.ts';
 import { namespaceOf, type Signing } from './signing.ts';
 import { checkSignature } from './ssh-signature.ts';
-
-type Cancellable = { readonly signal?: AbortSignal };
 
 /** The bytes of sealed JSON for this store, signed where its plan says so. Throws as `Signing.sign`. */
 export async function sealFor(store: Store, key: string, value: object): Promise<Uint8Array> {
@@ -68,12 +67,7 @@ export async function getTrustedIfThere<T>(
   schema: z.ZodType<T>,
   options: Cancellable = {},
 ): Promise<T | undefined> {
-  try {
-    return await getSignedIfThere(store, key, schema, options);
-  } catch (error) {
-    if (isDistrusted(error)) return undefined;
-    throw error;
-  }
+  return await recover(getSignedIfThere(store, key, schema, options), isDistrusted, () => undefined);
 }
 
 /**

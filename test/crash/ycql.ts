@@ -2,9 +2,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowFailedError } from '@temporalio/client';
 import { compile } from '../../compiler/compile.ts';
-import { awaitSchemaAgreement } from '../../engines/ycql/session.ts';
 import { startBackup, startRestore } from '../../library/runs.ts';
-import type { RestoreSummary } from '../../model/backup.ts';
+import { PLAIN_RESTORE, type RestoreSummary } from '../../model/backup.ts';
 import { messageOf } from '../../model/errors.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import {
@@ -249,12 +248,8 @@ async function runTrial(
     const outcome = await under<BackupOutcome>('backup', () => startBackup(session, plan));
     const wishes = {
       backup: outcome.summary.backup,
+      ...PLAIN_RESTORE,
       into: { [KEYSPACE]: copy },
-      replace: false,
-      tables: { include: [], exclude: [] },
-      contents: 'all' as const,
-      globals: false,
-      check: 'rows' as const,
       parallelism: 4,
     };
     const summary = await under<RestoreSummary>('restore', () => startRestore(session, plan, wishes));
@@ -316,7 +311,7 @@ async function agree(cassandra: CassandraCluster): Promise<void> {
     if (node !== undefined) await cassandra.nodetool(node, 'resetlocalschema');
     const session = await openSession(cassandra);
     try {
-      if (await awaitSchemaAgreement(session, AGREE_WITHIN_MS, signal)) return;
+      if (await session.awaitSchemaAgreement(AGREE_WITHIN_MS, signal)) return;
     } finally {
       await session.close();
     }

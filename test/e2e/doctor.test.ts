@@ -1,6 +1,7 @@
 import { chmod, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
+import { quietVerb } from '../../engines/quiet-verb.ts';
 import { checkNewestSchema } from '../../engines/schema-trial.ts';
 import { resolvePlan } from '../../library/plan-files.ts';
 import { scratchName } from '../../model/drill.ts';
@@ -291,11 +292,7 @@ describe('the newest backup’s schema', () => {
   test('a trial that takes too long is given up and dropped, and says that nothing is known', async () => {
     const { repository, source } = await planOf();
     await whileSlow(async () => {
-      const verb = {
-        ...{ signal: new AbortController().signal, attempt: 1 },
-        ...{ heartbeat: () => undefined, log: () => undefined },
-        secret: async () => postgres.url('schema'),
-      };
+      const verb = quietVerb(async () => postgres.url('schema'));
       const [check, ...others] = await checkNewestSchema(verb, {
         ...{ repository, source, plan: 'schema', restore: scratchName('doctor', new Date()) },
         reading: (_, read) => read(),

@@ -1,11 +1,14 @@
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
+import { quietVerb } from '../../engines/quiet-verb.ts';
+import { resolveSecret } from '../../engines/resolve-secret.ts';
 import type { HttpRequest } from '../../model/http-request.ts';
 import type { Reach } from '../../model/notification.ts';
 import { callWebhook } from '../../receivers/http.ts';
 import { lookupWithin } from '../../receivers/reach.ts';
-import { verb } from './verb.ts';
+
+const verb = quietVerb(resolveSecret);
 
 /** Calls of webhooks, to a real server on this machine. */
 

@@ -1,9 +1,12 @@
 import type { AddressInfo } from 'node:net';
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
+import { quietVerb } from '../../engines/quiet-verb.ts';
+import { resolveSecret } from '../../engines/resolve-secret.ts';
 import type { MailRequest } from '../../model/notification.ts';
 import { checkReceivers } from '../../receivers/check.ts';
 import { sendMail } from '../../receivers/mail.ts';
-import { verb } from './verb.ts';
+
+const verb = quietVerb(resolveSecret);
 
 /** Mail to a real SMTP server on this machine. */
 

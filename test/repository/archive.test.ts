@@ -4,7 +4,7 @@ import path from 'node:path';
 import { lsnOf, microsOfIso, type StoredSegment, type Timeline } from '../../model/archive.ts';
 import { type S3Gateway, startS3Gateway } from '../../parts/s3.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
-import { archiveWindow } from '../../planning/archive-window.ts';
+import { archiveWindow } from '../../planning/archive/window.ts';
 import {
   archivedDatabases,
   framesOf,

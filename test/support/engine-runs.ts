@@ -12,12 +12,13 @@ import type {
 } from '../../engines/engine.ts';
 import { packTasks } from '../../engines/pack-tasks.ts';
 import { uploadTask } from '../../engines/upload-task.ts';
-import type {
-  DataObject,
-  LogicalReadPoint,
-  LogicalRestoreRequest,
-  ObjectEntry,
-  RestorePlan,
+import {
+  type DataObject,
+  type LogicalReadPoint,
+  type LogicalRestoreRequest,
+  type ObjectEntry,
+  PLAIN_RESTORE,
+  type RestorePlan,
 } from '../../model/backup.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { LogicalSource } from '../../model/pipeline.ts';
@@ -167,11 +168,7 @@ export function restoreContext(
     restore: `r${randomBytes(4).toString('hex')}`,
     from: backup.context.ref,
     source: backup.source,
-    into: {},
-    replace: false,
-    tables: { include: [], exclude: [] },
-    contents: 'all',
-    globals: false,
+    ...PLAIN_RESTORE,
     check: 'content',
     scratch: false,
     parallelism: 2,

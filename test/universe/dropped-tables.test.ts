@@ -1,3 +1,4 @@
+import { quietVerb } from '../../engines/quiet-verb.ts';
 import { readCatalogRelations } from '../../engines/universe/accounting.ts';
 import { checkNoneDropped } from '../../engines/universe/dropped-tables.ts';
 import type { SnapshotObject } from '../../engines/universe/yb-admin/snapshots.ts';
@@ -46,9 +47,8 @@ async function check({
   const target = parseConnectionUrl(url.href);
   const logged: string[] = [];
   const context = {
-    ...{ signal: new AbortController().signal, attempt: 1, heartbeat: () => undefined },
+    ...quietVerb(() => Promise.resolve('')),
     log: (message: string) => logged.push(message),
-    secret: () => Promise.resolve(''),
   };
   await query(postgres.url('shop'), 'DROP TABLE IF EXISTS goods', 'CREATE TABLE goods (id int)');
   const oid = "SELECT to_hex('goods'::regclass::oid::int) AS oid";

@@ -1,3 +1,4 @@
+import { quietVerb } from '../../engines/quiet-verb.ts';
 import { checkSchemaStands, presentFingerprint } from '../../engines/universe/schema-stands.ts';
 import { parseConnectionUrl } from '../../engines/ysql/server/connection-url.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
@@ -32,8 +33,7 @@ async function check(
   const url = new URL(proxy.url);
   url.pathname = 'shop';
   const target = parseConnectionUrl(url.href);
-  const session = { signal: new AbortController().signal, attempt: 1, heartbeat: () => undefined };
-  const context = { ...session, log: () => undefined, secret: () => Promise.resolve('') };
+  const context = quietVerb(() => Promise.resolve(''));
   // Whoever asks for the universe's version hears one that isn't the snapshot's.
   const admin = { settings: { masters: [] }, run: () => Promise.resolve('Version: 8\n') };
   const snapshotTime = new Date().toISOString();

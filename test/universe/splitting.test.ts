@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { quietVerb } from '../../engines/quiet-verb.ts';
 import { holdSplitting } from '../../engines/universe/splitting.ts';
 import type { YbAdmin } from '../../engines/universe/yb-admin/program.ts';
 
@@ -16,13 +17,7 @@ function universeThatTakes(renewalMs: number): YbAdmin {
   };
 }
 
-const verb = {
-  signal: new AbortController().signal,
-  attempt: 1,
-  heartbeat: () => undefined,
-  log: () => undefined,
-  secret: async () => '',
-};
+const verb = quietVerb(async () => '');
 
 test('a renewal that comes after the end of the lease is told, though it succeeded: tablets may have split', async () => {
   const held = await holdSplitting(universeThatTakes(400), verb, { leaseMs: 200, renewMs: 20 });

@@ -5,6 +5,7 @@ import { createActivities } from '../../activities/index.ts';
 import { Pins } from '../../activities/pins.ts';
 import { Repositories } from '../../activities/repositories.ts';
 import { asActivity } from '../../activities/run-activity.ts';
+import { PLAIN_RESTORE } from '../../model/backup.ts';
 import type { RepositorySpec, Retention } from '../../model/pipeline.ts';
 import type { PruneInput, PruneOutcome } from '../../model/prune.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
@@ -117,8 +118,8 @@ test('a backup stays while a running restore reads it, and goes when that run ha
   const working = restoring();
   const request = {
     ...{ restore: 'r1', from: { repository, plan: PLAN, backup: 'z-day-1' }, source: pipelineOf([]).source },
-    ...{ into: {}, replace: false, tables: { include: [], exclude: [] }, contents: 'all', globals: false },
-    ...{ check: 'rows', scratch: false, parallelism: 1 },
+    ...PLAIN_RESTORE,
+    ...{ scratch: false, parallelism: 1 },
   } as const;
   const activities: Partial<Activities> = {
     ...createActivities(bench.client).activities,

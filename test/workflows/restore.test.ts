@@ -1,7 +1,12 @@
 import { Context, heartbeat } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/contract.ts';
-import type { RestoreRequest, RestoreSummary, VerifyReport } from '../../model/backup.ts';
+import {
+  PLAIN_RESTORE,
+  type RestoreRequest,
+  type RestoreSummary,
+  type VerifyReport,
+} from '../../model/backup.ts';
 import { progress } from '../../workflows/messages.ts';
 import { eventually } from '../support/processes.ts';
 import { type Bench, pipelineOf, RESTORE_PLAN, restoring, startBench } from './scripted-worker.ts';
@@ -22,12 +27,7 @@ function request(changes: Partial<RestoreRequest> = {}): RestoreRequest {
     restore: `r${++runs}`,
     from: ref,
     source,
-    into: {},
-    replace: false,
-    tables: { include: [], exclude: [] },
-    contents: 'all',
-    globals: false,
-    check: 'rows',
+    ...PLAIN_RESTORE,
     scratch: false,
     parallelism: 2,
     ...changes,

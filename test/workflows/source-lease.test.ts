@@ -2,6 +2,7 @@ import { Context, heartbeat } from '@temporalio/activity';
 import type { WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/contract.ts';
+import { PLAIN_RESTORE } from '../../model/backup.ts';
 import { lockState, progress } from '../../workflows/messages.ts';
 import { eventually } from '../support/processes.ts';
 import { type Bench, CAPTURE, capture, pipelineOf, restoring, startBench } from './scripted-worker.ts';
@@ -30,13 +31,11 @@ function startBackup(): Promise<WorkflowHandle> {
 function startRestore(changes: object = {}): Promise<WorkflowHandle> {
   const restore = `r${++runs}`;
   const request = {
-    ...{
-      restore,
-      from: { repository: pipeline.repository, plan: 'orders', backup: 'b1' },
-      source: pipeline.source,
-    },
-    ...{ into: {}, replace: true, tables: { include: [], exclude: [] }, contents: 'all', globals: false },
-    ...{ check: 'rows', scratch: false, parallelism: 2, ...changes },
+    ...PLAIN_RESTORE,
+    restore,
+    from: { repository: pipeline.repository, plan: 'orders', backup: 'b1' },
+    source: pipeline.source,
+    ...{ replace: true, scratch: false, parallelism: 2, ...changes },
   };
   const args = [request];
   return bench.client.workflow.start('restore', {

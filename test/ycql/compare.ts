@@ -1,11 +1,12 @@
 import { readTable } from '../../engines/ycql/catalog.ts';
+import { connect } from '../../engines/ycql/connect.ts';
 import { BUCKETS, rangeBounds, selectStatement } from '../../engines/ycql/dialect.ts';
 import { pageColumns, planReading } from '../../engines/ycql/reading.ts';
 import { type Comparison, compareRows, type ReadRow } from '../../engines/ycql/restore/compare.ts';
 import { rowsOf } from '../../engines/ycql/rows.ts';
 import { scan } from '../../engines/ycql/scan.ts';
 import type { TableSchema } from '../../engines/ycql/schema.ts';
-import { awaitSchemaAgreement, type CqlSession, connect } from '../../engines/ycql/session.ts';
+import type { CqlSession } from '../../engines/ycql/session.ts';
 import type { CqlPageColumn } from '../../repository/backups/cql-pages.ts';
 import type { TestCluster } from './zoo.ts';
 
@@ -30,7 +31,7 @@ export async function compareKeyspaces(
   const session = await openSession(cluster);
   try {
     // A node that was away hears of tables that were made meanwhile a moment after it is back.
-    await awaitSchemaAgreement(session, 120_000, new AbortController().signal);
+    await session.awaitSchemaAgreement(120_000, new AbortController().signal);
     let [rows, cells] = [0, 0];
     const differences: string[] = [];
     for (const name of tables) {

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readTable } from '../../engines/ycql/catalog.ts';
+import { connect } from '../../engines/ycql/connect.ts';
 import { planReading } from '../../engines/ycql/reading.ts';
 import { Journal } from '../../engines/ycql/restore/journal.ts';
-import { connect } from '../../engines/ycql/session.ts';
 import { HoldfastError } from '../../model/errors.ts';
 import { type CassandraCluster, startCassandra } from '../../parts/cassandra.ts';
 import { plainClient } from './zoo.ts';

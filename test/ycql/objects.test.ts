@@ -1,7 +1,7 @@
 import { ycqlEngine } from '../../engines/ycql/engine.ts';
 import { compareDefinitions } from '../../engines/ycql/restore/definitions.ts';
 import { restoreJob } from '../../engines/ycql/restore/job.ts';
-import { withSession } from '../../engines/ycql/session.ts';
+import { withSession } from '../../engines/ycql/shared-session.ts';
 import { resolveTarget } from '../../engines/ycql/target.ts';
 import type { YcqlSource } from '../../model/pipeline.ts';
 import { backupContext, restoreContext, runRestore, takeBackup, ycqlSource } from './harness.ts';

@@ -1,4 +1,4 @@
-import { type HoldfastError, permanent, transient } from '../../../model/errors.ts';
+import { type HoldfastError, permanent, recover, transient } from '../../../model/errors.ts';
 
 /** Codes of errors from `yb-admin`, by which callers distinguish cases. */
 export const YB_ADMIN = {
@@ -27,6 +27,11 @@ export const YB_ADMIN = {
   /** Anything else. */
   failed: 'YB_ADMIN_FAILED',
 } as const;
+
+/** The output of an operation. Undefined where this build has no such operation. */
+export async function ifKnown(running: Promise<string>): Promise<string | undefined> {
+  return await recover(running, YB_ADMIN.unsupported, () => undefined);
+}
 
 interface Rule {
   readonly code: (typeof YB_ADMIN)[keyof typeof YB_ADMIN];

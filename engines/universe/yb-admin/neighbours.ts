@@ -1,6 +1,6 @@
 import { defined } from '../../../model/defined.ts';
 import { HoldfastError } from '../../../model/errors.ts';
-import { unreadable, YB_ADMIN } from './errors.ts';
+import { ifKnown, unreadable } from './errors.ts';
 import type { YbAdmin } from './program.ts';
 import { field } from './text.ts';
 import { universeConfig } from './upkeep.ts';
@@ -65,7 +65,7 @@ interface InboundGroup {
  * names, but not what they write.
  */
 export async function inboundGroups(admin: YbAdmin): Promise<readonly InboundGroup[]> {
-  const output = await ifKnown(() => admin.run('list_universe_replications', []));
+  const output = await ifKnown(admin.run('list_universe_replications', []));
   if (output === undefined) {
     const registry = field(await universeConfig(admin), 'consumerRegistry');
     const producers = field(registry, 'producerMap');
@@ -84,7 +84,7 @@ export async function inboundGroups(admin: YbAdmin): Promise<readonly InboundGro
 /** Names of the groups that send a YSQL database elsewhere. Empty in builds without such groups. */
 export async function outboundGroups(admin: YbAdmin, namespaceId: string): Promise<readonly string[]> {
   const operation = 'list_xcluster_outbound_replication_groups';
-  const output = await ifKnown(() => admin.run(operation, [namespaceId]));
+  const output = await ifKnown(admin.run(operation, [namespaceId]));
   return output === undefined ? [] : parseGroups(operation, output);
 }
 
@@ -134,16 +134,6 @@ export async function missingKey(admin: YbAdmin, key: string): Promise<string | 
     if (error instanceof HoldfastError && /does not have universe key in memory/.test(error.message)) {
       return error.message;
     }
-    throw error;
-  }
-}
-
-/** Runs an operation. Undefined if this build has no such operation. */
-async function ifKnown(run: () => Promise<string>): Promise<string | undefined> {
-  try {
-    return await run();
-  } catch (error) {
-    if (error instanceof HoldfastError && error.code === YB_ADMIN.unsupported) return undefined;
     throw error;
   }
 }

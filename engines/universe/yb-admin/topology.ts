@@ -1,4 +1,4 @@
-import { HoldfastError } from '../../../model/errors.ts';
+import { recover } from '../../../model/errors.ts';
 import { unreadable, YB_ADMIN } from './errors.ts';
 import type { YbAdmin } from './program.ts';
 import { field, isUuid, jsonIn, listField, rowsOf, textField } from './text.ts';
@@ -88,13 +88,9 @@ function isAddress(text: string): boolean {
 export async function listTablets(admin: YbAdmin, tableId: string): Promise<readonly Tablet[]> {
   const operation = 'list_tablets';
   const args = [`tableid.${tableId}`, '0'];
-  try {
-    return parseTablets(await admin.run(operation, [...args, 'JSON', 'include_followers']), tableId);
-  } catch (error) {
-    // Old builds print only text.
-    if (!(error instanceof HoldfastError && error.code === YB_ADMIN.usage)) throw error;
-    return parseTablets(await admin.run(operation, args), tableId);
-  }
+  const asking = admin.run(operation, [...args, 'JSON', 'include_followers']);
+  // Old builds print only text.
+  return parseTablets(await recover(asking, YB_ADMIN.usage, () => admin.run(operation, args)), tableId);
 }
 
 /** JSON, or text in the columns of any version. */

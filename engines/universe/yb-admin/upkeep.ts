@@ -1,18 +1,14 @@
-import { HoldfastError } from '../../../model/errors.ts';
-import { unreadable, YB_ADMIN } from './errors.ts';
+import { recover } from '../../../model/errors.ts';
+import { ifKnown, unreadable, YB_ADMIN } from './errors.ts';
 import type { YbAdmin } from './program.ts';
 import { field, jsonIn, listField } from './text.ts';
 
 /** A number that grows with every DDL, as text. Builds that count by database give the number of `database`. */
 export async function catalogVersion(admin: YbAdmin, database: string): Promise<string> {
   const operation = 'ysql_catalog_version';
-  try {
-    return parseCatalogVersion(await admin.run(operation, [`ysql.${database}`]));
-  } catch (error) {
-    // Old builds count for the whole universe and take no argument.
-    if (!(error instanceof HoldfastError && error.code === YB_ADMIN.usage)) throw error;
-    return parseCatalogVersion(await admin.run(operation, []));
-  }
+  // Old builds count for the whole universe and take no argument.
+  const asking = admin.run(operation, [`ysql.${database}`]);
+  return parseCatalogVersion(await recover(asking, YB_ADMIN.usage, () => admin.run(operation, [])));
 }
 
 export function parseCatalogVersion(output: string): string {
@@ -49,34 +45,19 @@ export function parseLoadBalancerState(output: string): boolean {
  * it runs out. Returns false if the universe is too old to split tablets, or to stop splitting on request.
  */
 export async function holdTabletSplitting(admin: YbAdmin, leaseMs: number, owner: string): Promise<boolean> {
-  return await supported(async () => {
-    await admin.run('disable_tablet_splitting', [String(leaseMs), owner]);
-  });
+  return (await ifKnown(admin.run('disable_tablet_splitting', [String(leaseMs), owner]))) !== undefined;
 }
 
 /** Whether no split is under way. True where the universe can't report it. */
 export async function isTabletSplittingComplete(admin: YbAdmin): Promise<boolean> {
-  let complete = true;
-  await supported(async () => {
-    complete = parseSplittingComplete(await admin.run('is_tablet_splitting_complete', []));
-  });
-  return complete;
+  const output = await ifKnown(admin.run('is_tablet_splitting_complete', []));
+  return output === undefined || parseSplittingComplete(output);
 }
 
 export function parseSplittingComplete(output: string): boolean {
   const [, complete] = /is_tablet_splitting_complete:\s*(true|false)/.exec(output) ?? [];
   // A text protocol buffer leaves out what is false.
   return complete === 'true';
-}
-
-async function supported(act: () => Promise<void>): Promise<boolean> {
-  try {
-    await act();
-    return true;
-  } catch (error) {
-    if (error instanceof HoldfastError && error.code === YB_ADMIN.unsupported) return false;
-    throw error;
-  }
 }
 
 /** `SysClusterConfigEntryPB` as JSON: replication, placement, encryption at rest, the universe's UUID. */

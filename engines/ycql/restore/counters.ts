@@ -1,8 +1,9 @@
 import type { CqlPageHeader } from '../../../repository/backups/cql-pages.ts';
+import type { BoundStatement } from '../bound-statement.ts';
 import { int64 } from '../bytes.ts';
 import { quoteName, quoteTable } from '../identifiers.ts';
 import { type RawCell, rowsOf } from '../rows.ts';
-import type { BoundStatement, CqlSession } from '../session.ts';
+import type { CqlSession } from '../session.ts';
 import { type WriterOptions, writeOnce } from './writer.ts';
 
 /** A row of a counter table as the backup has it. */

@@ -1,7 +1,8 @@
 import type { RestoreContext } from '../../engine.ts';
 import { quoteName, quoteTable } from '../identifiers.ts';
 import type { KeyspaceSchema } from '../schema.ts';
-import { type CqlSession, withSession } from '../session.ts';
+import type { CqlSession } from '../session.ts';
+import { withSession } from '../shared-session.ts';
 import { type KeyspaceJob, type RestoreJob, restoreJob } from './job.ts';
 import { aggregateItem, functionItem, Journal, ORIGIN_ITEM, RESTORE_ITEM, typeItem } from './journal.ts';
 

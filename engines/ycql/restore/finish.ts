@@ -2,7 +2,7 @@ import { formatAmount } from '../../../model/amounts.ts';
 import type { DataObject } from '../../../model/backup.ts';
 import { unreadIn } from '../../../model/manifest.ts';
 import type { RestoreContext, RestoreOutcome } from '../../engine.ts';
-import { withSession } from '../session.ts';
+import { withSession } from '../shared-session.ts';
 import { checkKeyspace, comparesContent } from './check.ts';
 import { isRequest } from './claim.ts';
 import { compareDefinitions } from './definitions.ts';

@@ -3,7 +3,7 @@ import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
 import { fetchAhead } from '../../threads/fetch-ahead.ts';
 import { journalTableFor } from '../journal-table.ts';
-import { sharedLimit } from '../session.ts';
+import { sharedLimit } from '../shared-session.ts';
 import { threads } from '../thread-pool.ts';
 import { destinationOf, loadTasks, type RestoreJob, restoreJob, wishesOf } from './job.ts';
 

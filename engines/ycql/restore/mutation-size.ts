@@ -1,6 +1,6 @@
+import type { BoundStatement } from '../bound-statement.ts';
 import { type CqlType, isMultiCell } from '../cql-type.ts';
 import { elementsOf, entriesOf, fieldsOf, type RawCell } from '../rows.ts';
-import type { BoundStatement } from '../session.ts';
 
 /*
  * A server refuses a mutation of more than half a segment of its commit log (Cassandra: `max_mutation_size`, 16 MiB by default). A row that grew cell by cell may be

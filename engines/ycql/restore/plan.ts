@@ -15,7 +15,8 @@ import {
   type KeyspaceSchema,
   type UserType,
 } from '../schema.ts';
-import { type CqlSession, withSession } from '../session.ts';
+import type { CqlSession } from '../session.ts';
+import { withSession } from '../shared-session.ts';
 import { checkFeatures } from './features.ts';
 import { type KeyspaceJob, loadTasks, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { checkOurs, Journal } from './journal.ts';
@@ -147,7 +148,7 @@ function checkTypes({ schema, tables }: KeyspaceJob, session: CqlSession): void 
 function checkReplication({ replication, keyspace }: KeyspaceSchema, session: CqlSession): void {
   if (session.server.product === 'yugabytedb' || !/NetworkTopologyStrategy$/.test(replication.class ?? ''))
     return;
-  const known = session.dataCenters;
+  const known = session.nodes.dataCenters;
   const unknown = Object.keys(replication).filter(
     (name) => name !== 'class' && name !== 'replication_factor' && !known.has(name),
   );

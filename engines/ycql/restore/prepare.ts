@@ -1,7 +1,8 @@
 import type { RestoreContext } from '../../engine.ts';
 import { findKeyspace } from '../catalog.ts';
 import { createAggregate, createFunction, createKeyspace, createTable, createType } from '../ddl.ts';
-import { type CqlSession, withSession } from '../session.ts';
+import type { CqlSession } from '../session.ts';
+import { withSession } from '../shared-session.ts';
 import { applyRoles } from './apply-roles.ts';
 import { createNoted, createUnlessThere } from './create.ts';
 import { type KeyspaceJob, type RestoreJob, restoreJob } from './job.ts';

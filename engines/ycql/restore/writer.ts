@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HoldfastError, messageOf } from '../../../model/errors.ts';
+import type { BoundStatement } from '../bound-statement.ts';
 import { cqlError, isAmbiguous, isOverload } from '../errors.ts';
-import type { BoundStatement, CqlSession } from '../session.ts';
+import type { CqlSession } from '../session.ts';
 import { type Claim, SETTLED_AFTER_MS } from './claim.ts';
 import { bytesOfStatement, cutBySize } from './mutation-size.ts';
 
@@ -111,7 +112,7 @@ export class Writer {
         this.#bytesUnderWay -= bytes;
       });
     this.#underWay.add(watched);
-    while (this.#underWay.size >= this.#session.writesInFlight) {
+    while (this.#underWay.size >= this.#session.nodes.writesInFlight) {
       await Promise.race(this.#underWay);
     }
     this.#throwFailure();
@@ -184,7 +185,7 @@ export async function writeLists(
   let pauseMs = FIRST_PAUSE_MS;
   for (let attempt = 1; ; attempt += 1) {
     try {
-      const node = session.nodeFor(options.keyspace, first);
+      const node = session.nodes.nodeFor(options.keyspace, first);
       for (const batch of [first, ...others]) {
         options.signal.throwIfAborted();
         await options.claim?.check();

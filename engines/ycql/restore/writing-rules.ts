@@ -1,7 +1,7 @@
 import type { RestoreRequest } from '../../../model/backup.ts';
 import type { YcqlSource } from '../../../model/pipeline.ts';
+import type { Server } from '../nodes.ts';
 import type { TableSchema } from '../schema.ts';
-import type { Server } from '../session.ts';
 
 /** How rows are written to a target. */
 export interface WritingRules {

@@ -11,7 +11,8 @@ import { RowStatementBuilder, type RowStatements } from '../restore/statements.t
 import { Writer, type WriterOptions, writeInOrder, writeLists } from '../restore/writer.ts';
 import { writingRules } from '../restore/writing-rules.ts';
 import { RowWalk, rowsOf } from '../rows.ts';
-import { type CqlSession, withSession } from '../session.ts';
+import type { CqlSession } from '../session.ts';
+import { withSession } from '../shared-session.ts';
 import type { LoadJob } from './jobs.ts';
 
 /**
@@ -62,9 +63,9 @@ const PASSES = 5;
 async function untilTrusted(load: Load, write: (pass: Load) => Promise<LoadedRows>): Promise<LoadedRows> {
   const { session, options } = load;
   for (let pass = 1; pass <= PASSES; pass += 1) {
-    const before = session.outages;
+    const before = session.nodes.outages;
     const loaded = await write(pass === 1 ? load : { ...load, isFirst: false });
-    if (session.outages === before) return loaded;
+    if (session.nodes.outages === before) return loaded;
     options.log('a node went away while an object was written; it is written again', {
       doing: options.doing,
       pass,
@@ -110,7 +111,7 @@ async function loadRows({ job, thread, session, claim, options, isFirst }: Load)
       await writer.cut(() => {
         freeIfAlone(page.body);
       });
-      await session.limit.pay(page.rows, options.signal);
+      await session.nodes.limit.pay(page.rows, options.signal);
       thread.progress(rows);
     }
     await writer.finish();
@@ -146,7 +147,7 @@ async function loadCounters({ job, thread, session, claim, options, isFirst }: L
         await (counters.hasStatics ? write() : writer.alone(write, []));
         rows += 1;
       }
-      await session.limit.pay(page.rows, options.signal);
+      await session.nodes.limit.pay(page.rows, options.signal);
       thread.progress(rows);
     }
     await writer.finish();

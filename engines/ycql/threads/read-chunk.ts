@@ -18,7 +18,8 @@ import { RowEnds } from '../row-ends.ts';
 import { type RawCell, RowWalk, sameCells } from '../rows.ts';
 import type { TimedPage } from '../scan.ts';
 import { fingerprintOf, type TableSchema } from '../schema.ts';
-import { type CqlSession, withSession } from '../session.ts';
+import type { CqlSession } from '../session.ts';
+import { withSession } from '../shared-session.ts';
 import type { ReadJob } from './jobs.ts';
 
 /**
@@ -99,7 +100,7 @@ async function hostOf(
 ): Promise<string | undefined> {
   const { database: keyspace, table } = chunk.table;
   const { from } = rangeOf(chunk);
-  if (session.server.product === 'cassandra') return session.replicaOfToken(keyspace, firstToken(from));
+  if (session.server.product === 'cassandra') return session.nodes.replicaOfToken(keyspace, firstToken(from));
   const tablets = await readTablets(session, keyspace, table, signal);
   return tablets.find((tablet) => tablet.from <= from && from <= tablet.to)?.leader;
 }

@@ -2,7 +2,7 @@ import { positionOf } from '../../../model/archive.ts';
 import { permanent } from '../../../model/errors.ts';
 import { microsOfHybridTime } from '../../../model/hybrid-time.ts';
 import { isVisible, parseTransactionSnapshot } from '../../../model/transaction-snapshot.ts';
-import type { BasePlace } from '../../../planning/base-place.ts';
+import type { BasePlace } from '../../../planning/archive/base-place.ts';
 import type { BeginMessage } from './messages.ts';
 
 /** A transaction by what identifies it, for people. */

@@ -1,6 +1,6 @@
 import type { ArchiveHole, StoredTimeline } from '../../../model/archive.ts';
 import type { StoredProof } from '../../../model/archive-proof.ts';
-import { archiveWindow } from '../../../planning/archive-window.ts';
+import { archiveWindow } from '../../../planning/archive/window.ts';
 import { readProof } from '../../../repository/archive/proofs.ts';
 import type { Store } from '../../../repository/store.ts';
 

@@ -9,7 +9,7 @@ import {
 } from '../../../model/archive.ts';
 import { defined } from '../../../model/defined.ts';
 import { transient } from '../../../model/errors.ts';
-import { chainsOf } from '../../../planning/archive-window.ts';
+import { chainsOf } from '../../../planning/archive/window.ts';
 import {
   ARCHIVE_FORMAT_VERSION,
   putTimeline,

@@ -1,11 +1,11 @@
 import { isoOfMicros, microsOfIso, type StoredTimeline } from '../../../model/archive.ts';
 import type { ProofWish } from '../../../model/archive-proof.ts';
 import type { CatalogueEntry } from '../../../model/recovery.ts';
-import { chainFrom } from '../../../planning/archive-chain.ts';
-import { isSpokenOf } from '../../../planning/archive-proofs.ts';
-import { archiveWindow } from '../../../planning/archive-window.ts';
-import type { BasePlace } from '../../../planning/base-place.ts';
-import type { Store } from '../../../repository/store.ts';
+import type { BasePlace } from '../../../planning/archive/base-place.ts';
+import { chainFrom } from '../../../planning/archive/chain.ts';
+import { isSpokenOf } from '../../../planning/archive/proofs.ts';
+import { archiveWindow } from '../../../planning/archive/window.ts';
+import type { Cancellable, Store } from '../../../repository/store.ts';
 import { readPlaces } from './sources.ts';
 
 /** Why there is nothing to prove, a clause. */
@@ -21,7 +21,7 @@ export async function nextProof(
   store: Store,
   plan: string,
   entries: readonly CatalogueEntry[],
-  options: { readonly signal?: AbortSignal } = {},
+  options: Cancellable = {},
 ): Promise<ProofWish | NothingToProve> {
   const { bases, timelines } = await readPlaces(store, plan, entries, options);
   if (timelines.size === 0) return { reason: 'the repository holds no archive of changes of this plan' };

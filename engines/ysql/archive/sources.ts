@@ -1,14 +1,14 @@
 import { isoOfMicros, microsOfIso, type StoredTimeline } from '../../../model/archive.ts';
 import type { ArchiveGap, CatalogueEntry, InstantRange, RecoverySource } from '../../../model/recovery.ts';
 import type { ArchiveChain } from '../../../model/replay.ts';
-import { furthestChain } from '../../../planning/archive-chain.ts';
-import { provedUntil } from '../../../planning/archive-proofs.ts';
-import { archiveWindow } from '../../../planning/archive-window.ts';
-import { type BasePlace, basePlace } from '../../../planning/base-place.ts';
+import { type BasePlace, basePlace } from '../../../planning/archive/base-place.ts';
+import { furthestChain } from '../../../planning/archive/chain.ts';
+import { provedUntil } from '../../../planning/archive/proofs.ts';
+import { archiveWindow } from '../../../planning/archive/window.ts';
 import { archivedDatabases, readTimelines } from '../../../repository/archive/archive.ts';
 import { readManifest } from '../../../repository/backups/manifest.ts';
 import { mapBounded } from '../../../repository/bounded.ts';
-import type { Store } from '../../../repository/store.ts';
+import type { Cancellable, Store } from '../../../repository/store.ts';
 import { readHoles } from './holes.ts';
 
 const MANIFESTS_AT_ONCE = 8;
@@ -25,7 +25,7 @@ export async function readPlaces(
   store: Store,
   plan: string,
   entries: readonly CatalogueEntry[],
-  options: { readonly signal?: AbortSignal } = {},
+  options: Cancellable = {},
 ): Promise<Places> {
   const timelines = new Map<string, readonly StoredTimeline[]>();
   for (const database of await archivedDatabases(store, plan, options)) {
@@ -56,7 +56,7 @@ export async function archiveSources(
   store: Store,
   plan: string,
   entries: readonly CatalogueEntry[],
-  options: { readonly signal?: AbortSignal } = {},
+  options: Cancellable = {},
 ): Promise<readonly RecoverySource[]> {
   const { bases, timelines } = await readPlaces(store, plan, entries, options);
   if (bases.length === 0) return [];

@@ -2,7 +2,7 @@ import { formatAmount } from '../../../model/amounts.ts';
 import { postgresLsn, type StoredSegment, type StoredTimeline } from '../../../model/archive.ts';
 import type { ArchiveCheck, ArchiveLevel } from '../../../model/archive-check.ts';
 import { HoldfastError, messageOf } from '../../../model/errors.ts';
-import { archiveWindow } from '../../../planning/archive-window.ts';
+import { archiveWindow } from '../../../planning/archive/window.ts';
 import {
   archivedDatabases,
   checkSegmentHashes,

@@ -5,10 +5,10 @@ import {
   type Timeline,
 } from '../../../model/archive.ts';
 import type { ArchiveStanding } from '../../../model/archive-standing.ts';
-import { type Stretch, stretchesOf } from '../../../planning/archive-proofs.ts';
-import { archiveWindow } from '../../../planning/archive-window.ts';
+import { type Stretch, stretchesOf } from '../../../planning/archive/proofs.ts';
+import { archiveWindow } from '../../../planning/archive/window.ts';
 import { archivedDatabases, readTimelines } from '../../../repository/archive/archive.ts';
-import type { Store } from '../../../repository/store.ts';
+import type { Cancellable, Store } from '../../../repository/store.ts';
 import { readHoles } from './holes.ts';
 
 /** What a plan's archive holds of one database. */
@@ -27,7 +27,7 @@ export interface DatabaseWindow extends Omit<ArchiveWindow, 'intervals'> {
 export async function readArchive(
   store: Store,
   plan: string,
-  options: { readonly signal?: AbortSignal } = {},
+  options: Cancellable = {},
 ): Promise<readonly DatabaseWindow[]> {
   const windows: DatabaseWindow[] = [];
   for (const database of await archivedDatabases(store, plan, options)) {
@@ -55,7 +55,7 @@ const MAX_HOLES = 5;
 export async function archiveStandings(
   store: Store,
   plan: string,
-  options: { readonly signal?: AbortSignal } = {},
+  options: Cancellable = {},
 ): Promise<readonly ArchiveStanding[]> {
   return (await readArchive(store, plan, options)).flatMap(standingOf);
 }

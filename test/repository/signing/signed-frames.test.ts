@@ -1,7 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { quietVerb } from '../../../engines/quiet-verb.ts';
 import { checkReplay } from '../../../engines/ysql/restore/replay.ts';
 import { isoOfMicros, lsnOf, type StoredSegment } from '../../../model/archive.ts';
+import { PLAIN_RESTORE } from '../../../model/backup.ts';
 import type { Manifest } from '../../../model/manifest.ts';
 import type { YsqlSource } from '../../../model/pipeline.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
@@ -145,11 +147,7 @@ test('what a timeline says of itself is believed by a replay where a trusted key
   const to = isoOfMicros(segments[3]?.maxMicros ?? 0);
   const check = () =>
     checkReplay({
-      signal: new AbortController().signal,
-      attempt: 1,
-      heartbeat: () => undefined,
-      log: () => undefined,
-      secret: () => Promise.reject(new Error('no secret is needed')),
+      ...quietVerb(() => Promise.reject(new Error('no secret is needed'))),
       store: place.store,
       folder: '',
       ref: { ...ref, repository },
@@ -159,12 +157,7 @@ test('what a timeline says of itself is believed by a replay where a trusted key
         restore: 'r1',
         from: { ...ref, repository },
         source,
-        into: {},
-        replace: false,
-        tables: { include: [], exclude: [] },
-        contents: 'all',
-        globals: false,
-        check: 'rows',
+        ...PLAIN_RESTORE,
         scratch: false,
         parallelism: 1,
         replay: { to, timelines: { shop: ARCHIVED.id } },

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { link, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { BackupContext } from '../../../engines/engine.ts';
+import { quietVerb } from '../../../engines/quiet-verb.ts';
 import { NodeAgent } from '../../../engines/universe/agent/node-agent.ts';
 import type { BackupRef } from '../../../model/backup.ts';
 import type { TabletName } from '../../../model/tablets.ts';
@@ -99,11 +100,7 @@ export function contextOf(
   ref: BackupRef = REF,
 ): BackupContext {
   return {
-    signal,
-    attempt: 1,
-    heartbeat: () => undefined,
-    log: () => undefined,
-    secret: () => Promise.reject(new Error('no secret is needed')),
+    ...quietVerb(() => Promise.reject(new Error('no secret is needed')), signal),
     ref,
     store,
     folder: backupFolder(ref),

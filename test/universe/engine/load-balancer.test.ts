@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { UniverseRestore } from '../../../engines/universe/restore/context.ts';
 import { beQuiet } from '../../../engines/universe/restore/load-balancer.ts';
+import { PLAIN_RESTORE } from '../../../model/backup.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
 import { DirectoryStore } from '../../../repository/directory/store.ts';
 import type { Store } from '../../../repository/store.ts';
@@ -39,8 +40,8 @@ function restoreNamed(restore: string, store: Store = rig.store): UniverseRestor
     signal: ending.signal,
     manifest: backup.manifest,
     request: {
-      ...{ restore, from: backup.ref, source: rig.source, into: { shop: 'copy' }, replace: false },
-      ...{ tables: { include: [], exclude: [] }, contents: 'all', globals: false, check: 'rows' },
+      ...PLAIN_RESTORE,
+      ...{ restore, from: backup.ref, source: rig.source, into: { shop: 'copy' } },
       ...{ scratch: false, parallelism: 1 },
     },
   };

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BackupContext, RestoreOutcome } from '../../../engines/engine.ts';
+import { quietVerb } from '../../../engines/quiet-verb.ts';
 import { sealBackup } from '../../../engines/sealing.ts';
 import { fillTablets, inspectNode, unfilledTablets } from '../../../engines/universe/agent/fill-tablets.ts';
 import { NodeAgent } from '../../../engines/universe/agent/node-agent.ts';
@@ -19,7 +20,12 @@ import { planUniverseRestore } from '../../../engines/universe/restore/plan.ts';
 import { prepareUniverse } from '../../../engines/universe/restore/prepare.ts';
 import { restoreAll } from '../../../engines/universe/restore/restoration.ts';
 import { openSnapshots } from '../../../engines/universe/snapshot.ts';
-import type { BackupRef, RestoreRequest, UniverseRestorePlan } from '../../../model/backup.ts';
+import {
+  type BackupRef,
+  PLAIN_RESTORE,
+  type RestoreRequest,
+  type UniverseRestorePlan,
+} from '../../../model/backup.ts';
 import { HoldfastError, permanent, READ_POINT_LOST } from '../../../model/errors.ts';
 import type { Manifest } from '../../../model/manifest.ts';
 import { unreadiness } from '../../../model/node-readiness.ts';
@@ -81,14 +87,10 @@ export function rightAgents(universe: Universe, stateDirectory: string): Map<str
 
 export function contextOf({ store }: Pick<Rig, 'store'>, ref: BackupRef): BackupContext {
   return {
-    signal: new AbortController().signal,
-    attempt: 1,
-    heartbeat: () => undefined,
-    log: () => undefined,
-    secret: async (secret) => {
+    ...quietVerb(async (secret) => {
       if ('env' in secret) return process.env[secret.env] ?? '';
       throw new Error('the rig knows secrets of the environment alone');
-    },
+    }),
     ref,
     store,
     folder: backupFolder(ref),
@@ -232,12 +234,9 @@ export async function restore(
     restore: `r${Math.random().toString(36).slice(2, 10)}`,
     from: backup.ref,
     source: rig.source,
+    ...PLAIN_RESTORE,
     into,
     replace,
-    tables: { include: [], exclude: [] },
-    contents: 'all',
-    globals: false,
-    check: 'rows',
     scratch: false,
     parallelism: 1,
     ...wishes,

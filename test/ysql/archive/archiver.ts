@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { VerbContext } from '../../../engines/engine.ts';
+import { quietVerb } from '../../../engines/quiet-verb.ts';
 import { type CaptureRhythm, captureChanges } from '../../../engines/ysql/archive/capture.ts';
 import type { ArchiveContext } from '../../../engines/ysql/archive/context.ts';
 import { openTimeline } from '../../../engines/ysql/archive/open.ts';
@@ -40,13 +40,7 @@ export async function archiveContext(
   request: ArchiveRequest,
   { signal, owner = 'run', sinceMs = Date.now() }: { signal: AbortSignal; owner?: string; sinceMs?: number },
 ): Promise<ArchiveContext> {
-  const verb: VerbContext = {
-    signal,
-    attempt: 1,
-    heartbeat: () => undefined,
-    log: () => undefined,
-    secret: () => Promise.resolve(url),
-  };
+  const verb = quietVerb(() => Promise.resolve(url), signal);
   const lease = await ArchiveLease.take(store, request, { owner, token: randomUUID(), sinceMs });
   return { ...verb, request, store, lease };
 }

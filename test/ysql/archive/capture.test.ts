@@ -10,7 +10,7 @@ import { archiveName } from '../../../engines/ysql/server/archive-names.ts';
 import { type Lsn, parseLsn, type StoredTimeline } from '../../../model/archive.ts';
 import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
-import { archiveWindow, chainsOf } from '../../../planning/archive-window.ts';
+import { archiveWindow, chainsOf } from '../../../planning/archive/window.ts';
 import { framesOf, readSegment, readTimelines } from '../../../repository/archive/archive.ts';
 import { decoderKey } from '../../../repository/archive/names.ts';
 import { DirectoryStore } from '../../../repository/directory/store.ts';

@@ -9,9 +9,9 @@ import {
   type Timeline,
 } from '../../../model/archive.ts';
 import { endOfInstant, microsOfHybridTime, wholeMicrosBefore } from '../../../model/hybrid-time.ts';
-import { chainFrom } from '../../../planning/archive-chain.ts';
-import { archiveWindow } from '../../../planning/archive-window.ts';
-import { basePlace } from '../../../planning/base-place.ts';
+import { basePlace } from '../../../planning/archive/base-place.ts';
+import { chainFrom } from '../../../planning/archive/chain.ts';
+import { archiveWindow } from '../../../planning/archive/window.ts';
 import * as write from './pgoutput.ts';
 
 /* An archive whose positions are hybrid times. Nothing here needs a server. */

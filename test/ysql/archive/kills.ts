@@ -7,7 +7,7 @@ import { archiveEnd } from '../../../engines/ysql/archive/open.ts';
 import { archiveName } from '../../../engines/ysql/server/archive-names.ts';
 import { isoOfMicros, parseLsn, type StoredTimeline } from '../../../model/archive.ts';
 import { messageOf } from '../../../model/errors.ts';
-import { archiveWindow, chainsOf } from '../../../planning/archive-window.ts';
+import { archiveWindow, chainsOf } from '../../../planning/archive/window.ts';
 import { framesOf, readSegment, readTimelines } from '../../../repository/archive/archive.ts';
 import type { CrashPoint } from '../../../repository/crash-points.ts';
 import { Dice } from '../../crash/dice.ts';

@@ -1,3 +1,4 @@
+import { quietVerb } from '../../../engines/quiet-verb.ts';
 import { archiveSource } from '../../../engines/ysql/archive/archive-source.ts';
 import { checkArchive } from '../../../engines/ysql/archive/prerequisites.ts';
 import { replicationLimits } from '../../../engines/ysql/archive/yugabytedb-limits.ts';
@@ -16,13 +17,7 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 function looked(url: string, source: Partial<YsqlSource> = {}): Promise<readonly Check[]> {
-  const verb = {
-    signal: new AbortController().signal,
-    attempt: 1,
-    heartbeat: () => undefined,
-    log: () => undefined,
-    secret: () => Promise.resolve(url),
-  };
+  const verb = quietVerb(() => Promise.resolve(url));
   const { policy, plan } = archiveRequest('postgres', '/nowhere');
   return checkArchive(verb, ysqlSource(source), { plan, policy });
 }

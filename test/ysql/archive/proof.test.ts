@@ -5,7 +5,7 @@ import { microsOfIso, type StoredSegment } from '../../../model/archive.ts';
 import { HoldfastError } from '../../../model/errors.ts';
 import type { CatalogueEntry } from '../../../model/recovery.ts';
 import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';
-import { refutes } from '../../../planning/archive-proofs.ts';
+import { refutes } from '../../../planning/archive/proofs.ts';
 import { readTimelines } from '../../../repository/archive/archive.ts';
 import { putProof } from '../../../repository/archive/proofs.ts';
 import { manifestKey } from '../../../repository/layout.ts';

@@ -1,5 +1,6 @@
 /** Replays as a worker does, in a process that a test may kill: `node replay-process.ts <file with a KillableReplay>`. */
 import { readFile } from 'node:fs/promises';
+import { quietVerb } from '../../../engines/quiet-verb.ts';
 import { replayDatabase } from '../../../engines/ysql/restore/replay.ts';
 import type { LogicalRestoreRequest } from '../../../model/backup.ts';
 import type { Manifest } from '../../../model/manifest.ts';
@@ -19,11 +20,7 @@ const { repository, folder, url, request, manifest, database } = JSON.parse(
 ) as KillableReplay;
 await replayDatabase(
   {
-    signal: new AbortController().signal,
-    attempt: 1,
-    heartbeat: () => undefined,
-    log: () => undefined,
-    secret: () => Promise.resolve(url),
+    ...quietVerb(() => Promise.resolve(url)),
     ref: request.from,
     store: new DirectoryStore(repository),
     folder,

@@ -2,7 +2,7 @@ import { decodeMessage } from '../../../engines/ysql/archive/messages.ts';
 import { isoOfMicros, lsnOf, type StoredSegment } from '../../../model/archive.ts';
 import { HoldfastError } from '../../../model/errors.ts';
 import { endOfInstant } from '../../../model/hybrid-time.ts';
-import { refutes } from '../../../planning/archive-proofs.ts';
+import { refutes } from '../../../planning/archive/proofs.ts';
 import { manifestKey } from '../../../repository/layout.ts';
 import { putSealed } from '../../../repository/sealed-object.ts';
 import { Dice } from '../../crash/dice.ts';

@@ -16,7 +16,7 @@ import {
   type TimelineEnd,
 } from '../../../model/archive.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
-import { archiveWindow } from '../../../planning/archive-window.ts';
+import { archiveWindow } from '../../../planning/archive/window.ts';
 import { readTimelines } from '../../../repository/archive/archive.ts';
 import { decoderKey } from '../../../repository/archive/names.ts';
 import { DirectoryStore } from '../../../repository/directory/store.ts';

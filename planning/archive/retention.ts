@@ -1,4 +1,4 @@
-import { type CatalogueEntry, damageIn } from '../model/recovery.ts';
+import { type CatalogueEntry, damageIn } from '../../model/recovery.ts';
 
 /**
  * Kept before the base's instant: a transaction that the base doesn't see may have written its commit a moment before, and clocks of

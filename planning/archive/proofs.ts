@@ -1,5 +1,5 @@
-import { isoOfMicros } from '../model/archive.ts';
-import type { ProofOutcome, StoredProof } from '../model/archive-proof.ts';
+import { isoOfMicros } from '../../model/archive.ts';
+import type { ProofOutcome, StoredProof } from '../../model/archive-proof.ts';
 
 /*
  * What the proofs of a timeline say of instants. Pure. A proof speaks of the changes between the snapshots of two backups: those that the

@@ -1,5 +1,11 @@
-import type { StoredProof } from '../../model/archive-proof.ts';
-import { isSpokenOf, provedUntil, refutes, soundUntil, stretchesOf } from '../../planning/archive-proofs.ts';
+import type { StoredProof } from '../../../model/archive-proof.ts';
+import {
+  isSpokenOf,
+  provedUntil,
+  refutes,
+  soundUntil,
+  stretchesOf,
+} from '../../../planning/archive/proofs.ts';
 
 const MINUTE = 60_000_000;
 

@@ -1,6 +1,6 @@
-import { isoOfMicros, type Lsn, lsnOf } from '../model/archive.ts';
-import type { ReadPoint } from '../model/backup.ts';
-import { endOfInstant } from '../model/hybrid-time.ts';
+import { isoOfMicros, type Lsn, lsnOf } from '../../model/archive.ts';
+import type { ReadPoint } from '../../model/backup.ts';
+import { endOfInstant } from '../../model/hybrid-time.ts';
 
 /** Where a backup stands among the transactions of an archive of changes. */
 export interface BasePlace {

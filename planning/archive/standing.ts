@@ -1,5 +1,5 @@
-import { formatDuration } from '../model/amounts.ts';
-import type { ArchiveStanding } from '../model/archive-standing.ts';
+import { formatDuration } from '../../model/amounts.ts';
+import type { ArchiveStanding } from '../../model/archive-standing.ts';
 
 /**
  * How far the archive is behind its source, milliseconds. While nothing is committed, its end moves once a minute.

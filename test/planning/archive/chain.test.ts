@@ -4,9 +4,9 @@ import {
   lsnOf,
   type StoredSegment,
   type Timeline,
-} from '../../model/archive.ts';
-import { chainFrom, furthestChain, segmentsTo } from '../../planning/archive-chain.ts';
-import type { BasePlace } from '../../planning/base-place.ts';
+} from '../../../model/archive.ts';
+import type { BasePlace } from '../../../planning/archive/base-place.ts';
+import { chainFrom, furthestChain, segmentsTo } from '../../../planning/archive/chain.ts';
 
 const T0 = Date.parse('2026-11-29T00:00:00Z') * 1000;
 const MINUTE = 60_000_000;

@@ -1,9 +1,9 @@
-import { type ArchiveInterval, microsOfIso, type StoredSegment, type Timeline } from '../model/archive.ts';
-import type { StoredProof } from '../model/archive-proof.ts';
-import type { ArchiveChain } from '../model/replay.ts';
-import { parseTransactionSnapshot } from '../model/transaction-snapshot.ts';
-import { soundUntil } from './archive-proofs.ts';
+import { type ArchiveInterval, microsOfIso, type StoredSegment, type Timeline } from '../../model/archive.ts';
+import type { StoredProof } from '../../model/archive-proof.ts';
+import type { ArchiveChain } from '../../model/replay.ts';
+import { parseTransactionSnapshot } from '../../model/transaction-snapshot.ts';
 import type { BasePlace } from './base-place.ts';
+import { soundUntil } from './proofs.ts';
 
 /*
  * Which segments of an archive lead from a backup to an instant. Pure. What the base holds is decided transaction by transaction when

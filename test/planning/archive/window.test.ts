@@ -8,8 +8,8 @@ import {
   type StoredSegment,
   type StoredTimeline,
   type TimelineEnd,
-} from '../../model/archive.ts';
-import { archiveWindow, chainsOf } from '../../planning/archive-window.ts';
+} from '../../../model/archive.ts';
+import { archiveWindow, chainsOf } from '../../../planning/archive/window.ts';
 
 const CREATED = '2026-11-30T03:00:00.000001Z';
 const T0 = microsOfIso(CREATED);

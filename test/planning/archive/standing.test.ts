@@ -1,5 +1,5 @@
-import type { ArchiveStanding } from '../../model/archive-standing.ts';
-import { archiveLagMs, archiveLines } from '../../planning/archive-standing.ts';
+import type { ArchiveStanding } from '../../../model/archive-standing.ts';
+import { archiveLagMs, archiveLines } from '../../../planning/archive/standing.ts';
 
 const NOW = new Date('2026-11-30T08:00:00.000Z');
 const STANDING: ArchiveStanding = {

@@ -1,5 +1,5 @@
-import { archiveBase, archiveLimit } from '../../planning/archive-retention.ts';
-import { DAY_MS, entryAt, FAILED, HOUR_MS, NOW } from './catalogue-samples.ts';
+import { archiveBase, archiveLimit } from '../../../planning/archive/retention.ts';
+import { DAY_MS, entryAt, FAILED, HOUR_MS, NOW } from '../catalogue-samples.ts';
 
 const cutoffMs = NOW.getTime() - 7 * DAY_MS;
 

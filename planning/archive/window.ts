@@ -7,8 +7,8 @@ import {
   positionOf,
   type StoredSegment,
   type StoredTimeline,
-} from '../model/archive.ts';
-import { wholeMicrosBefore } from '../model/hybrid-time.ts';
+} from '../../model/archive.ts';
+import { wholeMicrosBefore } from '../../model/hybrid-time.ts';
 
 /**
  * What an archive holds without a gap, from listings alone. Two intervals are joined only where the next segment's name begins where the

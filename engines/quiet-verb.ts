@@ -1,0 +1,9 @@
+import type { VerbContext } from './engine.ts';
+
+/** What a verb gets outside of an activity: the first try, and nobody listens to what it reports. */
+export function quietVerb(
+  secret: VerbContext['secret'],
+  signal: AbortSignal = new AbortController().signal,
+): VerbContext {
+  return { signal, attempt: 1, heartbeat: () => undefined, log: () => undefined, secret };
+}
