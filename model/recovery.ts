@@ -43,6 +43,8 @@ export interface CatalogueEntry {
   readonly wholeLockedUntil?: string;
   /** `safety`: made before a restore overwrote the database. Default `plan`. */
   readonly kind?: 'plan' | 'safety';
+  /** True: it lacks rows that could not be read. */
+  readonly isIncomplete?: true;
   /** Why its verifications can't be read. If present, nobody knows whether the backup is good. */
   readonly problem?: string;
   /** For an export of a schedule's snapshot: the instants that it carries besides its own. */

@@ -429,6 +429,8 @@ function notesOn(entry: CatalogueEntry, sources: readonly RecoverySource[]): rea
       `Retention has marked it for deletion after ${entry.marked.deleteAfter}; while a restore reads it, it stays.`,
     );
   }
+  if (entry.isIncomplete === true)
+    notes.push('It lacks rows that could not be read; its verification names the places.');
   if (entry.contents !== 'all') notes.push(`It holds the ${entry.contents} alone.`);
   return notes;
 }

@@ -3,6 +3,8 @@ import type { RecoveryRefusal, RecoveryRequest } from '../model/recovery.ts';
 type RequestReading = { readonly request: RecoveryRequest } | { readonly refusal: RecoveryRefusal };
 
 const TEXT = (value: unknown) => typeof value === 'string' && value !== '';
+/** What an entity remembers of each request. */
+const LINE = (value: unknown) => typeof value === 'string' && value !== '' && value.length <= 200;
 const FLAG = (value: unknown) => typeof value === 'boolean';
 
 const MEMBERS: Readonly<
@@ -24,8 +26,8 @@ const MEMBERS: Readonly<
     what: 'a list such as ["public.orders"]',
   },
   replace: { is: FLAG, what: 'true or false' },
-  reason: { is: TEXT, what: 'a text' },
-  requestId: { is: TEXT, what: 'a text' },
+  reason: { is: LINE, what: 'a text of at most 200 characters' },
+  requestId: { is: LINE, what: 'a text of at most 200 characters' },
   safetyBackup: { is: FLAG, what: 'true or false' },
   tolerate: { is: FLAG, what: 'true or false' },
   takeName: { is: FLAG, what: 'true or false' },

@@ -63,8 +63,8 @@ const PERIODS = [
 /**
  * Which backups a policy keeps and which it drops, newest instant first. Pure. Ordered by instant, never by name.
  *
- * - A damaged backup takes no sound one's place. So the rules are applied twice, to the sound backups and to all. A backup that either
- *   result keeps is kept.
+ * - A damaged backup takes no sound one's place; nor does one that lacks rows, nor a safety backup, which holds what a restore overwrote. So the rules
+ *   are applied twice, to the sound backups and to all. A backup that either result keeps is kept.
  * - `keepWithin` counts from the newest backup, so a time without backups drops nothing.
  * - Whatever the policy says, these stay: the newest backup found good, and any backup that is read, held, locked, or needed by one that
  *   stays.
@@ -105,7 +105,7 @@ function decide(
       keep(one, 'inFuture', `its instant lies ${formatDuration(one.ms - nowMs)} in the future`);
   }
   if (policy !== undefined) {
-    const sound = judged.filter(({ entry }) => damageIn(entry) === undefined);
+    const sound = judged.filter(({ entry }) => isSound(entry));
     applyRules(sound, policy, timezone, keep);
     if (sound.length < judged.length) applyRules(judged, policy, timezone, keep);
     for (const [index, one] of sound.slice(0, policy.minCount ?? 0).entries()) {
@@ -135,6 +135,11 @@ function decide(
             : 'no rule keeps it',
     };
   });
+}
+
+/** Whether a backup may take the place of others. */
+function isSound(entry: CatalogueEntry): boolean {
+  return damageIn(entry) === undefined && entry.kind !== 'safety' && entry.isIncomplete !== true;
 }
 
 interface Dated {
@@ -178,12 +183,14 @@ function protect(
   nowMs: number,
   keep: Keep,
 ): void {
-  const good = judged.find(({ entry }) => entry.lastGood !== undefined);
-  if (good !== undefined) keep(good, 'lastGood', 'the newest that a verification found good');
-  else {
-    const newest = sound[0] ?? judged[0];
-    if (newest !== undefined) keep(newest, 'lastGood', 'the newest; no verification found one good yet');
+  for (const backups of [sound, judged]) {
+    const good = backups.find(({ entry }) => entry.lastGood !== undefined);
+    if (good !== undefined) keep(good, 'lastGood', 'the newest that a verification found good');
   }
+  const newest = sound.some(({ entry }) => entry.lastGood !== undefined)
+    ? undefined
+    : (sound[0] ?? judged[0]);
+  if (newest !== undefined) keep(newest, 'lastGood', 'the newest; no verification found one good yet');
   const readers = new Map(protectedBackups.map(({ backup, reader }) => [backup, reader]));
   for (const one of all) {
     const reader = readers.get(one.entry.backup);

@@ -35,7 +35,10 @@ export function standingOf({ entries, total, unusable, damaged = [], locks }: Ca
   const [newest] = entries;
   const sound = entries.filter((entry) => damageIn(entry) === undefined);
   const instants = sound.map(({ instant }) => Date.parse(instant));
-  const completed = entries.map(({ completedAt }) => Date.parse(completedAt));
+  // A backup that lacks rows ended as failed.
+  const completed = entries.flatMap(({ completedAt, isIncomplete }) =>
+    isIncomplete === true ? [] : Date.parse(completedAt),
+  );
   const verified = entries.flatMap(({ verified: found }) =>
     found === undefined ? [] : Date.parse(found.at),
   );

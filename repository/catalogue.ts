@@ -2,7 +2,7 @@ import type { VerifyReport } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
 import { recover } from '../model/errors.ts';
 import { windowOf } from '../model/history-window.ts';
-import { instantOf, type Manifest } from '../model/manifest.ts';
+import { instantOf, type Manifest, unreadIn } from '../model/manifest.ts';
 import type { RepositorySpec, VerifyLevel } from '../model/pipeline.ts';
 import type { Catalogue, CatalogueEntry } from '../model/recovery.ts';
 import { rowsOf } from '../model/rows.ts';
@@ -184,6 +184,7 @@ function entryOf(manifest: Manifest): CatalogueEntry {
     durationMs: Date.parse(manifest.completedAt) - Date.parse(manifest.startedAt),
     contents: manifest.contents,
     ...(isSafetyBackup(manifest.backup) ? { kind: 'safety' } : {}),
+    ...(unreadIn(manifest).length > 0 ? { isIncomplete: true } : {}),
     ...defined({ history: windowOf(manifest) }),
   };
 }

@@ -51,3 +51,11 @@ export const PATIENT_RETRY: RetryPolicy = {
 export function patiently(summary: string, taskQueue?: string): Activities {
   return activitiesFor({ summary, retry: PATIENT_RETRY, timeoutMs: DAY_MS, ...defined({ taskQueue }) });
 }
+
+/** Longest time for one activity whose work grows with the data: an index, a replay, a comparison. */
+export const LENGTHY_MS = 7 * DAY_MS;
+
+/** As `patiently`, for work that grows with the data and may take more than a day. */
+export function lengthily(summary: string, forMs = LENGTHY_MS): Activities {
+  return activitiesFor({ summary, retry: PATIENT_RETRY, timeoutMs: forMs });
+}

@@ -37,6 +37,10 @@ const RUN_MS = DAY_MS;
 const STREAM_AT_MOST_MS = 2 * DAY_MS;
 /** Pause after a failure that a retry can't mend: a person has to act first. */
 const AFTER_FAILURE_MS = 60_000;
+/** The pause before the end of an archive is tried again, doubling from first to longest, and for how long it is tried. */
+const FIRST_END_AGAIN_MS = 5_000;
+const LONGEST_END_AGAIN_MS = 600_000;
+const END_TRIED_FOR_MS = 7 * DAY_MS;
 const TEXT_AT_MOST = 200;
 
 /**
@@ -80,7 +84,7 @@ export async function archive(input: ArchiveInput): Promise<void> {
   }
   await condition(allHandlersFinished);
   if (isEnded) {
-    await keeper.end();
+    await keeper.end(() => next !== undefined);
     if (next === undefined) return;
   }
   await continueAsNew<typeof archive>(next ?? input);
@@ -116,8 +120,28 @@ class Keeper {
     await Promise.all(wanted.map((database) => this.#keepDatabase(database)));
   }
 
-  /** Removes publication and slot of each database. */
-  async end(): Promise<void> {
+  /**
+   * Removes publication and slot of each database. Tries for a week, since nobody else would do it, and a source keeps its log for a slot that is left until its
+   * disk is full.
+   *
+   * @param isWantedBack true: the plan wants the archive again, and the end is given up
+   */
+  async end(isWantedBack: () => boolean): Promise<void> {
+    if (!patched('the end of an archive is tried for a week')) return this.#endOnce();
+    const givenUpAtMs = Date.now() + END_TRIED_FOR_MS;
+    let told = '';
+    for (let pauseMs = FIRST_END_AGAIN_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_END_AGAIN_MS)) {
+      try {
+        return await this.#endOnce();
+      } catch (error) {
+        if (isCancellation(error) || Date.now() > givenUpAtMs) throw error;
+        told = await this.#tellFailure('its end, until which the source keeps its log', error, told);
+        if (await condition(isWantedBack, pauseMs)) return;
+      }
+    }
+  }
+
+  async #endOnce(): Promise<void> {
     const { wanted, others } = await this.#call('list the databases').archiveDatabases(this.#input);
     for (const database of [...wanted, ...others]) await this.#close(database);
   }
@@ -151,28 +175,29 @@ class Keeper {
    * and the archive must not end.
    */
   async #untilItWorks<T>(what: string, work: () => Promise<T>): Promise<T> {
-    for (let reported = ''; ; ) {
+    for (let told = ''; ; ) {
       try {
         const result = await work();
         this.#failure = undefined;
         return result;
       } catch (error) {
         if (isCancellation(error)) throw error;
-        const { code, message } = describeFailure(error);
-        this.#failure = `${what}: ${message}`;
-        this.#render();
-        log.warn(`the archive of plan ${this.#input.plan} has failed`, { what, code, message });
-        if (message !== reported)
-          await this.#notify(
-            `failed-${code}`,
-            `The archive of changes of plan ${this.#input.plan} has failed (${what}): ${message}`,
-            code,
-            'archive.failed',
-          );
-        reported = message;
+        told = await this.#tellFailure(what, error, told);
         await sleep(AFTER_FAILURE_MS);
       }
     }
+  }
+
+  /** Shows a failure, and tells it unless it says what was told last. Returns what it says. */
+  async #tellFailure(what: string, error: unknown, told: string): Promise<string> {
+    const { code, message } = describeFailure(error);
+    const { plan } = this.#input;
+    this.#failure = `${what}: ${message}`;
+    this.#render();
+    log.warn(`the archive of plan ${plan} has failed`, { what, code, message });
+    const headline = `The archive of changes of plan ${plan} has failed (${what}): ${message}`;
+    if (message !== told) await this.#notify(`failed-${code}`, headline, code, 'archive.failed');
+    return message;
   }
 
   /**

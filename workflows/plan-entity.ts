@@ -26,6 +26,10 @@ import { backupInput, inClusterInput, restoreInput } from './plan-run-inputs.ts'
 /** How much an entity remembers. All of it is bounded, so that the entity can live for years. */
 const AT_MOST = { open: 20, closed: 20, seen: 1_000, running: 50, refusals: 5, measurements: 10 } as const;
 const RESTORES_AT_ONCE = 4;
+/** Most characters of JSON of all open requests: what an entity carries into its next run must fit into 2 MB, together with its plan. */
+const REQUESTS_AT_MOST = 600_000;
+/** After schedules could not be written, everything else has its turn for so long. */
+const SCHEDULES_AGAIN_MS = 60_000;
 
 /** A run that reports nothing for this long is checked, since it may have been terminated. */
 const SILENCE_MS = 2 * 60_000;
@@ -80,6 +84,8 @@ export interface PlanWays {
   readonly joinsBases?: boolean;
   /** True: for a plan with an archive of changes, storage is read every five minutes instead of every hour. */
   readonly followsArchive?: boolean;
+  /** True: work that failed waits, while other work goes on. */
+  readonly failuresWait?: boolean;
 }
 
 /**
@@ -94,6 +100,8 @@ export class PlanEntity {
   readonly #heardAtMs = new Map<string, number>();
   #isSurveyDue = true;
   #lookedAtMs: number;
+  /** When schedules that could not be written are tried again. */
+  #schedulesAgain: { readonly generation: number; readonly atMs: number } | undefined;
 
   constructor(state: PlanState, clock: Clock, random: Random, ways: PlanWays = {}) {
     this.#current = state;
@@ -249,7 +257,9 @@ export class PlanEntity {
 
   /** The most urgent work. Undefined: there is none until a message arrives or `wakeAfterMs` have passed. */
   nextWork(): Work | undefined {
-    if (this.areSchedulesDue) return { do: 'schedules', generation: this.#current.generation };
+    const nowMs = this.#clock.now().getTime();
+    if (this.areSchedulesDue && this.#schedulesWaitMs(nowMs) <= 0)
+      return { do: 'schedules', generation: this.#current.generation };
     if (this.#current.isRemoved) return undefined;
     const [cancelled] = this.#current.cancelling ?? [];
     if (cancelled !== undefined) return { do: 'cancel', workflowId: cancelled };
@@ -257,9 +267,7 @@ export class PlanEntity {
     if (undecided !== undefined) return { do: 'decide', request: undecided };
     const start = this.#nextStart();
     if (start !== undefined) return start;
-    const nowMs = this.#clock.now().getTime();
-    const surveyedMs = Date.parse(this.#current.survey?.readAt ?? this.#current.surveyFailure?.at ?? '');
-    if (this.#isSurveyDue || nowMs - surveyedMs >= this.#surveyEveryMs) return { do: 'survey' };
+    if (this.#isSurveyDue || nowMs - this.#surveyedMs >= this.#surveyEveryMs) return { do: 'survey' };
     if (this.#silentRuns(nowMs).length > 0 && nowMs - this.#lookedAtMs >= SILENCE_MS) {
       return { do: 'look', workflowIds: this.#silentRuns(nowMs) };
     }
@@ -270,7 +278,21 @@ export class PlanEntity {
   get wakeAfterMs(): number {
     const waits =
       this.#current.running.length > 0 || this.#current.requests.some(({ state }) => state === 'running');
-    return waits ? SILENCE_MS : this.#surveyEveryMs;
+    const wakeMs = waits ? SILENCE_MS : this.#surveyEveryMs;
+    const schedulesMs = this.areSchedulesDue ? this.#schedulesWaitMs(this.#clock.now().getTime()) : 0;
+    return schedulesMs > 0 ? Math.min(wakeMs, schedulesMs) : wakeMs;
+  }
+
+  /** When storage was last looked at, NaN if never. A look that failed counts, else the next would follow at once, and so on without end. */
+  get #surveyedMs(): number {
+    const { survey, surveyFailure } = this.#current;
+    const failedAt = this.#ways.failuresWait === true || survey === undefined ? surveyFailure?.at : undefined;
+    return Date.parse(failedAt ?? survey?.readAt ?? '');
+  }
+
+  #schedulesWaitMs(nowMs: number): number {
+    const again = this.#schedulesAgain;
+    return again?.generation === this.#current.generation ? again.atMs - nowMs : 0;
   }
 
   get #surveyEveryMs(): number {
@@ -282,6 +304,17 @@ export class PlanEntity {
   schedulesReconciled(generation: number): void {
     this.#change({ schedulesOf: generation });
     this.#isSurveyDue = true;
+  }
+
+  /**
+   * Notes that schedules could not be written. They are tried again after a pause, and everything else goes on: what keeps them from being written (a universe
+   * that is down) may be why people want to restore. Returns false where the caller waits, as in runs that an older release began.
+   */
+  schedulesFailed(): boolean {
+    if (this.#ways.failuresWait !== true) return false;
+    const atMs = this.#clock.now().getTime() + SCHEDULES_AGAIN_MS;
+    this.#schedulesAgain = { generation: this.#current.generation, atMs };
+    return true;
   }
 
   /** @param has whether the plan has an archive of changes now. */
@@ -357,6 +390,11 @@ export class PlanEntity {
   surveyFailed(reason: string): void {
     this.#isSurveyDue = false;
     this.#change({ surveyFailure: { at: this.#now(), reason } });
+  }
+
+  /** Notes that Temporal could not be asked for runs. They are looked for again after a pause. */
+  lookFailed(): void {
+    this.#lookedAtMs = this.#clock.now().getTime();
   }
 
   /** Takes runs that reported no end and that, by Temporal's account, have ended. */
@@ -438,6 +476,13 @@ export class PlanEntity {
       run: { id, workflowId },
       ...defined({ reason, wish: more.wish, options }),
     };
+    if (JSON.stringify([...requests, request]).length > REQUESTS_AT_MOST) {
+      throw new Refused({
+        code: 'BAD_REQUEST',
+        reason: 'the request is too large, alone or together with those that wait already',
+        remedy: 'Name tables by patterns ("public.*"), or wait until others have ended.',
+      });
+    }
     this.#change({ requests: [...requests, request] });
     if (requestId !== undefined) this.#change({ seen: [...seen, requestId].slice(-AT_MOST.seen) });
     return receiptOf(request.requestId, 'accepted', `${kind} ${id} is accepted`, workflowId);

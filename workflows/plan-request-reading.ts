@@ -57,7 +57,34 @@ export function readSmall(
   return argument as Readonly<Partial<Record<string, string>>>;
 }
 
-/** Separates the command line's own options from what a person can type. */
+const isText = (value: unknown): boolean =>
+  typeof value === 'string' && value !== '' && value.length <= TEXT_AT_MOST;
+const isFlag = (value: unknown): boolean => typeof value === 'boolean';
+const isOneOf =
+  (...texts: readonly string[]) =>
+  (value: unknown): boolean =>
+    texts.some((text) => text === value);
+
+const OPTIONS: Readonly<Record<keyof RestoreOptions, (value: unknown) => boolean>> = {
+  connection: isSecretRef,
+  contents: isOneOf('all', 'schema', 'data'),
+  asNew: isFlag,
+  owner: isText,
+  placement: isOneOf('source', 'target'),
+  globals: isFlag,
+  check: isOneOf('rows', 'content'),
+  indexCheckMs: (value) => typeof value === 'number' && value >= 0,
+  parallelism: (value) => Number.isSafeInteger(value) && Number(value) > 0,
+  tolerate: isFlag,
+  takeName: isFlag,
+  excludeTables: (value) => Array.isArray(value) && value.every((text) => typeof text === 'string'),
+  taskQueue: isText,
+};
+
+/**
+ * Separates the command line's own options from what a person can type. Whoever sends a signal can write options too, so they are checked: another member
+ * would become one of the restore's own (`replace`, which then nobody would have to approve), and a wrong type would keep the entity from going on.
+ */
 export function splitOptions(argument: unknown): {
   readonly wish: unknown;
   readonly options?: RestoreOptions;
@@ -65,7 +92,24 @@ export function splitOptions(argument: unknown): {
   if (typeof argument !== 'object' || argument === null || !('options' in argument))
     return { wish: argument };
   const { options, ...wish } = argument;
-  return { wish, options: options as RestoreOptions };
+  const bad = (what: string) =>
+    new Refused({
+      code: 'BAD_REQUEST',
+      reason: `\`${what}\` is not as the command line sends it`,
+      remedy: 'Leave `options` out.',
+    });
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) throw bad('options');
+  for (const [name, value] of Object.entries(options)) {
+    const isRight = Object.hasOwn(OPTIONS, name) && OPTIONS[name as keyof RestoreOptions](value);
+    if (!isRight && value !== undefined) throw bad(`options.${shortened(name)}`);
+  }
+  return { wish, options };
+}
+
+function isSecretRef(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const [[name, text] = [], ...others] = Object.entries(value);
+  return others.length === 0 && (name === 'env' || name === 'file') && typeof text === 'string';
 }
 
 /** A text cut to 60 characters, for a message. */

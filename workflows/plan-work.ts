@@ -74,8 +74,9 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
       } catch (error) {
         schedules.failed(work.generation, error);
         entity.refuse('apply', refusalIn(error));
-        // Wait and try again. Meanwhile messages are received, but the plan does no other work.
-        await condition(() => entity.state.generation !== work.generation, 60_000);
+        // In a run that an older release began, the plan does no other work meanwhile.
+        if (!entity.schedulesFailed())
+          await condition(() => entity.state.generation !== work.generation, 60_000);
       }
       return;
     case 'decide':
@@ -140,16 +141,19 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
         entity.surveyFailed(describeFailure(error).message);
       }
       return;
-    case 'look': {
-      const states = await call('look whether the runs still exist').statesOfRuns({
-        workflowIds: work.workflowIds,
-      });
-      entity.looked(
-        states
-          .filter(({ status }) => status !== 'running')
-          .map(({ workflowId, ending = 'unknown to Temporal' }) => ({ workflowId, ending })),
-      );
-    }
+    case 'look':
+      try {
+        const { workflowIds } = work;
+        const states = await call('look whether the runs still exist').statesOfRuns({ workflowIds });
+        entity.looked(
+          states
+            .filter(({ status }) => status !== 'running')
+            .map(({ workflowId, ending = 'unknown to Temporal' }) => ({ workflowId, ending })),
+        );
+      } catch (error) {
+        if (isCancellation(error)) throw error;
+        entity.lookFailed();
+      }
   }
 }
 

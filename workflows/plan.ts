@@ -51,7 +51,11 @@ export async function plan(state: PlanState): Promise<void> {
     state,
     { now: () => new Date(Date.now()) },
     { digits: (count) => uuid4().replaceAll('-', '').slice(0, count) },
-    { joinsBases: knowsArchives, followsArchive: knowsArchives },
+    {
+      joinsBases: knowsArchives,
+      followsArchive: knowsArchives,
+      failuresWait: patched('failures hold nothing up'),
+    },
   );
   let news = true;
   const heard = () => {

@@ -14,7 +14,7 @@ import { defined } from '../model/defined.ts';
 import { unreadiness } from '../model/node-readiness.ts';
 import type { UniverseSource } from '../model/pipeline.ts';
 import { DAY_MS } from '../model/time.ts';
-import { activitiesFor, PATIENT_RETRY, patiently } from './activity-proxies.ts';
+import { activitiesFor, lengthily, PATIENT_RETRY, patiently } from './activity-proxies.ts';
 import { runChild } from './children.ts';
 import { describeFailure, ignoreCancellation } from './failures.ts';
 import { tasksPerReport, universeQuiet } from './messages.ts';
@@ -35,6 +35,8 @@ const BATCHES_AT_ONCE = 4;
 /** Most rounds of asking the universe where replicas are and putting files there. */
 const ROUNDS = 20;
 const AGENT_RETURNS_MS = 60_000;
+/** Longest time that the load balancer is kept off. No restore takes so long. */
+const QUIET_MS = 30 * DAY_MS;
 /** Name of the lock that lets one restore of a universe run at a time. No database can have this name. */
 const BALANCER = 'holdfast:load balancer';
 
@@ -225,7 +227,10 @@ class UniverseRestore {
         'RESTORE_NOT_SETTLED',
       );
     }
-    await patiently('restore_snapshot').restoreSnapshots({ request });
+    // Replicas may have moved since, away from the files that were put beside them.
+    if (this.#quietFailure !== undefined && patched('nothing is restored where replicas may move'))
+      throw this.#quietFailure.error;
+    await lengthily('restore_snapshot').restoreSnapshots({ request });
   }
 
   async #isFilled(fills: FillPlan, round: number): Promise<boolean> {
@@ -262,7 +267,7 @@ class UniverseRestore {
 
   async #finish(): Promise<RestoreSummary> {
     const request = this.#request;
-    const summary = await patiently('sequences, compare').finishUniverse({ request });
+    const summary = await lengthily('sequences, compare').finishUniverse({ request });
     await this.#endQuiet();
     if (request.scratch) await patiently('drop the scratch databases').discardUniverse({ request });
     await patiently('forget what the restore remembered').forgetRestore({ request });
@@ -271,7 +276,7 @@ class UniverseRestore {
 
   /** Returns when the load balancer is off. An activity keeps it off, and puts it back whatever becomes of this workflow. */
   async #becomeQuiet(): Promise<void> {
-    const activities = patiently('keep replicas where they are');
+    const activities = lengthily('keep replicas where they are', QUIET_MS);
     this.#quieting = CancellationScope.nonCancellable(() =>
       this.#quietScope
         .run(() => activities.keepUniverseQuiet({ request: this.#request }))

@@ -9,7 +9,7 @@ import type { LogicalSource } from '../model/pipeline.ts';
 import type { ReplayReport } from '../model/replay.ts';
 import { describeRows } from '../model/rows.ts';
 import { DAY_MS } from '../model/time.ts';
-import { activitiesFor, PATIENT_RETRY, patiently } from './activity-proxies.ts';
+import { activitiesFor, lengthily, PATIENT_RETRY, patiently } from './activity-proxies.ts';
 import { describeFailure } from './failures.ts';
 import { type RestoreLeftovers, reportPace, type TransferInput } from './messages.ts';
 import type { RestoreStage } from './progress.ts';
@@ -89,7 +89,7 @@ export async function restore({
       await frame.stage('replay', () => replayAll(request, Object.keys(replay.timelines)), describeReplays);
     }
     const compared = await frame.stage('finish', () =>
-      patiently('sequences, ANALYZE, compare').finishRestore({ request }),
+      lengthily('sequences, ANALYZE, compare').finishRestore({ request }),
     );
     const restoreMs = Date.now() - startedAtMs;
     const results =
@@ -209,7 +209,7 @@ async function applyPostData(request: RestoreRequest, plan: RestorePlan): Promis
   for (const [wave, units] of plan.postDataWaves.entries()) {
     if (wave < applied) continue;
     await inParallel(units, request.parallelism, (unit) =>
-      patiently(postDataSummary(wave, unit)).postData({ request, wave, unit, units }),
+      lengthily(postDataSummary(wave, unit)).postData({ request, wave, unit, units }),
     );
   }
 }
@@ -221,7 +221,7 @@ async function replayAll(
 ): Promise<readonly ReplayReport[]> {
   const reports: ReplayReport[] = [];
   for (const database of databases) {
-    reports.push(await patiently(`replay the archive into ${database}`).replay({ request, database }));
+    reports.push(await lengthily(`replay the archive into ${database}`).replay({ request, database }));
   }
   return reports;
 }

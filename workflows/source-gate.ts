@@ -3,6 +3,8 @@ import {
   condition,
   continueAsNew,
   getExternalWorkflowHandle,
+  isCancellation,
+  log,
   setCurrentDetails,
   setDefaultSignalHandler,
   setHandler,
@@ -11,6 +13,7 @@ import {
 import type { LockRequest } from '../model/source-lock.ts';
 import { DAY_MS } from '../model/time.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
+import { describeFailure } from './failures.ts';
 import { enterSource, type LockState, leaveSource, lockState, sourceEntered } from './messages.ts';
 import { SourceLock } from './source-lock.ts';
 
@@ -101,8 +104,14 @@ async function dismissTheDead(lock: SourceLock): Promise<void> {
     retry: PATIENT_RETRY,
     timeoutMs: DAY_MS,
   });
-  for (const { workflowId, status } of await look.statesOfRuns({ workflowIds })) {
-    if (status !== 'running') lock.release(workflowId);
+  try {
+    for (const { workflowId, status } of await look.statesOfRuns({ workflowIds })) {
+      if (status !== 'running') lock.release(workflowId);
+    }
+  } catch (error) {
+    // The lock must live on with those that are in: one that begins anew knows nobody, and would let a run in beside an overwriting restore.
+    if (isCancellation(error)) throw error;
+    log.warn('whether the runs still exist is not known', { reason: describeFailure(error).message });
   }
 }
 

@@ -1,7 +1,7 @@
 import { patched, startChild } from '@temporalio/workflow';
 import type { TableUnit } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
-import { activitiesFor } from './activity-proxies.ts';
+import { activitiesFor, LENGTHY_MS } from './activity-proxies.ts';
 import { reportToParent, runChild } from './children.ts';
 import type { TransferInput } from './messages.ts';
 import type { TransferProgress } from './progress.ts';
@@ -145,7 +145,11 @@ class ReadyUnits {
     if (place === undefined || tableUnit === undefined || input.direction !== 'load') return;
     const { wave, unit } = tableUnit;
     const units = input.postData?.waves[wave] ?? 0;
-    const activities = activitiesFor({ ...input.options, summary: postDataSummary(wave, unit) });
+    const activities = activitiesFor({
+      retry: input.options.retry,
+      timeoutMs: LENGTHY_MS,
+      summary: postDataSummary(wave, unit),
+    });
     await activities.postData({ request: input.request, wave, unit, units, helpers: this.#helpers() });
     this.#open.delete(place);
   }

@@ -1,7 +1,7 @@
 import type { SchemaReport, Verdict, VerifyReport } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
 import { worseOf } from '../model/verdict.ts';
-import { patiently } from './activity-proxies.ts';
+import { lengthily } from './activity-proxies.ts';
 import { tellCatalogueChanged } from './catalogue-news.ts';
 import type { VerifyInput } from './messages.ts';
 import { RunFrame } from './run-frame.ts';
@@ -39,7 +39,7 @@ export async function verify(input: VerifyInput): Promise<VerifyReport | SchemaR
       const report = await stage('verify', () => reportOf(input));
       if (!withArchive || report.level === 'schema') return report;
       const archive = await stage('archive', () =>
-        patiently('verify the archive of changes').verifyArchive({
+        lengthily('verify the archive of changes').verifyArchive({
           repository: ref.repository,
           plan: ref.plan,
           // Level `restore` would read every segment that the restore replays, as `content` does.
@@ -67,7 +67,7 @@ export async function verify(input: VerifyInput): Promise<VerifyReport | SchemaR
 }
 
 async function reportOf({ ref, level, source }: VerifyInput): Promise<VerifyReport | SchemaReport> {
-  const activities = patiently(`verify ${level}`);
+  const activities = lengthily(`verify ${level}`);
   const wishes = { source, parallelism: SCRATCH_PARALLELISM };
   if (level === 'schema') return verifyBySchema(ref, wishes);
   if (level === 'restore') return verifyByRestore(activities, ref, wishes);

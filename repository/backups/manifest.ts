@@ -106,6 +106,21 @@ export async function findManifest(
   return { manifest, sha256, signature };
 }
 
+/** Whether a backup was complete once: it has a manifest that can be read, whoever signed it, or the tombstone of one that was deleted. */
+export async function wasFinished(store: Store, ref: BackupId, options: Cancellable = {}): Promise<boolean> {
+  const key = manifestKey(ref);
+  const bytes = await ifThere(store.get(key, options));
+  if (bytes === undefined) return false;
+  try {
+    const found = openSealedJson(bytes, z.looseObject({}), `${key} in ${store.description}`);
+    const tombstone = tombstoneSchema.safeParse(found);
+    return !tombstone.success || tombstone.data.discarded.finished === true;
+  } catch (error) {
+    if (isDamage(error)) return false;
+    throw error;
+  }
+}
+
 /** The refusal of a manifest that no trusted key signed. */
 export function distrustedManifest(
   ref: BackupId,

@@ -9,6 +9,7 @@ import type {
 import type { ArchiveChain } from '../../model/replay.ts';
 import { decisionLines } from '../../planning/decision-text.ts';
 import { planRecovery, recoveryWindow } from '../../planning/recovery.ts';
+import { standingOf } from '../../planning/standing.ts';
 import { anyEntries, DAY_MS, entryAt, FAILED, HOUR_MS, NOW, OK, told } from './catalogue-samples.ts';
 
 const CASES = 3_000;
@@ -61,6 +62,22 @@ describe('the way to an instant', () => {
     expect(plan({ backup: safety.backup }, sources)).toMatchObject({ backup: safety.backup });
     expect(plan({ to: safety.instant }, sources)).toMatchObject({ backup: safety.backup });
     expect(plan({}, [{ kind: 'backups', entries: [safety] }])).toMatchObject({ backup: safety.backup });
+  });
+
+  it('says that a backup lacks rows, which is no success either', () => {
+    const lacking = entryAt(0, { isIncomplete: true });
+    const sources = [{ kind: 'backups', entries: [lacking, YESTERDAY] }] as const;
+    expect(plan({ backup: lacking.backup }, sources)).toMatchObject({
+      notes: expect.arrayContaining([expect.stringMatching(/lacks rows that could not be read/)]),
+    });
+    const catalogue = {
+      ...{ plan: 'orders', repository: 'main', unusable: 0, total: 2, readAt: NOW.toISOString() },
+      entries: [lacking, YESTERDAY],
+    };
+    expect(standingOf(catalogue)).toMatchObject({
+      newest: { backup: lacking.backup },
+      lastSuccessMs: Date.parse(YESTERDAY.completedAt),
+    });
   });
 
   it('is a backup of exactly that instant, however the instant is written', () => {

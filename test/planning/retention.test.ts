@@ -112,6 +112,30 @@ describe('retention', () => {
     expect(kept([damaged, unverified], { keepLast: 1 })).toEqual([damaged.backup, unverified.backup]);
   });
 
+  it.each([
+    ['a safety backup, which holds what a restore overwrote,', { kind: 'safety' }],
+    ['a backup that lacks rows which could not be read', { isIncomplete: true }],
+  ] as const)('lets %s take no other’s place', (_what, lesser) => {
+    const whole = entryAt(30 * HOUR_MS);
+    const later = entryAt(20 * HOUR_MS, lesser);
+    for (const policy of [{ keepLast: 1 }, { keepDaily: 1 }, { minCount: 1 }, { keepYearly: 1 }]) {
+      expect(kept([later, whole], policy)).toContain(whole.backup);
+    }
+    // Not even where it was verified, and the other was not.
+    expect(kept([entryAt(20 * HOUR_MS, { ...lesser, ...OK }), whole], { keepLast: 1 })).toContain(
+      whole.backup,
+    );
+    expect(
+      kept(
+        [
+          { ...later, ...OK },
+          { ...whole, ...OK },
+        ],
+        { minAgeMs: 1 },
+      ),
+    ).toContain(whole.backup);
+  });
+
   it('drops nothing by age while there are no new backups', () => {
     const entries = [100, 101, 102].map((days) => entryAt(days * DAY_MS, OK));
     expect(kept(entries, { keepWithinMs: 5 * DAY_MS })).toHaveLength(3);

@@ -7,6 +7,7 @@ import { newPlanState, PlanEntity, type Work } from '../../workflows/plan-entity
 import { PERSONS_MESSAGES, type PlanState, type RunReport } from '../../workflows/plan-messages.ts';
 import { renderPlan } from '../../workflows/plan-page.ts';
 import { Refused } from '../../workflows/plan-request-reading.ts';
+import { carryOut as carryOutWork, ScheduleKeeper } from '../../workflows/plan-work.ts';
 import { CAPTURE, pipelineOf } from './scripted-worker.ts';
 
 /** The logic of a plan's entity, without Temporal. */
@@ -47,7 +48,11 @@ function entityOf(changes: Partial<PlanState> = {}, plan = compiled) {
     schedulesOf: 0,
     ...changes,
   };
-  const entity = new PlanEntity(state, clock, clock, { joinsBases: true, followsArchive: true });
+  const entity = new PlanEntity(state, clock, clock, {
+    joinsBases: true,
+    followsArchive: true,
+    failuresWait: true,
+  });
   if (changes.survey === undefined) entity.surveyed(SURVEY);
   return { entity, clock };
 }
@@ -415,4 +420,86 @@ test('a removed plan waits for its schedules to go, and begins nothing any more'
   entity.schedulesReconciled(generation);
   expect([entity.isOver, workOf(entity)]).toEqual([true, undefined]);
   expect(entity.status.closed).toMatchObject([{ outcome: 'cancelled' }]);
+});
+
+describe('a piece of work that fails', () => {
+  test('holds up nothing else, and is not tried again and again without a pause', async () => {
+    const { entity, clock } = entityOf();
+    const { generation } = entity.state;
+    // A universe that is down keeps the schedules of its history from being written, while people want to restore.
+    entity.receive('pause', {});
+    await carryOutWork(entity, workNow(entity), new ScheduleKeeper());
+    entity.receive('restore', {});
+    expect(workOf(entity)).toBe('decide');
+    await carryOutWork(entity, workNow(entity), new ScheduleKeeper());
+    expect(entity.status.closed).toMatchObject([{ outcome: 'refused' }]);
+    await carryOutWork(entity, { do: 'survey' }, new ScheduleKeeper());
+    expect(workOf(entity)).toBeUndefined();
+    expect(entity.wakeAfterMs).toBeLessThanOrEqual(60_000);
+    clock.ms += entity.wakeAfterMs;
+    expect(entity.nextWork()).toEqual({ do: 'schedules', generation: generation + 1 });
+    // A change of the plan is not kept waiting.
+    entity.schedulesFailed();
+    entity.receive('resume', {});
+    expect(workOf(entity)).toBe('schedules');
+  });
+
+  test('is a look at storage: it waits its hour, also where the last good one is older', () => {
+    const { entity, clock } = entityOf();
+    clock.ms += 2 * 3_600_000;
+    expect(workOf(entity)).toBe('survey');
+    entity.surveyFailed('the bucket says no');
+    expect(workOf(entity)).toBeUndefined();
+    clock.ms += 3_600_000;
+    expect(workOf(entity)).toBe('survey');
+  });
+
+  test('is a look at runs: the entity lives on, and looks again later', async () => {
+    const { entity, clock } = entityOf();
+    entity.reported(report('backup:orders:x'));
+    carryOut(entity);
+    clock.ms += entity.wakeAfterMs;
+    expect(workOf(entity)).toBe('look');
+    await carryOutWork(entity, workNow(entity), new ScheduleKeeper());
+    expect(workOf(entity)).toBeUndefined();
+    clock.ms += entity.wakeAfterMs;
+    expect(workOf(entity)).toBe('look');
+  });
+});
+
+/** Nothing that is asked of a worker can be had here, outside of Temporal: every such piece of work fails. */
+function workNow(entity: PlanEntity): Work {
+  const work = entity.nextWork();
+  if (work === undefined) throw new Error('there is nothing to do');
+  return work;
+}
+
+test.each([
+  [{ options: { taskQueue: 5 } }, 'options.taskQueue'],
+  [{ options: { replace: true } }, 'options.replace'],
+  [{ options: { excludeTables: 'a' } }, 'options.excludeTables'],
+  [{ options: null }, 'options'],
+  [{ options: { connection: {} } }, 'options.connection'],
+  [{ requestId: 'r'.repeat(201) }, 'requestId'],
+  [{ tables: Array.from({ length: 60_000 }, (_, index) => `public.t${index}`) }, 'too large'],
+])('a restore that would bring the entity or its approval down is refused: %#', (wish, what) => {
+  const { entity } = entityOf();
+  const { refusal } = refusalOf(() => entity.receive('restore', wish));
+  expect(refusal.code).toBe('BAD_REQUEST');
+  expect(refusal.reason).toContain(what);
+});
+
+test('requests that wait are bounded together, as Temporal bounds what an entity can carry into its next run', () => {
+  const { entity } = entityOf();
+  const tables = Array.from({ length: 5_000 }, (_, index) => `public.table_${index}`);
+  const refused = Array.from({ length: 20 }, () => {
+    try {
+      entity.receive('restore', { tables, approval: 'required' });
+      return 0;
+    } catch {
+      return 1;
+    }
+  });
+  expect(refused[0]).toBe(0);
+  expect(JSON.stringify(entity.state).length).toBeLessThan(1_000_000);
 });

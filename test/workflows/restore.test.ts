@@ -84,6 +84,20 @@ test('a table is finished while others are being loaded, and helped by slots tha
   expect(helps.get('2.0')).toBeUndefined();
 });
 
+test('what takes the longer the more data there are is not ended after a day', async () => {
+  await bench.withActivities(restoring(), async () => {
+    const wish = request();
+    await restore(wish);
+    const { events } = await bench.client.workflow.getHandle(`restore:orders:${wish.restore}`).fetchHistory();
+    const days = (events ?? []).flatMap(({ activityTaskScheduledEventAttributes: scheduled }) =>
+      scheduled?.activityType?.name
+        ? [[scheduled.activityType.name, Number(scheduled.scheduleToCloseTimeout?.seconds) / 86_400]]
+        : [],
+    );
+    expect(Object.fromEntries(days)).toMatchObject({ planRestore: 1, postData: 7, finishRestore: 7 });
+  });
+});
+
 test('a single table is given every slot when it is alone', async () => {
   const helps: (number | undefined)[] = [];
   const activities = restoring({

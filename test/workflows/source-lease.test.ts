@@ -143,6 +143,31 @@ test('a run that was terminated holds nobody up', async () => {
   });
 });
 
+test('a lock that can’t ask Temporal for its runs keeps them, and lets nobody in beside them', async () => {
+  const witness = new Witness();
+  let asked = 0;
+  const statesOfRuns = async () => {
+    asked += 1;
+    throw ApplicationFailure.nonRetryable('namespace rate limit exceeded', 'UNEXPECTED');
+  };
+  await bench.withActivities({ ...witness.activities(), statesOfRuns }, async () => {
+    const first = await startBackup();
+    await eventually('a backup runs', async () => witness.present === 1);
+    const overwriting = await startRestore();
+    const lock = bench.client.workflow.getHandle(`source:${bench.taskQueue}`);
+    const status = async () => (await lock.describe()).status.name;
+    await eventually('the lock asks again', async () => asked > 1 || (await status()) !== 'RUNNING');
+    expect(await status()).toBe('RUNNING');
+    const later = await startBackup();
+    witness.open('backup');
+    await first.result();
+    await eventually('the restore works', async () => witness.met.includes('restore'));
+    witness.open('restore');
+    await Promise.all([overwriting.result(), later.result()]);
+    expect(witness.met.filter((present) => /backup/.test(present) && /restore/.test(present))).toEqual([]);
+  });
+});
+
 test('a run that is cancelled while it waits gives its place up', async () => {
   const witness = new Witness();
   await bench.withActivities(witness.activities(), async () => {

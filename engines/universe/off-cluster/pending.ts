@@ -4,8 +4,9 @@ import { permanent } from '../../../model/errors.ts';
 import type { PendingExport, PendingExports } from '../../../model/off-cluster.ts';
 import type { UniverseSource } from '../../../model/pipeline.ts';
 import { timeInId } from '../../../model/run-id.ts';
+import { wasFinished } from '../../../repository/backups/manifest.ts';
 import { readScheduleRecord } from '../../../repository/in-cluster.ts';
-import { manifestKey, planFolder } from '../../../repository/layout.ts';
+import { planFolder } from '../../../repository/layout.ts';
 import type { SchemaSpan } from '../../../repository/off-cluster.ts';
 import type { Store } from '../../../repository/store.ts';
 import type { VerbContext } from '../../engine.ts';
@@ -66,7 +67,8 @@ async function isExported(
   tried: readonly string[],
 ): Promise<boolean> {
   for (const backup of tried) {
-    if ((await store.head(manifestKey({ plan, backup }), { signal })) !== undefined) return true;
+    // The tombstone of a failed export stands where its manifest would, and means that it is to be made again.
+    if (await wasFinished(store, { plan, backup }, { signal })) return true;
   }
   return false;
 }

@@ -6,6 +6,9 @@ import { windowOf } from '../../../model/history-window.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
 import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { writeScheduleRecord } from '../../../repository/in-cluster.ts';
+import { manifestKey } from '../../../repository/layout.ts';
+import { discardBackup, tombstone } from '../../../repository/retention/sweep.ts';
+import { replaceSealed } from '../../../repository/sealed-object.ts';
 import { eventually } from '../../support/processes.ts';
 import { query } from '../../support/sql.ts';
 import { said } from '../by-hand.ts';
@@ -114,7 +117,7 @@ test('five instants over a chain of snapshots, while rows change and a table is 
   });
 });
 
-test('a keyspace: an instant comes back by its exported snapshot; of a window in which a table was altered only the end is left', async () => {
+test('a keyspace: an instant comes back by its exported snapshot; an export that failed is made again; of a window in which a table was altered only the end is left', async () => {
   const keyspace: Rig = { ...rig, source: sourceOf(universe, { databases: [], keyspaces: ['metrics'] }) };
   const plan = 'rig';
   const namespace = 'ycql.metrics';
@@ -165,7 +168,19 @@ test('a keyspace: an instant comes back by its exported snapshot; of a window in
   expect(outcome).toMatchObject({ problems: [], unclear: true });
   expect(await samples('metrics_then')).toEqual(wanted);
 
+  await universe.act({ do: 'takeScheduled' });
+  await eventually('the third snapshot is complete', async () => (await complete()) === 3);
+  const [failed] = (await look()).exports;
+  const gone = { plan, backup: failed?.backup ?? '' };
+  await discardBackup(rig.store, gone, 'its run has failed');
+  const [again] = (await look()).exports;
+  expect(again?.scheduled.snapshot).toBe(failed?.scheduled.snapshot);
+  expect(again?.backup).not.toBe(failed?.backup);
+  // One that retention deleted is not made again.
+  await replaceSealed(rig.store, manifestKey(gone), tombstone(gone, 'retention', true));
+  expect((await look()).exports).toEqual([]);
+
   await query(universe.ycqlStoreUrl, 'ALTER TABLE metrics.samples ADD COLUMN unit text');
-  const altered = windowOf((await exportNext(3)).manifest);
+  const altered = windowOf((await exportNext(4)).manifest);
   expect(altered?.safeFrom).toBe(altered?.to);
 });

@@ -1,0 +1,71 @@
+import { Context } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
+import { NativeConnection, Worker } from '@temporalio/worker';
+import type { Activities, ArchiveInput } from '../../activities/contract.ts';
+import { archiveEnded, archiveQueue, archiveState } from '../../workflows/archive-messages.ts';
+import { eventually } from '../support/processes.ts';
+import { type Bench, CAPTURE, pipelineOf, startBench } from './scripted-worker.ts';
+
+/** The workflow of an archive of changes on a real Temporal server; what its activities find is the test's own. */
+let bench: Bench;
+beforeAll(async () => {
+  bench = await startBench();
+});
+afterAll(() => bench.stop());
+
+const { repository } = pipelineOf(CAPTURE);
+const source: ArchiveInput['source'] = {
+  ...{ engine: 'ysql', connection: { env: 'PG_URL' }, tables: { include: [], exclude: [] } },
+  ...{ contents: 'all', globals: 'none', chunkBytes: 1_000_000 },
+};
+
+async function archiving(
+  activities: Partial<Activities>,
+  body: (input: ArchiveInput) => Promise<void>,
+): Promise<void> {
+  const connection = await NativeConnection.connect({ address: bench.address });
+  try {
+    await bench.withActivities({}, async () => {
+      const worker = await Worker.create({
+        connection,
+        taskQueue: archiveQueue(bench.taskQueue),
+        activities: {
+          archiveDatabases: async () => ({ wanted: ['orders'], others: [] }),
+          openArchive: async () => ({ timeline: 't1', since: '2026-11-24T10:00:00.000Z' }),
+          streamArchive: async () => {
+            const beat = setInterval(() => Context.current().heartbeat(), 100);
+            try {
+              return await Context.current().cancelled;
+            } finally {
+              clearInterval(beat);
+            }
+          },
+          ...activities,
+        },
+      });
+      const policy = { lagMs: 1_000, segmentBytes: 1, retentionMs: 1_000, maxSourceLagBytes: 1 };
+      await worker.runUntil(() => body({ plan: 'orders', source, repository, policy, labels: {} }));
+    });
+  } finally {
+    await connection.close();
+  }
+}
+
+test('an archive that can’t be ended at first is ended when it can: a slot that is left makes the source keep its log for ever', async () => {
+  let tries = 0;
+  const closeArchive = async () => {
+    tries += 1;
+    if (tries === 1) throw ApplicationFailure.nonRetryable('permission denied to drop the slot', 'DENIED');
+  };
+  await archiving({ closeArchive }, async (input) => {
+    const handle = await bench.client.workflow.start('archive', {
+      workflowId: 'archive:orders',
+      taskQueue: bench.taskQueue,
+      args: [input],
+    });
+    await eventually('it streams', async () => (await handle.query(archiveState)).databases.length === 1);
+    await handle.signal(archiveEnded);
+    await handle.result();
+    expect(tries).toBe(2);
+  });
+});
