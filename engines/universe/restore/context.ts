@@ -27,10 +27,14 @@ export interface RestoredDatabase {
 
 /** The databases and keyspaces of the backup, in the manifest's order. Pure. */
 export function restoredDatabases({ manifest, request }: UniverseRestore): readonly RestoredDatabase[] {
+  const allNames = restoreNames(
+    manifest.databases.map(({ name }) => name),
+    request,
+  );
   return manifest.databases.flatMap((database, index) => {
     const snapshot = manifest.universe?.snapshots[index];
-    if (snapshot === undefined) return [];
-    const names = restoreNames(database.name, request);
+    const names = allNames[index];
+    if (snapshot === undefined || names === undefined) return [];
     const to = request.replace ? names.working : names.to;
     return [{ index, api: snapshot.api, from: database.name, to, names, database, snapshot }];
   });

@@ -11,7 +11,7 @@ import { quoteIdentifier } from '../server/identifiers.ts';
 import { staysBehind } from '../server/in-the-way.ts';
 import { checkIndexes, INDEX_CHECK_MS, type IndexFindings } from '../server/index-check.ts';
 import { databaseExists, withMaintenanceSession } from '../server/maintenance.ts';
-import { existingRoles, rolesWithSettings, withoutMissingRoles } from '../server/roles.ts';
+import { existingRoles, rolesWithGrants, rolesWithSettings, withoutMissingRoles } from '../server/roles.ts';
 import type { Session } from '../server/session.ts';
 import { existingTablespaces, missingTablespaces } from '../server/tablespaces.ts';
 import { analyze, type Unanalyzed } from './analyze.ts';
@@ -20,6 +20,7 @@ import { connectIfThere, readState, withRestoreSession } from './bookkeeping.ts'
 import { checkDatabase, checkReplayed, comparedAsWhole } from './check.ts';
 import { dropOwnBookkeeping } from './close-sessions.ts';
 import { propertyStatements } from './database-script.ts';
+import { brokenForeignKeys } from './foreign-keys.ts';
 import { leaveOut, leftOutOf, loadedOf, unappliedWork } from './incomplete.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { describeLargeObjects } from './large-objects.ts';
@@ -183,7 +184,12 @@ async function compare(job: RestoreJob, database: DatabaseJob): Promise<Omit<Fin
   const { differences } = found;
   const looked = await lookAtIndexes(job, database);
   return {
-    problems: [...differences, ...(await unappliedWork(job, database)), ...looked.broken],
+    problems: [
+      ...differences,
+      ...(await unappliedWork(job, database)),
+      ...(await brokenForeignKeys(job, database)),
+      ...looked.broken,
+    ],
     notes: [
       ...(report === undefined ? [] : notesOnReplay(database, report)),
       ...(unanalyzed === undefined ? [] : [withoutStatistics(database, unanalyzed)]),
@@ -293,10 +299,19 @@ async function notesOn(job: RestoreJob, record: RestoreRecord): Promise<readonly
       if (kept !== undefined) notes.push(...(await staysBehind(session, isPending ? to : kept, kept)));
     }
     if (job.context.request.owner === undefined) return notes;
-    for (const { database, names } of job.databases) {
+    for (const { database, preData, postData, largeObjects, names, selection } of job.databases) {
       for (const role of rolesWithSettings(database).filter((name) => !roles.has(name))) {
         notes.push(
           `Settings of role ${role} in database "${names.to}" are left out: this server has no such role.`,
+        );
+      }
+      const entries = [...database, ...preData, ...postData, ...largeObjects].filter((entry) =>
+        selection.keeps(entry),
+      );
+      const missing = rolesWithGrants(job.withSchema ? entries : []).filter((name) => !roles.has(name));
+      if (missing.length > 0) {
+        notes.push(
+          `Privileges in database "${names.to}" that name ${missing.slice(0, MAX_NAMED).join(', ')}${missing.length > MAX_NAMED ? ` and ${missing.length - MAX_NAMED} more` : ''} are left out: this server has no such role.`,
         );
       }
     }

@@ -14,6 +14,7 @@ import { unseenByEventTriggers } from './event-triggers.ts';
 import { applyGlobals } from './globals.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
 import { createLargeObjects } from './large-objects.ts';
+import { checkEmpty } from './plan.ts';
 import { disableTriggers } from './triggers.ts';
 
 /** Creates the databases under their working names and applies pre-data, once. */
@@ -43,7 +44,12 @@ async function prepareDatabase(job: RestoreJob, database: DatabaseJob): Promise<
     try {
       const state = await readState(session);
       if (state?.prepared !== undefined && state.restore === job.context.request.restore) return;
-      if (state === undefined) return await applyPreData(job, database, session, transactionalDdl);
+      if (state === undefined) {
+        // Somebody may have begun to use it since the plan.
+        if (job.withSchema && session.database !== names.working)
+          await checkEmpty(job, session.database, true);
+        return await applyPreData(job, database, session, transactionalDdl);
+      }
       if (session.database !== names.working) throw halfPrepared(session.database);
     } finally {
       await session.close();
