@@ -254,6 +254,57 @@ describe('what a sceptical reading of the engine found', () => {
     ).rejects.toMatchObject({ code: 'RESTORE_BAD_NAME' });
   });
 
+  test('another snapshot of the same name is not taken for the read point', async () => {
+    const url = await database('restarted', 'CREATE TABLE t (id int)');
+    const context = backupContext(repository, url);
+    const [first, second] = [
+      await ysqlEngine.openReadPoint(context, ysqlSource(), 1),
+      await query(url, 'INSERT INTO t VALUES (1)').then(() =>
+        ysqlEngine.openReadPoint(context, ysqlSource(), 2),
+      ),
+    ];
+    try {
+      const { readPoint } = first;
+      if (readPoint.kind !== 'pg-snapshot' || second.readPoint.kind !== 'pg-snapshot')
+        throw new Error('no snapshot');
+      await expect(ysqlEngine.export(context, ysqlSource(), readPoint)).resolves.toBeDefined();
+      // After a restart a server begins to count again, and another read point may get the name of one that is gone.
+      const renamed = { ...readPoint, snapshots: second.readPoint.snapshots };
+      await expect(ysqlEngine.export(context, ysqlSource(), renamed)).rejects.toMatchObject({
+        code: 'READ_POINT_LOST',
+      });
+    } finally {
+      await first.held?.close();
+      await second.held?.close();
+    }
+  });
+
+  test('rows alone do not go into a table that is partitioned now and has rows, and what a failed restore left there is told', async () => {
+    const url = await database('parting', 'CREATE TABLE t (id int)', 'INSERT INTO t VALUES (1)');
+    const backup = await takeBackup(repository, url);
+    const into = await database(
+      'parted',
+      'CREATE TABLE t (id int) PARTITION BY RANGE (id)',
+      'CREATE TABLE t0 PARTITION OF t DEFAULT',
+      'INSERT INTO t VALUES (5)',
+    );
+    const wish = () =>
+      restoreContext(backup, server.url(), { into: { parting: 'parted' }, contents: 'data' });
+    await expect(restore.plan(wish())).rejects.toMatchObject({
+      code: 'RESTORE_TARGET_NOT_EMPTY',
+      message: expect.stringContaining('public.t'),
+    });
+    await query(into, 'TRUNCATE t');
+    const begun = wish();
+    await restore.plan(begun);
+    await restore.prepare(begun);
+    await restore.load(begun, 0);
+    expect(await restore.discard(begun)).toEqual([
+      expect.stringContaining('"parted" was there before and stays'),
+    ]);
+    expect(await restore.discard(wish())).toEqual([]);
+  });
+
   test('a database that somebody began to use after the plan is not restored into', async () => {
     const url = await database('source', 'CREATE TABLE t (id int)');
     const backup = await takeBackup(repository, url);

@@ -221,18 +221,19 @@ async function checkExistingTables(
     const missing: string[] = [];
     const filled: string[] = [];
     for (const table of manifest.tables.filter(selection.includes)) {
-      const [row] = await session.query<{ there: boolean }>(
+      const [row] = await session.query<{ kind: string }>(
         `look for ${tableName(table)}`,
-        'SELECT to_regclass($1) IS NOT NULL AS there',
+        'SELECT relkind::text AS kind FROM pg_catalog.pg_class WHERE oid = to_regclass($1)',
         [quoteTable(table)],
       );
-      if (row?.there !== true) {
+      if (row === undefined) {
         missing.push(tableName(table));
         continue;
       }
       const rows = await session.query(
         `look into ${tableName(table)}`,
-        `SELECT 1 AS found FROM ONLY ${quoteTable(table)} LIMIT 1`,
+        // Of a table that is partitioned here, COPY would fill the partitions.
+        `SELECT 1 AS found FROM ${row.kind === 'p' ? '' : 'ONLY '}${quoteTable(table)} LIMIT 1`,
       );
       if (rows.length > 0) filled.push(tableName(table));
     }
