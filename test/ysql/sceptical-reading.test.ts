@@ -305,6 +305,32 @@ describe('what a sceptical reading of the engine found', () => {
     expect(await restore.discard(wish())).toEqual([]);
   });
 
+  test('a database whose tablespace the server lacks goes to the default one, and that is told', async () => {
+    await query(
+      server.url(),
+      'SET allow_in_place_tablespaces = on',
+      `CREATE TABLESPACE "Fast ones" LOCATION ''`,
+      'CREATE DATABASE spaced TABLESPACE "Fast ones"',
+    );
+    await query(server.url('spaced'), 'CREATE TABLE t (id int)');
+    const backup = await takeBackup(repository, server.url('spaced'));
+    const again = restoreContext(backup, server.url(), { into: { spaced: 'spaced_there' } });
+    expect(await runRestore(again)).not.toHaveProperty('notes');
+    await query(
+      server.url(),
+      'DROP DATABASE spaced',
+      'DROP DATABASE spaced_there',
+      'DROP TABLESPACE "Fast ones"',
+    );
+    const outcome = await runRestore(
+      restoreContext(backup, server.url(), { into: { spaced: 'spaced_again' } }),
+    );
+    expect(outcome).toMatchObject({
+      problems: [],
+      notes: [expect.stringContaining('no tablespace "Fast ones"')],
+    });
+  });
+
   test('a database that somebody began to use after the plan is not restored into', async () => {
     const url = await database('source', 'CREATE TABLE t (id int)');
     const backup = await takeBackup(repository, url);

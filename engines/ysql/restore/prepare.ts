@@ -7,6 +7,7 @@ import { databaseExists, dropDatabase, withMaintenanceSession } from '../server/
 import { refuseIfSealed } from '../server/sealed-restore.ts';
 import { readServer } from '../server/server.ts';
 import { inTransaction, type Session } from '../server/session.ts';
+import { existingTablespaces } from '../server/tablespaces.ts';
 import { applyEntries, readAdaptation } from './apply.ts';
 import { connectUnderRestore, createBookkeeping, readState, setState, underRestore } from './bookkeeping.ts';
 import { createStatement } from './database-script.ts';
@@ -69,7 +70,7 @@ async function create(job: RestoreJob, session: Session, database: DatabaseJob):
   try {
     await session.query(
       `create database "${database.names.working}"`,
-      createStatement(database, job.context.request.placement),
+      createStatement(database, job.context.request.placement, await existingTablespaces(session)),
     );
   } catch (error) {
     // Another attempt of this step created it first.
