@@ -77,7 +77,7 @@ export async function exportDatabase(
   const values = await sequencesScript(context, target, name, sequences);
   const schemaObjects = [
     await putScript(context, readPoint, `${index}/schema`, withQuotedNames(dump.script)),
-    await putScript(context, readPoint, `${index}/sequences`, values),
+    await putScript(context, readPoint, `${index}/sequences`, values.script),
     ...(metadata === undefined ? [] : [metadata.entry]),
   ];
   // A schedule's snapshot can't be replaced by another one, so a table that its import leaves out is reported as a loss.

@@ -1,5 +1,6 @@
 import { entryTable } from './restore/selection.ts';
 import { isArchiveName } from './server/archive-names.ts';
+import { BOOKKEEPING_SCHEMA } from './server/bookkeeping-schema.ts';
 import type { Selection } from './server/catalog.ts';
 import { describesDatabase } from './server/database-entries.ts';
 import { type DumpEntry, readDump, withoutEntries } from './server/dump-script.ts';
@@ -25,9 +26,10 @@ export function schemaScripts(
 ): SchemaScripts {
   const gone = new Set(excluded.map(tableName));
   const dump = readDump(preData);
+  const never = neverRestored(dump.entries);
   return {
     database: withoutEntries(preData, (entry) => !describesDatabase(entry), dump),
-    preData: withoutEntries(preData, (entry) => describesDatabase(entry) || isStatisticsData(entry), dump),
+    preData: withoutEntries(preData, (entry) => describesDatabase(entry) || never(entry), dump),
     postData: withoutEntries(postData, leftOut(gone)),
   };
 }
@@ -48,10 +50,30 @@ function isOfArchive({ type, name }: DumpEntry): boolean {
   return PUBLICATIONS.has(type) && isArchiveName(publication);
 }
 
-/** True for entries that no restore creates. Backups made by an older release of Holdfast may hold them. */
-export function isNeverRestored(entry: DumpEntry): boolean {
-  return isStatisticsData(entry) || isOfArchive(entry);
+/**
+ * Selects the entries that no restore creates. Backups made by an older release of Holdfast may hold them. Besides the planner's statistics and an
+ * archive's publication these are the bookkeeping of a restore that was interrupted, with amcheck, which a comparison of indexes creates there.
+ */
+export function neverRestored(entries: readonly DumpEntry[]): (entry: DumpEntry) => boolean {
+  const isThere = ({ tokens }: DumpEntry['statements'][number]) =>
+    tokens.some(({ text }, at) => text === 'schema' && tokens[at + 1]?.text === BOOKKEEPING_SCHEMA);
+  const extensions = entries
+    .filter(({ type, statements }) => type === 'EXTENSION' && statements.some(isThere))
+    .map(({ name }) => name);
+  const names = new Set([
+    BOOKKEEPING_SCHEMA,
+    `SCHEMA ${BOOKKEEPING_SCHEMA}`,
+    ...extensions,
+    ...extensions.map((name) => `EXTENSION ${name}`),
+  ]);
+  return (entry) =>
+    isStatisticsData(entry) ||
+    isOfArchive(entry) ||
+    entry.schema === BOOKKEEPING_SCHEMA ||
+    (entry.schema === undefined && OF_NO_SCHEMA.has(entry.type) && names.has(entry.name));
 }
+
+const OF_NO_SCHEMA = new Set(['SCHEMA', 'EXTENSION', 'ACL', 'COMMENT', 'SECURITY LABEL']);
 
 /**
  * Selects the entries to leave out. Among them are the extended statistics of excluded tables, with their comments, which the programs
@@ -59,8 +81,9 @@ export function isNeverRestored(entry: DumpEntry): boolean {
  */
 function leftOut(gone: ReadonlySet<string>): (entry: DumpEntry) => boolean {
   const statistics = new Set<string>();
+  const never = neverRestored([]);
   return (entry) => {
-    if (isNeverRestored(entry)) return true;
+    if (never(entry)) return true;
     const table = entry.type === 'STATISTICS' ? entryTable(entry) : undefined;
     if (table !== undefined && gone.has(table)) {
       statistics.add(`${entry.schema}.STATISTICS ${entry.name}`);

@@ -1,4 +1,4 @@
-import { permanent } from '../../model/errors.ts';
+import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import {
   carriesLargeObjects,
@@ -15,13 +15,21 @@ const NAMED_AT_MOST = 20;
 
 /**
  * Refuses, before anything is written, what this engine can't carry or this role can't read. One error names everything of one
- * database. Throws `YSQL_CANNOT_CARRY` or `YSQL_CANNOT_READ` (permanent).
+ * database. Throws `YSQL_CANNOT_CARRY`, `YSQL_CANNOT_READ`, or, where something was dropped after the read point, `READ_POINT_LOST` (permanent).
  */
 export async function refuseWhatCannotBeCarried(
   session: Session,
   source: YsqlSource,
   selection: Selection,
 ): Promise<void> {
+  const gone = selection.read.filter(({ readable }) => readable === null).map(tableName);
+  if (gone.length > 0) {
+    throw permanent(
+      READ_POINT_LOST,
+      `In database "${session.database}" ${listOf(gone)} was dropped after the read point`,
+      'A new read point is opened. Back up while no DDL runs if this repeats.',
+    );
+  }
   const unreadable = [
     ...selection.read.filter(({ readable }) => !readable).map(tableName),
     ...(await unreadableLargeObjects(session, source)),

@@ -1,13 +1,15 @@
 import type { LogicalReadPoint } from '../../model/backup.ts';
-import { permanent, READ_POINT_LOST } from '../../model/errors.ts';
+import { HoldfastError, permanent, READ_POINT_LOST } from '../../model/errors.ts';
 import { cutAtRows, type SchemaScripts, schemaScripts } from './dump-sections.ts';
 import { type Relation, type Selection, takesLock } from './server/catalog.ts';
+import { changedNames } from './server/changed-names.ts';
 import { withoutEntries } from './server/dump-script.ts';
 import { requireDumpOf } from './server/dumped-tables.ts';
 import { type DumpSource, utf8 } from './server/globals-dump.ts';
 import { quoteTable } from './server/identifiers.ts';
 import { type DumpDriver, dumpDriver } from './server/programs/dump-driver.ts';
 import { runProgram } from './server/programs/run.ts';
+import { withPresent } from './server/reader.ts';
 import { schemaFingerprint } from './server/schema-fingerprint.ts';
 import { type Session, withSession } from './server/session.ts';
 import { dumpInSlices } from './slices/dump-slices.ts';
@@ -35,8 +37,33 @@ export async function dumpSchema(
   const atReadPoint = await driver.readPointOptions(from.readPoint, reader.database);
   const isHeld = atReadPoint !== undefined && tablesLockedAtOnce(from.readPoint) === undefined;
   const dump = () => dumpSections(from, driver, reader, [...args, ...(atReadPoint ?? [])], selection);
-  const scripts = isHeld ? await dump() : await dumpUnchanged(from, reader, dump);
+  const scripts = await (isHeld ? dumpHeld(from, reader, dump) : dumpUnchanged(from, reader, dump));
   requireDumpOf(reader.database, scripts.preData, selection.dumped, driver.program.path);
+  return scripts;
+}
+
+/**
+ * For dump programs that read at the read point, whose holder locks all tables. Nothing locks the rest: functions, types, materialized views and their
+ * indexes, sequences. PostgreSQL's functions show their present, so this checks after the dump that they are still what the read point sees.
+ */
+async function dumpHeld(
+  { verb, target, server }: SchemaSource,
+  reader: Session,
+  dump: () => Promise<SchemaScripts>,
+): Promise<SchemaScripts> {
+  if (server.product !== 'postgresql') return await dump();
+  const { database } = reader;
+  let scripts: SchemaScripts | HoldfastError;
+  try {
+    scripts = await dump();
+  } catch (error) {
+    // A change may be what made it fail, such as a view that is gone.
+    if (!(error instanceof HoldfastError) || error.transient) throw error;
+    scripts = error;
+  }
+  const changed = await withPresent(target, database, verb.signal, (now) => changedNames(reader, now));
+  if (changed.length > 0) throw schemaChanged(database, changed);
+  if (scripts instanceof HoldfastError) throw scripts;
   return scripts;
 }
 
@@ -58,10 +85,15 @@ async function dumpUnchanged(
   return scripts;
 }
 
-function schemaChanged(database: string): Error {
+const NAMED = 5;
+
+/** @param changed names of what was renamed, replaced or dropped, as far as that is known */
+function schemaChanged(database: string, changed: readonly string[] = []): Error {
+  const some = changed.slice(0, NAMED).join(', ');
+  const more = changed.length > NAMED ? ` and ${changed.length - NAMED} more` : '';
   return permanent(
     READ_POINT_LOST,
-    `The schema of database "${database}" changed after the read point`,
+    `The schema of database "${database}" changed after the read point${some === '' ? '' : `: ${some}${more}`}`,
     'A new read point is opened. Back up while no DDL runs if this repeats.',
   );
 }

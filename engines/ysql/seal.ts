@@ -26,12 +26,17 @@ export async function seal(
       const selection = await select(reader, await readRelations(reader), source);
       return selection.sequences;
     });
-    const script = await sequencesScript(verb, target, database.name, sequences);
+    const { script, gone } = await sequencesScript(verb, target, database.name, sequences);
     const object = await putScript(verb, readPoint, `${index}/sequences`, script);
     databases.push({
       ...database,
       schemaObjects: [...database.schemaObjects, object],
+      ...(gone.length === 0 ? {} : { losses: [...(database.losses ?? []), ...gone.map(lossOf)] }),
     });
   }
   return { ...exported, databases };
+}
+
+function lossOf(sequence: string): string {
+  return `the value of sequence ${sequence}, which was dropped while the backup ran: a restore begins it at its start`;
 }

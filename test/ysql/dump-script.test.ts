@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import fc from 'fast-check';
-import { isNeverRestored, schemaScripts } from '../../engines/ysql/dump-sections.ts';
+import { neverRestored, schemaScripts } from '../../engines/ysql/dump-sections.ts';
 import { archiveName } from '../../engines/ysql/server/archive-names.ts';
 import { readDump, withoutEntries, withQuotedNames } from '../../engines/ysql/server/dump-script.ts';
 import { DUMP_UNREADABLE, scriptParts } from '../../engines/ysql/server/sql-text.ts';
@@ -153,7 +153,7 @@ test('the publication of an archive of changes is left out with its tables, and 
   // Backups of before have it.
   expect(
     readDump(post)
-      .entries.filter((entry) => !isNeverRestored(entry))
+      .entries.filter((entry) => !neverRestored([])(entry))
       .map(({ name }) => name),
   ).toEqual(names);
 });

@@ -27,12 +27,25 @@ export interface RestoredDatabase {
 
 /** The databases and keyspaces of the backup, in the manifest's order. Pure. */
 export function restoredDatabases({ manifest, request }: UniverseRestore): readonly RestoredDatabase[] {
-  return manifest.databases.flatMap((database, index) => {
+  const found = manifest.databases.flatMap((database, index) => {
     const snapshot = manifest.universe?.snapshots[index];
-    if (snapshot === undefined) return [];
-    const names = restoreNames(database.name, request);
-    const to = request.replace ? names.working : names.to;
-    return [{ index, api: snapshot.api, from: database.name, to, names, database, snapshot }];
+    return snapshot === undefined
+      ? []
+      : [{ index, api: snapshot.api, from: database.name, database, snapshot }];
+  });
+  // A keyspace may have the name of a database.
+  const names = new Map(
+    [...Map.groupBy(found, ({ api }) => api).values()].flatMap((some) => {
+      const theirs = restoreNames(
+        some.map(({ from }) => from),
+        request,
+      );
+      return theirs.map((one, place) => [some[place]?.index, one] as const);
+    }),
+  );
+  return found.flatMap((one) => {
+    const own = names.get(one.index);
+    return own === undefined ? [] : [{ ...one, to: request.replace ? own.working : own.to, names: own }];
   });
 }
 

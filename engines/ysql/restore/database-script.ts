@@ -4,19 +4,22 @@ import { withDatabaseName } from '../server/database-name.ts';
 import type { DumpEntry } from '../server/dump-script.ts';
 import { quoteIdentifier, quoteLiteral } from '../server/identifiers.ts';
 import { withOwner } from '../server/roles.ts';
+import { inKnownTablespace } from '../server/tablespaces.ts';
 import type { DatabaseJob } from './job.ts';
 
 /**
  * Returns `CREATE DATABASE` for the working name, with the encoding and locale of the source. A database that was colocated stays
- * so, unless the target decides the placement. Pure.
+ * so, unless the target decides the placement. A tablespace that the target lacks is left out. Pure.
  */
 export function createStatement(
   { database, manifest, names }: DatabaseJob,
   placement: RestoreRequest['placement'],
+  tablespaces: ReadonlySet<string>,
 ): string {
   const create = database.find(({ type }) => type === 'DATABASE')?.statements[0];
   if (create !== undefined) {
-    const kept = placement === 'target' ? withoutColocatedDatabase(create) : create;
+    const here = inKnownTablespace(create, tablespaces);
+    const kept = placement === 'target' ? withoutColocatedDatabase(here) : here;
     return withDatabaseName(kept, manifest.name, names.working);
   }
   const { encoding, collate, ctype } = manifest;

@@ -22,6 +22,7 @@ export async function discard(context: RestoreContext): Promise<readonly string[
     }
     return await leaveSealed(record, job);
   }
+  const left: string[] = [];
   for (const database of job.databases) {
     await closeRestoreSessions(job, database);
     const dropped = await withMaintenanceSession(job, async (session) => {
@@ -30,21 +31,26 @@ export async function discard(context: RestoreContext): Promise<readonly string[
       await giveNameBack(session, database.names);
       return true;
     });
-    if (!dropped) await leaveExisting(job, database);
+    if (!dropped && (await leaveExisting(job, database))) left.push(database.names.to);
   }
-  return [];
+  return left.map(
+    (name) =>
+      `Database "${name}" was there before and stays, with what the restore had brought into it until then.`,
+  );
 }
 
-async function leaveExisting(job: RestoreJob, database: DatabaseJob): Promise<void> {
+/** Returns whether this restore had begun to write into a database that was there before. */
+async function leaveExisting(job: RestoreJob, database: DatabaseJob): Promise<boolean> {
   const { target, context } = job;
   const { names } = database;
   const session = await connectIfThere({ target, names: [names.to], signal: context.signal });
-  if (session === undefined) return;
+  if (session === undefined) return false;
   try {
-    if ((await readState(session))?.restore !== context.request.restore) return;
+    if ((await readState(session))?.restore !== context.request.restore) return false;
     await restoreTriggers(session);
   } finally {
     await session.close();
   }
   await dropOwnBookkeeping(job, database);
+  return true;
 }

@@ -7,22 +7,21 @@ import { crashPoint } from '../../../repository/crash-points.ts';
 import type { RestoreRecord } from '../../../repository/restore-records.ts';
 import type { RestoreContext, RestoreOutcome } from '../../engine.ts';
 import { exchangeNames } from '../server/exchange-names.ts';
-import { quoteIdentifier } from '../server/identifiers.ts';
-import { staysBehind } from '../server/in-the-way.ts';
 import { checkIndexes, INDEX_CHECK_MS, type IndexFindings } from '../server/index-check.ts';
 import { databaseExists, withMaintenanceSession } from '../server/maintenance.ts';
-import { existingRoles, rolesWithSettings, withoutMissingRoles } from '../server/roles.ts';
+import { existingRoles, withoutMissingRoles } from '../server/roles.ts';
 import type { Session } from '../server/session.ts';
-import { existingTablespaces, missingTablespaces } from '../server/tablespaces.ts';
 import { analyze, type Unanalyzed } from './analyze.ts';
 import { readAdaptation } from './apply.ts';
 import { connectIfThere, readState, withRestoreSession } from './bookkeeping.ts';
 import { checkDatabase, checkReplayed, comparedAsWhole } from './check.ts';
 import { dropOwnBookkeeping } from './close-sessions.ts';
 import { propertyStatements } from './database-script.ts';
+import { brokenForeignKeys } from './foreign-keys.ts';
 import { leaveOut, leftOutOf, loadedOf, unappliedWork } from './incomplete.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob, selectedObjects } from './job.ts';
 import { describeLargeObjects } from './large-objects.ts';
+import { notesOn } from './notes.ts';
 import { checkProof } from './prove.ts';
 import { raiseSequences } from './raise-sequences.ts';
 import { readReport } from './replay.ts';
@@ -183,7 +182,12 @@ async function compare(job: RestoreJob, database: DatabaseJob): Promise<Omit<Fin
   const { differences } = found;
   const looked = await lookAtIndexes(job, database);
   return {
-    problems: [...differences, ...(await unappliedWork(job, database)), ...looked.broken],
+    problems: [
+      ...differences,
+      ...(await unappliedWork(job, database)),
+      ...(await brokenForeignKeys(job, database)),
+      ...looked.broken,
+    ],
     notes: [
       ...(report === undefined ? [] : notesOnReplay(database, report)),
       ...(unanalyzed === undefined ? [] : [withoutStatistics(database, unanalyzed)]),
@@ -280,39 +284,6 @@ async function limitConnections(
 function limitsUse(text: string): boolean {
   return /^\s*ALTER DATABASE .* (?:CONNECTION LIMIT|IS_TEMPLATE|ALLOW_CONNECTIONS) ?= ?\S+;?\s*$/is.test(
     text,
-  );
-}
-
-/** What the operator must know about replaced databases, missing tablespaces, and settings for roles that don't exist. */
-async function notesOn(job: RestoreJob, record: RestoreRecord): Promise<readonly string[]> {
-  return await withMaintenanceSession(job, async (session) => {
-    const roles = await existingRoles(session);
-    const notes: string[] = [...(await tablespacesMissed(job, session))];
-    for (const { to, working, kept } of record.databases) {
-      const isPending = await databaseExists(session, working);
-      if (kept !== undefined) notes.push(...(await staysBehind(session, isPending ? to : kept, kept)));
-    }
-    if (job.context.request.owner === undefined) return notes;
-    for (const { database, names } of job.databases) {
-      for (const role of rolesWithSettings(database).filter((name) => !roles.has(name))) {
-        notes.push(
-          `Settings of role ${role} in database "${names.to}" are left out: this server has no such role.`,
-        );
-      }
-    }
-    return notes;
-  });
-}
-
-/** Reports objects that went to the default tablespace because theirs is missing: laws may require where rows are stored. */
-async function tablespacesMissed(job: RestoreJob, session: Session): Promise<readonly string[]> {
-  if (!job.withSchema) return [];
-  const settings = job.databases.flatMap(({ preData, postData, selection }) =>
-    [...preData, ...postData].filter((entry) => selection.keeps(entry)).flatMap((entry) => entry.settings),
-  );
-  return missingTablespaces(settings, await existingTablespaces(session)).map(
-    (name) =>
-      `This server has no tablespace ${quoteIdentifier(name)}: its objects are in the default one. Create it and move them, or restore with --globals onto YugabyteDB.`,
   );
 }
 

@@ -3,7 +3,8 @@ import { permanent } from '../../../model/errors.ts';
 import type { ManifestDatabase } from '../../../model/manifest.ts';
 import { type RestoreContext, sourceOf } from '../../engine.ts';
 import { packLoadTasks } from '../../pack-load-tasks.ts';
-import { isNeverRestored } from '../dump-sections.ts';
+import { neverRestored } from '../dump-sections.ts';
+import { BOOKKEEPING_SCHEMA } from '../server/bookkeeping-schema.ts';
 import type { ConnectionTarget } from '../server/connection-url.ts';
 import { type DumpEntry, dumpEntries } from '../server/dump-script.ts';
 import { tableName } from '../server/identifiers.ts';
@@ -68,7 +69,14 @@ export async function restoreJob(context: RestoreContext): Promise<RestoreJob> {
     request.connection ?? sourceOf(request.source, 'ysql').connection,
   );
   const databases: DatabaseJob[] = [];
-  for (const database of manifest.databases) databases.push(await databaseJob(context, database));
+  const names = restoreNames(
+    manifest.databases.map(({ name }) => name),
+    request,
+  );
+  for (const [index, database] of manifest.databases.entries()) {
+    const own = names[index];
+    if (own !== undefined) databases.push(await databaseJob(context, database, own));
+  }
   return {
     context,
     target,
@@ -78,12 +86,22 @@ export async function restoreJob(context: RestoreContext): Promise<RestoreJob> {
   };
 }
 
-async function databaseJob(context: RestoreContext, database: ManifestDatabase): Promise<DatabaseJob> {
+/** Backups of an older release may hold the bookkeeping of a restore that was interrupted. */
+function isOfBookkeeping({ schema }: { readonly schema: string }): boolean {
+  return schema === BOOKKEEPING_SCHEMA;
+}
+
+async function databaseJob(
+  context: RestoreContext,
+  found: ManifestDatabase,
+  names: RestoreNames,
+): Promise<DatabaseJob> {
+  const database = { ...found, tables: found.tables.filter((table) => !isOfBookkeeping(table)) };
   const entries = (name: ScriptName) => scriptEntries(context, database, name);
   const dumped = await entries('pre-data');
   const { preData, ...read } = preDataOf(dumped, database, context.request.tolerate === true);
   return {
-    names: restoreNames(database.name, context.request),
+    names,
     manifest: database,
     database: await entries('database'),
     preData,
@@ -139,7 +157,9 @@ async function scriptEntries(
   const known = parsedScripts.get(object.sha256);
   if (known !== undefined) return known;
   // Skips the planner's statistics: ANALYZE gathers them anew, and servers older than the dump program can't load them.
-  const entries = dumpEntries(await readScript(context, object)).filter((entry) => !isNeverRestored(entry));
+  const dumped = dumpEntries(await readScript(context, object));
+  const never = neverRestored(dumped);
+  const entries = dumped.filter((entry) => !never(entry));
   const [oldest] = parsedScripts.keys();
   if (oldest !== undefined && parsedScripts.size >= SCRIPTS_KEPT) parsedScripts.delete(oldest);
   parsedScripts.set(object.sha256, entries);
@@ -151,7 +171,9 @@ export async function selectedObjects(job: RestoreJob): Promise<readonly DataObj
   if (!job.withData) return [];
   const selections = new Map(job.databases.map(({ manifest, selection }) => [manifest.name, selection]));
   const objects = await job.context.dataObjects();
-  return objects.filter(({ table }) => selections.get(table.database)?.includes(table) === true);
+  return objects.filter(
+    ({ table }) => !isOfBookkeeping(table) && selections.get(table.database)?.includes(table) === true,
+  );
 }
 
 /** The tasks of a load and their order. */

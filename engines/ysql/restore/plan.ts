@@ -88,6 +88,14 @@ function checkRequest({ context: { request, manifest }, databases }: RestoreJob)
     const wrong = databaseNameProblem(names.to);
     if (wrong !== undefined) throw permanent('RESTORE_BAD_NAME', wrong.problem, wrong.remedy);
   }
+  const twice = databases.map(({ names: { to } }) => to).find((to, at, all) => all.indexOf(to) !== at);
+  if (twice !== undefined) {
+    throw permanent(
+      'RESTORE_BAD_NAME',
+      `Two databases of the backup would both be restored as "${twice}"`,
+      'Give each a name of its own.',
+    );
+  }
   for (const database of databases) checkPartitions(database);
   const selected = databases.flatMap(({ manifest: { tables }, selection }) =>
     tables.filter(selection.includes),
@@ -164,8 +172,12 @@ async function checkMayCreate({ names }: DatabaseJob, session: Session): Promise
 
 const OBJECTS_NAMED = 5;
 
-/** Refuses an existing target database that holds any object of a user. */
-async function checkEmpty(job: RestoreJob, name: string): Promise<void> {
+/**
+ * Refuses an existing target database that holds any object of a user.
+ *
+ * @param butLargeObjects true: large objects count for nothing, since an interrupted attempt may have made them
+ */
+export async function checkEmpty(job: RestoreJob, name: string, butLargeObjects = false): Promise<void> {
   await withSession(job.target, name, job.context.signal, async (session) => {
     if ((await readState(session))?.restore === job.context.request.restore) return;
     const found = await session.query<{ name: string }>(
@@ -179,7 +191,7 @@ async function checkEmpty(job: RestoreJob, name: string): Promise<void> {
        JOIN pg_catalog.pg_namespace n ON n.oid = o.namespace
        WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1 LIMIT ${OBJECTS_NAMED + 1}`,
     );
-    const objects = await presentLargeObjects(job, name, OBJECTS_NAMED);
+    const objects = butLargeObjects ? [] : await presentLargeObjects(job, name, OBJECTS_NAMED);
     if (found.length === 0 && objects.length === 0) return;
     const names = [...found.map((row) => row.name), ...objects].slice(0, OBJECTS_NAMED);
     const more = found.length + objects.length > names.length ? ' …' : '';
@@ -209,18 +221,19 @@ async function checkExistingTables(
     const missing: string[] = [];
     const filled: string[] = [];
     for (const table of manifest.tables.filter(selection.includes)) {
-      const [row] = await session.query<{ there: boolean }>(
+      const [row] = await session.query<{ kind: string }>(
         `look for ${tableName(table)}`,
-        'SELECT to_regclass($1) IS NOT NULL AS there',
+        'SELECT relkind::text AS kind FROM pg_catalog.pg_class WHERE oid = to_regclass($1)',
         [quoteTable(table)],
       );
-      if (row?.there !== true) {
+      if (row === undefined) {
         missing.push(tableName(table));
         continue;
       }
       const rows = await session.query(
         `look into ${tableName(table)}`,
-        `SELECT 1 AS found FROM ONLY ${quoteTable(table)} LIMIT 1`,
+        // Of a table that is partitioned here, COPY would fill the partitions.
+        `SELECT 1 AS found FROM ${row.kind === 'p' ? '' : 'ONLY '}${quoteTable(table)} LIMIT 1`,
       );
       if (rows.length > 0) filled.push(tableName(table));
     }

@@ -7,6 +7,7 @@ import { databaseExists, dropDatabase, withMaintenanceSession } from '../server/
 import { refuseIfSealed } from '../server/sealed-restore.ts';
 import { readServer } from '../server/server.ts';
 import { inTransaction, type Session } from '../server/session.ts';
+import { existingTablespaces } from '../server/tablespaces.ts';
 import { applyEntries, readAdaptation } from './apply.ts';
 import { connectUnderRestore, createBookkeeping, readState, setState, underRestore } from './bookkeeping.ts';
 import { createStatement } from './database-script.ts';
@@ -14,6 +15,7 @@ import { unseenByEventTriggers } from './event-triggers.ts';
 import { applyGlobals } from './globals.ts';
 import { type DatabaseJob, type RestoreJob, restoreJob } from './job.ts';
 import { createLargeObjects } from './large-objects.ts';
+import { checkEmpty } from './plan.ts';
 import { disableTriggers } from './triggers.ts';
 
 /** Creates the databases under their working names and applies pre-data, once. */
@@ -43,7 +45,12 @@ async function prepareDatabase(job: RestoreJob, database: DatabaseJob): Promise<
     try {
       const state = await readState(session);
       if (state?.prepared !== undefined && state.restore === job.context.request.restore) return;
-      if (state === undefined) return await applyPreData(job, database, session, transactionalDdl);
+      if (state === undefined) {
+        // Somebody may have begun to use it since the plan.
+        if (job.withSchema && session.database !== names.working)
+          await checkEmpty(job, session.database, true);
+        return await applyPreData(job, database, session, transactionalDdl);
+      }
       if (session.database !== names.working) throw halfPrepared(session.database);
     } finally {
       await session.close();
@@ -63,7 +70,7 @@ async function create(job: RestoreJob, session: Session, database: DatabaseJob):
   try {
     await session.query(
       `create database "${database.names.working}"`,
-      createStatement(database, job.context.request.placement),
+      createStatement(database, job.context.request.placement, await existingTablespaces(session)),
     );
   } catch (error) {
     // Another attempt of this step created it first.

@@ -1,5 +1,6 @@
 import type { YsqlSource } from '../../../model/pipeline.ts';
 import { nameMatcher } from '../../name-patterns.ts';
+import { BOOKKEEPING_SCHEMA } from './bookkeeping-schema.ts';
 import type { Session } from './session.ts';
 
 /** A relation of one database, as the catalogs describe it. */
@@ -13,15 +14,18 @@ export interface Relation {
   readonly extension: string | null;
   /** The WHERE clause of the rows to keep, possibly empty, when its extension marks it as configuration; else null. */
   readonly configCondition: string | null;
-  readonly readable: boolean;
+  /** Null when the relation was dropped after the instant that this session sees. */
+  readonly readable: boolean | null;
   /** Row security hides rows from the role of this session. */
   readonly filtered: boolean;
   /** An unlogged relation on a standby: the relation exists there, but only the primary has its content. */
   readonly hollow: boolean;
   readonly parents: readonly string[];
+  /** For the sequence of an identity column: its table, without which a dump leaves the sequence out. */
+  readonly identityOf?: string | null;
 }
 
-/** pg_dump leaves out temporary objects, the system's own schemas, and nothing else. */
+/** pg_dump leaves out temporary objects, the system's own schemas, and nothing else. The bookkeeping of an interrupted restore is nobody's data. */
 const RELATIONS = `
   SELECT c.oid::text AS oid, n.nspname AS schema, c.relname AS table, c.relkind AS kind, e.extname AS extension,
     CASE WHEN c.oid = ANY (e.extconfig) THEN coalesce(e.extcondition[array_position(e.extconfig, c.oid)], '') END
@@ -30,14 +34,16 @@ const RELATIONS = `
       WHEN 'S' THEN has_sequence_privilege(c.oid, 'SELECT') ELSE has_table_privilege(c.oid, 'SELECT') END AS readable,
     c.relkind IN ('r', 'p') AND row_security_active(c.oid) AS filtered,
     c.relpersistence = 'u' AND c.relkind IN ('r', 'S') AND pg_is_in_recovery() AS hollow,
-    ARRAY(SELECT i.inhparent::text FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid) AS parents
+    ARRAY(SELECT i.inhparent::text FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid) AS parents,
+    CASE c.relkind WHEN 'S' THEN (SELECT o.refobjid::text FROM pg_catalog.pg_depend o WHERE o.classid = 'pg_catalog.pg_class'::regclass
+      AND o.objid = c.oid AND o.deptype = 'i' AND o.refclassid = 'pg_catalog.pg_class'::regclass) END AS "identityOf"
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid
     AND d.objsubid = 0 AND d.deptype = 'e' AND d.refclassid = 'pg_catalog.pg_extension'::regclass
   LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
   WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S') AND c.relpersistence <> 't'
-    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', '${BOOKKEEPING_SCHEMA}')
   ORDER BY n.nspname, c.relname`;
 
 /** Reads every relation of the session's database that a dump considers. */
@@ -127,6 +133,9 @@ function excludedRelations(relations: readonly Relation[], source: YsqlSource): 
     if (included && !line.some((member) => matcher.excluded(name(member)))) {
       for (const member of line) kept.add(member.oid);
     }
+  }
+  for (const { oid, identityOf } of relations) {
+    if (typeof identityOf === 'string' && !kept.has(identityOf)) kept.delete(oid);
   }
   return new Set(relations.map(({ oid }) => oid).filter((oid) => !kept.has(oid)));
 }

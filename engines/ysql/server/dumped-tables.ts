@@ -1,4 +1,5 @@
 import { permanent } from '../../../model/errors.ts';
+import { BOOKKEEPING_SCHEMA } from './bookkeeping-schema.ts';
 import type { Relation } from './catalog.ts';
 import { dumpEntries } from './dump-script.ts';
 
@@ -23,7 +24,7 @@ export function requireDumpOf(
 ): void {
   const dumped = new Set(
     dumpEntries(script)
-      .filter(({ type, schema }) => TABLES.has(type) && schema !== undefined)
+      .filter(({ type, schema }) => TABLES.has(type) && schema !== undefined && schema !== BOOKKEEPING_SCHEMA)
       .map(({ schema, name }) => `${schema}.${name}`),
   );
   const tables = expected.filter(({ kind }) => kind === 'r' || kind === 'p' || kind === 'f');

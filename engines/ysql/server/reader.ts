@@ -35,13 +35,15 @@ export async function openReader(
       'A new read point is opened.',
     );
   }
-  return await beginReading(await connect(target, database, signal), snapshot);
+  const xids = readPoint.kind === 'pg-snapshot' ? readPoint.place?.snapshotXids[database] : undefined;
+  return await beginReading(await connect(target, database, signal), snapshot, xids);
 }
 
 /** States everything explicitly, so that the session's defaults don't matter. */
 export const BEGIN_READING = 'BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY, NOT DEFERRABLE';
 
-async function beginReading(session: Session, snapshot: string | undefined): Promise<Session> {
+/** @param xids which transactions the snapshot sees, where that is known: servers give the names of snapshots anew after a restart, and each its own */
+async function beginReading(session: Session, snapshot: string | undefined, xids?: string): Promise<Session> {
   try {
     await session.query('begin to read', BEGIN_READING);
     if (snapshot !== undefined) {
@@ -49,6 +51,7 @@ async function beginReading(session: Session, snapshot: string | undefined): Pro
         `import the snapshot of database "${session.database}"`,
         `SET TRANSACTION SNAPSHOT ${quoteLiteral(snapshot)}`,
       );
+      if (xids !== undefined) await requireSame(session, xids);
     }
     const settings = await pinSettings(session);
     // '0' means the present: the read time was set in another session of the server.
@@ -59,6 +62,19 @@ async function beginReading(session: Session, snapshot: string | undefined): Pro
     await session.close();
     throw error;
   }
+}
+
+async function requireSame(session: Session, xids: string): Promise<void> {
+  const rows = await session.query<{ xids: string }>(
+    'compare the snapshot with that of the read point',
+    'SELECT pg_catalog.pg_current_snapshot()::text AS xids',
+  );
+  if (onlyRow(rows, 'its snapshot').xids === xids) return;
+  throw permanent(
+    READ_POINT_LOST,
+    `The snapshot of database "${session.database}" that has the read point's name is another one: the server was restarted, or another server answers`,
+    'A new read point is opened.',
+  );
 }
 
 /** Lends a reader at the read point to `work`, and keeps it open for a moment for the next chunk. */

@@ -18,13 +18,28 @@ export interface RestoreNames {
   readonly kept: string;
 }
 
-/** Names for restoring database `from`. A scratch restore keeps its working name, since it is dropped anyway. Pure. */
-export function restoreNames(from: string, request: RestoreRequest): RestoreNames {
+/**
+ * Names for restoring these databases, in their order. A scratch restore keeps its working names, since it is dropped anyway. Where long names would be
+ * cut to the same one, the later one gets its number in it. Pure.
+ */
+export function restoreNames(databases: readonly string[], request: RestoreRequest): readonly RestoreNames[] {
+  const taken = new Set<string>();
+  return databases.map((from, place) => {
+    const usual = namesOf(from, request, '');
+    const isApart = [usual.working, usual.to, usual.kept].every((name) => !taken.has(name));
+    const names = isApart ? usual : namesOf(from, request, `_${place + 1}`);
+    for (const name of [names.working, names.to, names.kept]) taken.add(name);
+    return names;
+  });
+}
+
+function namesOf(from: string, request: RestoreRequest, number: string): RestoreNames {
   const { restore, into, replace, scratch } = request;
   const to =
-    into[from] ?? (replace || request.contents === 'data' ? from : fitted(from, `_restored_${restore}`));
-  const working = fitted(to, `_restoring_${restore}`);
-  return { from, to: scratch ? working : to, working, kept: fitted(to, `_before_${restore}`) };
+    into[from] ??
+    (replace || request.contents === 'data' ? from : fitted(from, `${number}_restored_${restore}`));
+  const working = fitted(to, `${number}_restoring_${restore}`);
+  return { from, to: scratch ? working : to, working, kept: fitted(to, `${number}_before_${restore}`) };
 }
 
 /**

@@ -89,6 +89,15 @@ export function rolesWithSettings(entries: readonly DumpEntry[]): readonly strin
   return [...new Set(statements.flatMap(rolesOfStatement))];
 }
 
+/** Returns the roles that these entries' grants name: those that get privileges, now or by default, and those that gave them. Pure. */
+export function rolesWithGrants(entries: readonly DumpEntry[]): readonly string[] {
+  const grants = entries
+    .filter(({ type }) => type === 'ACL' || type === 'DEFAULT ACL')
+    .flatMap(({ statements }) => statements)
+    .filter(({ tokens }) => tokens.some(({ kind, text }) => kind === 'word' && text === 'grant'));
+  return [...new Set(grants.flatMap(rolesOfStatement))].sort();
+}
+
 /** `ALTER ROLE x IN DATABASE d SET …` */
 function setsForRole({ tokens }: Statement): boolean {
   return tokens[0]?.text === 'alter' && tokens[1]?.text === 'role';

@@ -1,6 +1,6 @@
 import { readDump } from './dump-script.ts';
 import type { Session } from './session.ts';
-import type { Statement } from './sql-text.ts';
+import type { Statement, Token } from './sql-text.ts';
 
 /** Returns the names of all tablespaces of the server. */
 export async function existingTablespaces(session: Session): Promise<ReadonlySet<string>> {
@@ -23,6 +23,33 @@ function settingTablespace(setting: string): string | undefined {
 export function withKnownTablespace(setting: string, tablespaces: ReadonlySet<string>): string {
   const tablespace = settingTablespace(setting);
   return tablespace === undefined || tablespaces.has(tablespace) ? setting : "SET default_tablespace = '';";
+}
+
+/** The name in `CREATE DATABASE … TABLESPACE = name`, with the place of the word before it. */
+function tablespaceOfDatabase({
+  tokens,
+}: Statement): { readonly at: number; readonly name: Token } | undefined {
+  const at = tokens.findIndex(
+    ({ kind, text }, place) => kind === 'word' && text === 'tablespace' && tokens[place + 1]?.text === '=',
+  );
+  const name = tokens[at + 2];
+  return at < 0 || name === undefined ? undefined : { at, name };
+}
+
+/** Returns the tablespace of the database that the statement creates; undefined for the default one and for every other statement. Pure. */
+export function databaseTablespace(statement: Statement): string | undefined {
+  return statement.tokens[0]?.text === 'create' ? tablespaceOfDatabase(statement)?.name.text : undefined;
+}
+
+/** Leaves out a tablespace of `CREATE DATABASE` that this server lacks. Pure. */
+export function inKnownTablespace(statement: Statement, tablespaces: ReadonlySet<string>): Statement {
+  const found = tablespaceOfDatabase(statement);
+  const word = found === undefined ? undefined : statement.tokens[found.at];
+  if (found === undefined || word === undefined || tablespaces.has(found.name.text)) return statement;
+  const { start, text } = statement;
+  const [from, to] = [word.start - start, found.name.end - start];
+  // Spaces keep the offsets of all other tokens.
+  return { ...statement, text: text.slice(0, from) + ' '.repeat(to - from) + text.slice(to) };
 }
 
 /** Returns the tablespaces that a dump's statements set and this server lacks. Pure. */
