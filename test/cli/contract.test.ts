@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import pg from 'pg';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
-import { type CommandEnd, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
+import { type CommandEnd, holdfast, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
 import { eventually, isRunning } from '../support/processes.ts';
 import { query } from '../support/sql.ts';
 
@@ -89,7 +89,7 @@ function documentOf({ stdout, stderr }: CommandEnd): Record<string, unknown> {
 }
 
 async function run(...args: readonly string[]): Promise<CommandEnd> {
-  return startHoldfast([...args, '--json'], environment).end;
+  return holdfast([...args, '--json'], environment);
 }
 
 test('a backup gives the documented fields, and its id is what list and show know it by', async () => {
@@ -299,6 +299,7 @@ describe('a failure is one document {error: {code, message, remedy}}, and one se
   });
 
   test.each(failures)('%s', async (_what, args, exitCode, code) => {
+    // The second in a process of its own, whose exit code it is.
     const [ended, told] = await Promise.all([run(...args()), startHoldfast(args(), environment).end]);
     expect({ code: ended.code, document: documentOf(ended) }).toEqual({
       code: exitCode,

@@ -13,7 +13,6 @@ const HEAVY = [
   'crash/sample',
   'universe/engine/replace',
   'ysql/real-dumps',
-  'ycql/lagging-node',
   'packaging/release',
   'universe/engine/rigged',
   'e2e/doctor',
