@@ -29,12 +29,19 @@ const HEAVY = [
   'universe/agent/agent',
 ];
 
+/** @param {{ readonly path: string }} test */
+function placeOf({ path }) {
+  const place = HEAVY.findIndex((name) => path.endsWith(`/test/${name}.test.ts`));
+  return place < 0 ? HEAVY.length : place;
+}
+
 module.exports = class HeavyFirst extends Sequencer {
-  sort(tests) {
-    const placeOf = ({ path }) => {
-      const place = HEAVY.findIndex((name) => path.endsWith(`/test/${name}.test.ts`));
-      return place < 0 ? HEAVY.length : place;
-    };
-    return super.sort(tests).toSorted((one, other) => placeOf(one) - placeOf(other));
+  /**
+   * @override
+   * @param {Parameters<import('@jest/test-sequencer').default['sort']>[0]} tests
+   */
+  async sort(tests) {
+    const usual = await super.sort(tests);
+    return usual.toSorted((one, other) => placeOf(one) - placeOf(other));
   }
 };

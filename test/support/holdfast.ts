@@ -2,6 +2,7 @@ import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { cacheFolder } from '../../engines/cache-folder.ts';
 import type { CommandCall, CommandResult } from './command-host.ts';
+import { eventually } from './processes.ts';
 
 const MAIN = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
 const HOST = fileURLToPath(new URL('./command-host.ts', import.meta.url));
@@ -68,6 +69,7 @@ export function holdfastIn(folder: string, ...args: readonly string[]): Promise<
 
 /** Hosts that run no command now. A command that is called while all others are busy gets one more. */
 const idle: ChildProcess[] = [];
+let lastTestHasRun = false;
 
 function inHost(call: CommandCall): Promise<CommandEnd> {
   const last = idle.pop();
@@ -87,7 +89,8 @@ function inHost(call: CommandCall): Promise<CommandEnd> {
     host.once('message', (result) => {
       host.off('exit', onExit);
       keepWaiting(host, false);
-      idle.push(host);
+      if (lastTestHasRun) host.disconnect();
+      else idle.push(host);
       resolve(result as CommandResult);
     });
     host.send(call);
@@ -112,9 +115,23 @@ export async function holdfastJson<T>(
   return JSON.parse(stdout) as T;
 }
 
-/** The test file's own hosts; a campaign's end with it. */
+/**
+ * Starts `holdfast dev`: a Temporal server and workers that stay for the commands that follow, each of which would otherwise start and stop its own. Returns
+ * what ends them.
+ */
+export async function startDev(environment: NodeJS.ProcessEnv): Promise<() => Promise<void>> {
+  const server = startHoldfast(['dev', '--json'], environment);
+  await eventually('the embedded server answers', async () => server.output() !== '');
+  return async () => {
+    server.child.kill('SIGTERM');
+    await server.end;
+  };
+}
+
+// The hosts end with the test file that called them, also those that its own `afterAll` calls after this one; a campaign's end with it.
 if (typeof afterAll === 'function') {
   afterAll(() => {
+    lastTestHasRun = true;
     for (const host of idle.splice(0)) host.disconnect();
   });
 }
