@@ -187,7 +187,7 @@ test('a detached run of a plan that was never applied is cancelled by its workfl
 test('a plan that was never applied has a status: what its repository holds, with the time line', async () => {
   const byCron = await writePlan('by-cron', 'repository');
   const made = documentOf(await run('backup', byCron));
-  const told = await holdfast(['status', byCron], environment);
+  const told = await startHoldfast(['status', byCron], environment).end;
   expect(told).toMatchObject({ code: 0, stdout: expect.stringContaining('not applied') });
   expect(told.stdout).toContain(`last good backup:  ${made.backup}`);
   expect(told.stdout).toMatch(/^●·+$/m);
@@ -229,7 +229,7 @@ test('verify ends with 1 and says FAILED of a damaged backup, which restore refu
 test('verify ends with 3 and says INCONCLUSIVE where it could not be checked', async () => {
   const wrongPassword = postgres.url('orders').replace(postgres.password, 'wrong');
   const noTarget = { ...environment, ORDERS_DATABASE_URL: wrongPassword };
-  const ended = await holdfast(['verify', plan, backup, '--level', 'restore', '--json'], noTarget);
+  const ended = await startHoldfast(['verify', plan, backup, '--level', 'restore', '--json'], noTarget).end;
   expect({ code: ended.code, document: documentOf(ended) }).toMatchObject({
     code: 3,
     document: { verdict: 'INCONCLUSIVE' },
@@ -299,7 +299,8 @@ describe('a failure is one document {error: {code, message, remedy}}, and one se
   });
 
   test.each(failures)('%s', async (_what, args, exitCode, code) => {
-    const [ended, told] = await Promise.all([run(...args()), holdfast(args(), environment)]);
+    // The second in a process of its own, whose exit code it is.
+    const [ended, told] = await Promise.all([run(...args()), startHoldfast(args(), environment).end]);
     expect({ code: ended.code, document: documentOf(ended) }).toEqual({
       code: exitCode,
       document: { error: { code, message: expect.any(String), remedy: expect.any(String) } },

@@ -1,7 +1,7 @@
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { startHoldfast } from '../support/holdfast.ts';
+import { holdfast } from '../support/holdfast.ts';
 import { planWithRepository } from '../support/plan-files.ts';
 
 /** `list` of backups that an earlier Holdfast made. */
@@ -18,8 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const list = (...args: readonly string[]) =>
-  startHoldfast(['list', ...args], { TZ: 'Europe/Berlin' }, folder).end;
+const list = (...args: readonly string[]) => holdfast(['list', ...args], { TZ: 'Europe/Berlin' }, folder);
 
 test('a list has headers and fits into 80 columns; -o wide has more, with the local time', async () => {
   const short = await list('ysql');

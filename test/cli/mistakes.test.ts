@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { holdfast } from '../support/holdfast.ts';
+import { holdfast, startHoldfast } from '../support/holdfast.ts';
 import { repositoryDocument } from '../support/plan-files.ts';
 
 /** Slips of the hand and of a machine, each of which ends at once, in one line that says what to do. On a backup that an earlier Holdfast made. */
@@ -87,7 +87,7 @@ test('a taken --health port ends the worker with one line', async () => {
   await new Promise((resolve) => other.once('listening', resolve));
   const { port } = other.address() as AddressInfo;
   try {
-    const ended = await holdfast(['worker', '--health', String(port)], environment);
+    const ended = await startHoldfast(['worker', '--health', String(port)], environment).end;
     expect(ended.code).toBe(1);
     expect(oneError(ended.stderr)).toMatch(new RegExp(`127\\.0\\.0\\.1:${port}.*EADDRINUSE.*\\n.*--health`));
   } finally {

@@ -3,13 +3,21 @@ import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import packageJson from '../../package.json' with { type: 'json' };
-import { holdfast, holdfastJson } from '../support/holdfast.ts';
+import { startHoldfast } from '../support/holdfast.ts';
 import { planDocument, repositoryDocument } from '../support/plan-files.ts';
 import { isRunning } from '../support/processes.ts';
 
 /** What the embedded Temporal and its workers are when nobody asked for them: nothing. On a real one. */
 interface Processes {
   readonly processes: readonly { readonly kind: string; readonly pid: number; readonly taskQueue?: string }[];
+}
+/** Each in a process of its own, as from another terminal. */
+const holdfast = (args: readonly string[], variables: NodeJS.ProcessEnv) =>
+  startHoldfast(args, variables).end;
+async function holdfastJson<T>(args: readonly string[], variables: NodeJS.ProcessEnv): Promise<T> {
+  const { code, stdout, stderr } = await holdfast([...args, '--json'], variables);
+  expect({ code, stderr }).toMatchObject({ code: 0 });
+  return JSON.parse(stdout) as T;
 }
 let folder: string;
 let environment: NodeJS.ProcessEnv;

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { COMMANDS } from '../../cli/command-table.ts';
-import { holdfast } from '../support/holdfast.ts';
+import { startHoldfast } from '../support/holdfast.ts';
 
 /**
  * What a command loads before it runs. `--version` and `--help` are typed often, so neither loads a package but the one that reads the command
@@ -38,12 +38,12 @@ test.each(COMMANDS.map(({ name }) => name))('%s is described without a package b
 });
 
 test('--help lists every command, one that is not known is told with the one that was meant', async () => {
-  const { code, stdout } = await holdfast(['--help']);
+  const { code, stdout } = await startHoldfast(['--help']).end;
   expect(code).toBe(0);
   for (const { name } of COMMANDS) expect(stdout).toMatch(new RegExp(`^ {2}${name}\\b`, 'm'));
-  const wrong = await holdfast(['bakcup']);
+  const wrong = await startHoldfast(['bakcup']).end;
   expect(wrong).toMatchObject({ code: 2, stderr: expect.stringMatching(/Did you mean backup/) });
-  expect(await holdfast(['--version'])).toMatchObject({
+  expect(await startHoldfast(['--version']).end).toMatchObject({
     code: 0,
     stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/),
   });

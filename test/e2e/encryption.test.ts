@@ -9,7 +9,7 @@ import { type S3Gateway, startS3Gateway } from '../../parts/s3.ts';
 import { AGE, executableOf } from '../../parts/tools.ts';
 import { newPeople, newPerson, type People } from '../repository/encryption/recipients.ts';
 import { clearFiles, search } from '../repository/encryption/thief.ts';
-import { holdfast, holdfastJson } from '../support/holdfast.ts';
+import { holdfast, holdfastJson, startDev } from '../support/holdfast.ts';
 import { planDocument } from '../support/plan-files.ts';
 import { query } from '../support/sql.ts';
 
@@ -31,6 +31,7 @@ let postgres: PostgresServer;
 let gateway: S3Gateway;
 let folder: string;
 let people: People;
+let stopDev: () => Promise<void>;
 /** Without an identity: makes backups, and nothing more. */
 let backupSide: NodeJS.ProcessEnv;
 /** With Alice's. */
@@ -65,9 +66,10 @@ beforeAll(async () => {
      GRANT SELECT ON secret_orders TO role_of_the_auditor;
      CREATE FUNCTION margin() RETURNS int LANGUAGE plpgsql AS $$ BEGIN /* compute_the_margin_quietly */ RETURN 42; END $$;`,
   );
+  stopDev = await startDev(backupSide);
 });
 afterAll(async () => {
-  await holdfast(['dev', '--stop'], backupSide);
+  await stopDev?.();
   await gateway?.stop();
   await postgres?.stop();
   await rm(folder, { recursive: true, force: true });

@@ -5,7 +5,7 @@ import { Client, Connection } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time.js';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { type PlanStatus, personsSignal, planStatus } from '../../workflows/plan-messages.ts';
-import { type CommandEnd, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
+import { type CommandEnd, holdfast, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
 import { planDocument, repositoryDocument } from '../support/plan-files.ts';
 import { eventually } from '../support/processes.ts';
 import { query } from '../support/sql.ts';
@@ -60,7 +60,7 @@ async function writePlan(spec: string): Promise<void> {
 
 const sql = (database: string, statements: string) => query(postgres.url(database), statements);
 
-const run = (...args: readonly string[]): Promise<CommandEnd> => startHoldfast(args, environment, folder).end;
+const run = (...args: readonly string[]): Promise<CommandEnd> => holdfast(args, environment, folder);
 
 async function json<T>(...args: readonly string[]): Promise<T> {
   const { code, stdout, stderr } = await run(...args, '--json');
@@ -234,11 +234,8 @@ test.each<[string, NodeJS.ProcessEnv, string]>([
   await writePlan('');
   if (changes.TEMPORAL_NAMESPACE === 'full') await makeFullNamespace('full');
   const { address } = JSON.parse(server.output()) as { address: string };
-  const ended = await startHoldfast(
-    ['apply', '--json'],
-    { ...environment, TEMPORAL_ADDRESS: address, ...changes },
-    folder,
-  ).end;
+  const changed = { ...environment, TEMPORAL_ADDRESS: address, ...changes };
+  const ended = await holdfast(['apply', '--json'], changed, folder);
   expect({ code: ended.code, document: JSON.parse(ended.stdout) }).toMatchObject({
     code: 1,
     document: { error: { code, remedy: expect.any(String) } },

@@ -7,7 +7,7 @@ import type { BackupSummary, RestoreSummary, VerifyReport } from '../../model/ba
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { sealJson } from '../../repository/sealed-json.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
-import { holdfast, holdfastJson } from '../support/holdfast.ts';
+import { holdfast, holdfastJson, startDev } from '../support/holdfast.ts';
 import { planDocument } from '../support/plan-files.ts';
 import { query } from '../support/sql.ts';
 
@@ -19,6 +19,7 @@ let postgres: PostgresServer;
 let folder: string;
 let repository: string;
 let environment: NodeJS.ProcessEnv;
+let stopDev: () => Promise<void>;
 /** A person's shell: it trusts the worker's key, and has none. */
 let plan: string;
 /** The same plan without `signing`, as it was before. */
@@ -38,9 +39,10 @@ beforeAll(async () => {
     postgres.url('orders'),
     'CREATE TABLE orders (id int PRIMARY KEY); INSERT INTO orders SELECT generate_series(1, 1000)',
   );
+  stopDev = await startDev(environment);
 });
 afterAll(async () => {
-  await holdfast(['dev', '--stop'], environment);
+  await stopDev?.();
   await postgres?.stop();
   await rm(folder, { recursive: true, force: true });
 });

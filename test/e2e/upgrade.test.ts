@@ -198,7 +198,7 @@ test.each([
   [['--deployment', 'a.b'], 'can’t be the name'],
   [['--deployment', 'a', '--tserver', '10.0.0.1:9100'], 'belongs to no deployment'],
 ])('worker %j is refused', async (options, reason) => {
-  const ended = await holdfast(['worker', ...options], environment);
+  const ended = await startHoldfast(['worker', ...options], environment).end;
   expect({ code: ended.code, stderr: ended.stderr }).toEqual({
     code: 2,
     stderr: expect.stringContaining(reason),
