@@ -32,12 +32,8 @@ export async function workflowBundle(entry: BundleEntry = 'index'): Promise<{ co
 /** A hash of everything that goes into the bundle: sources, and the versions of what they import. */
 function fingerprint(root: string): string {
   const hash = createHash('sha256');
-  const sources = globSync(
-    ['workflows/*.ts', 'planning/*.ts', 'model/*.ts', 'activities/contract.ts', 'package-lock.json'],
-    {
-      cwd: root,
-    },
-  );
+  const parts = ['{workflows,planning,model}/**/*.ts', 'activities/contract.ts', 'package-lock.json'];
+  const sources = globSync(parts, { cwd: root });
   for (const path of sources.sort()) hash.update(path).update(readFileSync(join(root, path)));
   return hash.digest('hex').slice(0, 16);
 }
