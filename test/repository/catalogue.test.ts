@@ -4,9 +4,10 @@ import type { VerifyReport } from '../../model/backup.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
 import { forHistory, readCatalogue } from '../../repository/catalogue.ts';
 import { DirectoryStore } from '../../repository/directory/store.ts';
-import { ledgerKey } from '../../repository/layout.ts';
+import { ledgerKey, manifestKey } from '../../repository/layout.ts';
 import { recordReport } from '../../repository/ledger.ts';
 import { readRepository } from '../../repository/repository.ts';
+import { replaceSealed } from '../../repository/sealed-object.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import { SAMPLE, writeSampleBackup } from './sample-backup.ts';
 
@@ -112,5 +113,17 @@ describe('the catalogue of a plan', () => {
     expect(cut.total).toBe(3_000);
     expect(cut.entries.length).toBeGreaterThan(300);
     expect(JSON.stringify(cut).length).toBeLessThan(256 * 1024);
+  });
+
+  it('says of a backup that it lacks rows', async () => {
+    const ref = { plan: SAMPLE.plan, backup: '20261124T020000Z-lacks1' };
+    const { manifest } = await writeSampleBackup(store, { epoch: 1, chunks: 3 }, ref);
+    const databases = manifest.databases.map((database) => ({
+      ...database,
+      tables: database.tables.map((table) => ({ ...table, unread: ['those behind (host-1)'] })),
+    }));
+    await replaceSealed(store, manifestKey(ref), { ...manifest, databases });
+    const { entries } = await read();
+    expect(entries.find(({ backup }) => backup === ref.backup)).toMatchObject({ isIncomplete: true });
   });
 });
