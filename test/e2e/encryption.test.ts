@@ -119,6 +119,9 @@ describe('an encrypted repository in a directory', () => {
   });
 
   test('that worker lists and verifies checksums; of contents it says INCONCLUSIVE, with the code, and it restores nothing', async () => {
+    // The worker that made the backup has the key of its data as long as it lives.
+    await stopDev();
+    stopDev = await startDev(backupSide);
     const listed = await holdfastJson<{ backups: { backup: string }[] }>(['list', plan], backupSide);
     expect(listed.backups.map((each) => each.backup)).toEqual([backup]);
     const checksums = await holdfastJson<VerifyReport>(

@@ -6,6 +6,8 @@ import { eventually } from './processes.ts';
 
 const MAIN = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
 const HOST = fileURLToPath(new URL('./command-host.ts', import.meta.url));
+/** By this test file, so its commands find a server. */
+let devWasStarted = false;
 
 export interface CommandEnd {
   readonly code: number | null;
@@ -28,6 +30,7 @@ export function startHoldfast(
   environment: NodeJS.ProcessEnv = {},
   folder = process.cwd(),
 ): RunningCommand {
+  if (args[0] === 'dev' && !args.includes('--stop')) devWasStarted = true;
   const child = spawn(process.execPath, [MAIN, ...args], {
     cwd: folder,
     // Sets the same variable as the wrapper.
@@ -51,7 +54,8 @@ export function startHoldfast(
 
 /**
  * Runs `holdfast ARGS` to its end, beside other commands in a process that is there already (`command-host.ts`). A test that is about the process, or ends
- * it, takes `startHoldfast`; so do the commands that are servers (`worker`, `demo`).
+ * it, takes `startHoldfast`; so do the commands that are servers (`worker`, `demo`). Where neither `TEMPORAL_ADDRESS` nor `holdfast dev` gives a server, a command
+ * may start one and leave it behind, so it has a process of its own.
  */
 export function holdfast(
   args: readonly string[],
@@ -59,7 +63,10 @@ export function holdfast(
   folder = process.cwd(),
 ): Promise<CommandEnd> {
   const whole = { NODE_COMPILE_CACHE: cacheFolder('compiled'), ...process.env, ...environment };
-  return inHost({ args, environment: whole, folder });
+  const startsServers = !devWasStarted && !whole.TEMPORAL_ADDRESS && whole.HOLDFAST_STATE_DIR !== undefined;
+  return startsServers
+    ? startHoldfast(args, environment, folder).end
+    : inHost({ args, environment: whole, folder });
 }
 
 /** Like `holdfast`, run in a folder. */
