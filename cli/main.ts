@@ -6,6 +6,7 @@ import packageJson from '../package.json' with { type: 'json' };
 import { useBundledDependencies } from './bundled-dependencies.ts';
 import { COMMANDS } from './command-table.ts';
 import { EXIT, emit, say, UsageError } from './output.ts';
+import { becomeWorkerProcess } from './worker-process.ts';
 
 /**
  * From here on, all modules that a command loads are kept in compiled form. This halves the CPU time that a command or a worker needs to
@@ -22,6 +23,7 @@ if (others.length === 0 && (first === '--version' || first === '-V')) {
   process.exit();
 }
 
+if (first === 'worker') becomeWorkerProcess();
 useBundledDependencies(packageJson.dependencies);
 // Imported after the cache was enabled, so that it is kept in compiled form too.
 const { Command, CommanderError } = await import('commander');
