@@ -28,6 +28,7 @@ import { say } from './output.ts';
 import { signSchedules } from './sign-schedules.ts';
 import { stateDirectory } from './state.ts';
 import { chooseQueue, type Fingerprint, fingerprintOf } from './worker-environment.ts';
+import { workerProcess } from './worker-process.ts';
 
 /**
  * The embedded default: Temporal's dev server with its state in a file, and a worker. Both are separate processes, so that a run survives the command that
@@ -359,11 +360,13 @@ async function startWorker(directory: string, server: EmbeddedState, taskQueue: 
   const logFile = join(directory, 'worker.log');
   const log = await openPrivateFile(logFile);
   const extension = import.meta.url.endsWith('.js') ? 'js' : 'ts';
+  const { execArgv, env } = workerProcess(process.env);
   const child = fork(fileURLToPath(new URL(`./main.${extension}`, import.meta.url)), ['worker'], {
     detached: true,
     stdio: ['ignore', log.fd, log.fd, 'ipc'],
+    execArgv: [...execArgv],
     env: {
-      ...process.env,
+      ...env,
       TEMPORAL_ADDRESS: addressOf(server),
       HOLDFAST_TASK_QUEUE: taskQueue,
       // Nobody would make its build the current one.

@@ -3,6 +3,7 @@ import { enableCompileCache } from 'node:module';
 import { cacheFolder } from '../engines/cache-folder.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { useBundledDependencies } from './bundled-dependencies.ts';
+import { becomeWorkerProcess } from './worker-process.ts';
 
 /**
  * From here on, all modules that a command loads are kept in compiled form. This halves the CPU time that a command or a worker needs to
@@ -17,6 +18,7 @@ if (others.length === 0 && (first === '--version' || first === '-V')) {
   process.exit();
 }
 
+if (first === 'worker') becomeWorkerProcess();
 useBundledDependencies(packageJson.dependencies);
 // Imported after the cache was enabled, so that all that it imports is kept in compiled form too.
 const { runCommandLine } = await import('./command-line.ts');

@@ -1,4 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 
 /**
  * How much garbage may gather before a whole heap is collected, in percent of what is alive. V8's own rule fits neither extreme. It
@@ -14,4 +15,37 @@ const HEAP_GROWING_PERCENT = 100;
 export function boundGarbage(): void {
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
   setFlagsFromString('--no-parallel-scavenge');
+}
+
+const LOOK_EVERY_MS = 60_000;
+/** A worker that waits takes 0.2 % of a core (docs/scaling.md). */
+const IDLE_SHARE = 0.02;
+/** What the last run used is forgotten two minutes after it (`repository/bounded-cache.ts`). */
+const IDLE_LOOKS = 3;
+
+/**
+ * Collects the main thread's heap once after this process has become idle. V8 collects when something is allocated, so that a worker with nothing to do would keep
+ * the garbage of its last run for hours.
+ */
+export function collectWhenIdle(): void {
+  const collect = garbageCollector();
+  let before = process.cpuUsage();
+  let idleLooks = 0;
+  setInterval(() => {
+    const { user, system } = process.cpuUsage(before);
+    before = process.cpuUsage();
+    const isIdle = user + system < LOOK_EVERY_MS * 1_000 * IDLE_SHARE;
+    idleLooks = isIdle ? idleLooks + 1 : 0;
+    if (idleLooks === IDLE_LOOKS) collect();
+  }, LOOK_EVERY_MS).unref();
+}
+
+/** V8 gives it to contexts that are made while the flag is set, and so to none that workflows run in. */
+function garbageCollector(): () => void {
+  setFlagsFromString('--expose-gc');
+  try {
+    return runInNewContext('gc');
+  } finally {
+    setFlagsFromString('--no-expose-gc');
+  }
 }

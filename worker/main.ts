@@ -9,7 +9,7 @@ import { archiveQueue } from '../workflows/archive-messages.ts';
 import { type ProvenNode, proveNodes } from './agents.ts';
 import { workflowBundle } from './bundle.ts';
 import { connectClient, connectWorker } from './connection.ts';
-import { boundGarbage } from './garbage.ts';
+import { boundGarbage, collectWhenIdle } from './garbage.ts';
 import { freeLocalAddress, serveMetrics } from './metrics-server.ts';
 import { PlanMetrics, type PlanSources } from './plan-metrics.ts';
 import { planSources } from './plan-sources.ts';
@@ -91,6 +91,7 @@ const AGENT_SLOTS = 200;
 /** Hosts workflows and activities until SIGINT or SIGTERM; returns after a graceful shutdown, rejects on a fatal error. */
 export async function runWorker(options: WorkerOptions): Promise<void> {
   boundGarbage();
+  collectWhenIdle();
   let workers: readonly Worker[] = [];
   // Before anything polls: if the port is taken, no polling worker must be left behind.
   const health =

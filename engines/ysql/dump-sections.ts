@@ -3,7 +3,7 @@ import { isArchiveName } from './server/archive-names.ts';
 import { BOOKKEEPING_SCHEMA } from './server/bookkeeping-schema.ts';
 import type { Selection } from './server/catalog.ts';
 import { describesDatabase } from './server/database-entries.ts';
-import { type DumpEntry, readDump, withoutEntries } from './server/dump-script.ts';
+import { type DumpEntry, outlineDump, withoutEntries } from './server/dump-script.ts';
 import { tableName } from './server/identifiers.ts';
 
 /** The schema of one database as plain SQL that psql can run. */
@@ -25,7 +25,7 @@ export function schemaScripts(
   { excluded }: Pick<Selection, 'excluded'>,
 ): SchemaScripts {
   const gone = new Set(excluded.map(tableName));
-  const dump = readDump(preData);
+  const dump = outlineDump(preData);
   const never = neverRestored(dump.entries);
   return {
     database: withoutEntries(preData, (entry) => !describesDatabase(entry), dump),
@@ -121,7 +121,7 @@ const PRIVILEGES = new Set(['ACL', 'DEFAULT ACL']);
  * created. Privileges, which pg_dump writes last, go with the object that they belong to. Pure.
  */
 export function cutAtRows(script: string): { readonly preData: string; readonly postData: string } {
-  const dump = readDump(script);
+  const dump = outlineDump(script);
   const { entries } = dump;
   const found = entries.findIndex(({ type }) => BEHIND_ROWS.has(type));
   const boundary = found < 0 ? entries.length : found;

@@ -16,6 +16,7 @@ import type {
   TabletList,
 } from '../../../model/tablets.ts';
 import { forEachBounded } from '../../../repository/bounded.ts';
+import { BoundedCache } from '../../../repository/bounded-cache.ts';
 import { readTabletList } from '../../../repository/objects/tablet-lists.ts';
 import { sha256Hex } from '../../../repository/sha256.ts';
 import { damaged } from '../../../repository/store-errors.ts';
@@ -44,9 +45,8 @@ export interface FillRequest {
 /** The request to list what is still to be filled. */
 export type UnfilledRequest = Pick<FillRequest, 'tablets' | 'server'>;
 
-/** Tablet lists that stay in memory, about 10 MB each. */
-const LISTS_KEPT = 4;
-const lists = new Map<string, Promise<TabletList>>();
+/** Tablet lists that stay in memory, by SHA-256: about four full ones. */
+const lists = new BoundedCache<TabletList>(40 * 1024 * 1024);
 
 /** Suffix of a folder that is being filled. YugabyteDB uses it for its own unfinished folders, so it takes none for a snapshot. */
 const UNDER_WAY = '.tmp';
@@ -361,21 +361,10 @@ async function savedTablet(
   const list =
     entry === undefined
       ? undefined
-      : await rememberedList(entry.sha256, () => readTabletList(store, ref, entry, { signal }));
+      : await lists.get(entry.sha256, () => readTabletList(store, ref, entry, { signal }));
   const tablet = list?.tablets.find((saved) => saved.tablet === from);
   if (list !== undefined && tablet !== undefined) return { objects: list.objects, tablet };
   throw damaged(entry?.key ?? 'manifest.json', store.description, `it does not tell of the tablet ${from}`);
-}
-
-function rememberedList(name: string, read: () => Promise<TabletList>): Promise<TabletList> {
-  const known = lists.get(name);
-  if (known !== undefined) return known;
-  const reading = read();
-  lists.set(name, reading);
-  reading.catch(() => lists.delete(name));
-  const [oldest] = lists.keys();
-  if (lists.size > LISTS_KEPT && oldest !== undefined) lists.delete(oldest);
-  return reading;
 }
 
 function objectOf(objects: TabletList['objects'], place: number, file: TabletFile): SharedObject {

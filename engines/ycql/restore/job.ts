@@ -3,6 +3,7 @@ import { defined } from '../../../model/defined.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { ManifestDatabase } from '../../../model/manifest.ts';
 import type { YcqlSource } from '../../../model/pipeline.ts';
+import { BoundedCache } from '../../../repository/bounded-cache.ts';
 import { type RestoreContext, sourceOf } from '../../engine.ts';
 import { nameMatcher } from '../../name-patterns.ts';
 import { packLoadTasks } from '../../pack-load-tasks.ts';
@@ -37,8 +38,7 @@ export interface RestoreJob {
 }
 
 /** Parsed schemas, by their schema objects: a worker takes part in many steps of one restore. */
-const parsed = new Map<string, KeyspaceSchema>();
-const SCHEMAS_KEPT = 16;
+const parsed = new BoundedCache<KeyspaceSchema>(16 * 1024 * 1024);
 
 /**
  * Derives the job from the request and the backup's schemas. Throws `RESTORE_NO_SUCH_DATABASE` (permanent) if the request names a keyspace that the
@@ -86,15 +86,8 @@ export async function restoreJob(context: RestoreContext): Promise<RestoreJob> {
   };
 }
 
-async function schemaOf(context: RestoreContext, database: ManifestDatabase): Promise<KeyspaceSchema> {
-  const key = JSON.stringify(database.schemaObjects);
-  const known = parsed.get(key);
-  if (known !== undefined) return known;
-  const schema = await readSchemaObject(context, database);
-  const [oldest] = parsed.keys();
-  if (oldest !== undefined && parsed.size >= SCHEMAS_KEPT) parsed.delete(oldest);
-  parsed.set(key, schema);
-  return schema;
+function schemaOf(context: RestoreContext, database: ManifestDatabase): Promise<KeyspaceSchema> {
+  return parsed.get(JSON.stringify(database.schemaObjects), () => readSchemaObject(context, database));
 }
 
 /** The data objects that the request selects, in the manifest's order. */

@@ -1,6 +1,7 @@
 import type { DataObject } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { ManifestDatabase } from '../../../model/manifest.ts';
+import { BoundedCache } from '../../../repository/bounded-cache.ts';
 import { type RestoreContext, sourceOf } from '../../engine.ts';
 import { packLoadTasks } from '../../pack-load-tasks.ts';
 import { neverRestored } from '../dump-sections.ts';
@@ -48,8 +49,7 @@ export interface RestoreJob {
 }
 
 /** Parsed scripts by SHA-256: a worker runs many steps of one restore. */
-const parsedScripts = new Map<string, readonly DumpEntry[]>();
-const SCRIPTS_KEPT = 16;
+const parsedScripts = new BoundedCache<readonly DumpEntry[]>(32 * 1024 * 1024);
 
 /** Reads the job of a restore. Throws `RESTORE_NO_SUCH_DATABASE` (permanent) when the request names a database that the backup lacks. */
 export async function restoreJob(context: RestoreContext): Promise<RestoreJob> {
@@ -154,16 +154,12 @@ async function scriptEntries(
 ): Promise<readonly DumpEntry[]> {
   const object = findScript(database.schemaObjects, name);
   if (object === undefined) return [];
-  const known = parsedScripts.get(object.sha256);
-  if (known !== undefined) return known;
   // Skips the planner's statistics: ANALYZE gathers them anew, and servers older than the dump program can't load them.
-  const dumped = dumpEntries(await readScript(context, object));
-  const never = neverRestored(dumped);
-  const entries = dumped.filter((entry) => !never(entry));
-  const [oldest] = parsedScripts.keys();
-  if (oldest !== undefined && parsedScripts.size >= SCRIPTS_KEPT) parsedScripts.delete(oldest);
-  parsedScripts.set(object.sha256, entries);
-  return entries;
+  return parsedScripts.get(object.sha256, async () => {
+    const dumped = dumpEntries(await readScript(context, object));
+    const never = neverRestored(dumped);
+    return dumped.filter((entry) => !never(entry));
+  });
 }
 
 /** The data objects that the request selects, in the manifest's order. */

@@ -39,7 +39,42 @@ const RUNNING_SETTINGS = new Set(['default_tablespace', 'default_table_access_me
  * no dump needs, a header that can be read in more than one way.
  */
 export function readDump(script: string): Dump {
-  const reader = new DumpReader(script);
+  return readParts(script, (statement) => statement);
+}
+
+/**
+ * As `readDump`, for callers that look at few statements: each reads its tokens again from its `text` whenever they are asked for, and their offsets count
+ * from the beginning of that text. Kept, the tokens of 12,000 small tables take 46 MiB of 65. Pure.
+ */
+export function outlineDump(script: string): Dump {
+  return readParts(script, (statement) => new LightStatement(statement));
+}
+
+/** `tokens` is the class's, not the object's, so that it takes no memory. */
+class LightStatement implements Statement {
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+  readonly endedBy: Statement['endedBy'];
+  readonly repairs: readonly Repair[];
+
+  constructor({ start, end, text, endedBy, repairs }: Statement) {
+    this.start = start;
+    this.end = end;
+    this.text = text;
+    this.endedBy = endedBy;
+    this.repairs = repairs;
+  }
+
+  get tokens(): Statement['tokens'] {
+    for (const part of scriptParts(this.text)) if (part.kind === 'statement') return part.statement.tokens;
+    return [];
+  }
+}
+
+/** @param keep what is kept of a statement that was read */
+function readParts(script: string, keep: (statement: Statement) => Statement): Dump {
+  const reader = new DumpReader(script, keep);
   let query: Statement | undefined;
   for (const part of scriptParts(script)) {
     if (query !== undefined && part.kind !== 'command') throw cutOff(script, query);
@@ -68,6 +103,7 @@ interface OpenEntry {
 
 class DumpReader {
   readonly #script: string;
+  readonly #keep: (statement: Statement) => Statement;
   readonly #guards: DumpGuards;
   readonly #opened: OpenEntry[] = [];
   readonly #steps: { readonly statement: Statement; readonly entry: OpenEntry | undefined }[] = [];
@@ -76,8 +112,9 @@ class DumpReader {
   readonly #settings = new Map<string, string>();
   #entry: OpenEntry | undefined;
 
-  constructor(script: string) {
+  constructor(script: string, keep: (statement: Statement) => Statement) {
     this.#script = script;
+    this.#keep = keep;
     this.#guards = new DumpGuards(script);
   }
 
@@ -113,8 +150,9 @@ class DumpReader {
     const setting = runningSetting(statement);
     if (setting !== undefined) this.#settings.set(setting, statement.text);
     const entry = setting !== undefined || isOfNoObject(statement) ? undefined : this.#entry;
-    entry?.statements.push(statement);
-    this.#steps.push({ statement, entry });
+    const kept = this.#keep(statement);
+    entry?.statements.push(kept);
+    this.#steps.push({ statement: kept, entry });
   }
 
   finish(): Dump {
@@ -195,7 +233,7 @@ function cutOff(script: string, { start, text }: Statement): Error {
 export function withoutEntries(
   script: string,
   drop: (entry: DumpEntry) => boolean,
-  { entries, shell, repairs }: Dump = readDump(script),
+  { entries, shell, repairs }: Dump = outlineDump(script),
 ): string {
   const cuts = entries.filter(drop).map(({ start, statements }): Repair => {
     const end = statements.at(-1)?.end ?? endOfHeader(script, start);
