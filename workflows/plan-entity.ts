@@ -1,10 +1,12 @@
 import type { RestoreRequest } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
 import type { InClusterRequest } from '../model/in-cluster.ts';
+import type { Discovered } from '../model/pipeline.ts';
 import type { RecoveryDecision, RecoveryWindow } from '../model/recovery.ts';
 import { timeInId } from '../model/run-id.ts';
 import { safetyBackupId } from '../model/safety-backup.ts';
 import type { PlanSurvey } from '../model/survey.ts';
+import type { Discovery } from '../planning/discovery.ts';
 import { readRecoveryRequest } from '../planning/request.ts';
 import { type BackupInput, backupWorkflowId, restoreWorkflowId } from './messages.ts';
 import {
@@ -43,6 +45,7 @@ export type Work =
   | { readonly do: 'goBack'; readonly request: PlanRequest; readonly input: InClusterRequest }
   | { readonly do: 'cancel'; readonly workflowId: string }
   | { readonly do: 'survey' }
+  | { readonly do: 'discover' }
   | { readonly do: 'look'; readonly workflowIds: readonly string[] };
 
 /** The time. In a workflow it comes from the history. */
@@ -137,6 +140,7 @@ export class PlanEntity {
       surveyFailure: surveyFailure ?? null,
       repositoryId: this.#current.repositoryId ?? null,
       strangeRepository: this.#strangeRepository ?? null,
+      ...defined({ discovery: this.#current.discovery, discovered: revision.plan.discovered }),
     };
   }
 
@@ -190,11 +194,25 @@ export class PlanEntity {
   checkApplication({ after, revision }: Application): void {
     const { generation, isRemoved } = this.#current;
     if (isRemoved) throw new Refused(removed(revision.plan.name));
-    if (after === generation || generation === 0) return;
+    const { discovered } = revision.plan;
+    if (discovered !== undefined) this.#checkFinder(discovered);
+    else if (after !== generation && generation !== 0) {
+      throw new Refused({
+        code: 'APPLIED_MEANWHILE',
+        reason: `plan ${revision.plan.name} was applied from elsewhere meanwhile (generation ${generation}, this change is of ${after})`,
+        remedy: 'Run apply again; it shows what there is to change now.',
+      });
+    }
+  }
+
+  /** A plan that another one found is changed by that one alone. */
+  #checkFinder({ by, database }: Discovered): void {
+    const { name, discovered } = this.#current.revision.plan;
+    if (discovered?.by === by && discovered.database === database) return;
     throw new Refused({
-      code: 'APPLIED_MEANWHILE',
-      reason: `plan ${revision.plan.name} was applied from elsewhere meanwhile (generation ${generation}, this change is of ${after})`,
-      remedy: 'Run apply again; it shows what there is to change now.',
+      code: 'PLAN_NAME_TAKEN',
+      reason: `there is a plan ${name} already, which ${discovered === undefined ? 'has a file of its own' : `plan ${discovered.by} made of the database ${discovered.database}`}`,
+      remedy: `Give one of them another name, or exclude the database from plan ${by}.`,
     });
   }
 
@@ -260,6 +278,7 @@ export class PlanEntity {
     const nowMs = this.#clock.now().getTime();
     const surveyedMs = Date.parse(this.#current.survey?.readAt ?? this.#current.surveyFailure?.at ?? '');
     if (this.#isSurveyDue || nowMs - surveyedMs >= this.#surveyEveryMs) return { do: 'survey' };
+    if (this.#discoverInMs(nowMs) <= 0) return { do: 'discover' };
     if (this.#silentRuns(nowMs).length > 0 && nowMs - this.#lookedAtMs >= SILENCE_MS) {
       return { do: 'look', workflowIds: this.#silentRuns(nowMs) };
     }
@@ -270,7 +289,22 @@ export class PlanEntity {
   get wakeAfterMs(): number {
     const waits =
       this.#current.running.length > 0 || this.#current.requests.some(({ state }) => state === 'running');
-    return waits ? SILENCE_MS : this.#surveyEveryMs;
+    const usualMs = waits ? SILENCE_MS : this.#surveyEveryMs;
+    return Math.max(1, Math.min(usualMs, this.#discoverInMs(this.#clock.now().getTime())));
+  }
+
+  /** After how many milliseconds the plan looks for databases. Infinite where it never does. */
+  #discoverInMs(nowMs: number): number {
+    const { revision, generation, discovery, paused } = this.#current;
+    const { discover } = revision.plan;
+    if (discover === undefined || paused !== undefined) return Number.POSITIVE_INFINITY;
+    if (discovery?.generation !== generation) return 0;
+    return Date.parse(discovery.at) + discover.everyMs - nowMs;
+  }
+
+  /** Takes what a look for databases found, and what came of it. */
+  discovered(discovery: Discovery): void {
+    this.#change({ discovery });
   }
 
   get #surveyEveryMs(): number {

@@ -1,6 +1,7 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import { APPLY_PLAN } from '../activities/contract.ts';
 import type { RestoreRequest, Verdict } from '../model/backup.ts';
-import type { CompiledPlan } from '../model/pipeline.ts';
+import type { CompiledPlan, Discovered } from '../model/pipeline.ts';
 import type {
   RecoveryDecision,
   RecoveryRequest,
@@ -8,6 +9,7 @@ import type {
   RestoreMeasurement,
 } from '../model/recovery.ts';
 import type { PlanSurvey, ScheduleChange } from '../model/survey.ts';
+import type { Discovery } from '../planning/discovery.ts';
 
 /**
  * The messages of a plan's entity (workflow `plan`, id `plan:<name>`), and all that clients need to know of it. Each of the six messages
@@ -52,7 +54,7 @@ export const ran = defineSignal<[RunReport]>('ran');
 /** Sent by the other runs that change what can be restored: prunes, verifications, drills. */
 export const catalogueChanged = defineSignal('catalogueChanged');
 
-export const applyPlan = defineUpdate<Applied, [Application]>('applyPlan');
+export const applyPlan = defineUpdate<Applied, [Application]>(APPLY_PLAN);
 export const removePlan = defineUpdate<Applied, []>('removePlan');
 
 export const planStatus = defineQuery<PlanStatus>('status');
@@ -208,6 +210,10 @@ export interface PlanStatus {
   readonly repositoryId: string | null;
   /** What is now in the place of that repository, a clause; null where it is still that one. */
   readonly strangeRepository: string | null;
+  /** What a plan with `discover` has found. */
+  readonly discovery?: Discovery;
+  /** Present where another plan found this one's database. */
+  readonly discovered?: Discovered;
 }
 
 /** All that an entity knows; it travels through continue-as-new. */
@@ -238,6 +244,7 @@ export interface PlanState {
   /** Id of the repository that was found when the plan was applied. Any other repository is an alarm until the plan is applied again. */
   readonly repositoryId?: string;
   readonly measurements: readonly RestoreMeasurement[];
+  readonly discovery?: Discovery;
   /** Number of events after which the entity goes on in a new run. Default 2,000; lower in tests. */
   readonly historyEvents?: number;
 }

@@ -14,6 +14,7 @@ import { schedulePolicyOf } from '../planning/off-cluster.ts';
 import { desiredSchedules, scheduleIdsOf } from '../planning/schedules.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import type { backup } from './backup.ts';
+import { discover } from './discover.ts';
 import { describeFailure } from './failures.ts';
 import type { inClusterRestore } from './in-cluster-restore.ts';
 import type { PlanEntity, Work } from './plan-entity.ts';
@@ -140,6 +141,8 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
         entity.surveyFailed(describeFailure(error).message);
       }
       return;
+    case 'discover':
+      return discover(entity, () => new Date(Date.now()));
     case 'look': {
       const states = await call('look whether the runs still exist').statesOfRuns({
         workflowIds: work.workflowIds,
