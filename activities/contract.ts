@@ -1,6 +1,7 @@
 import type { ArchivePolicy, ArchiveRequest, TimelineEnd } from '../model/archive.ts';
 import type { ArchiveCheck, ArchiveLevel } from '../model/archive-check.ts';
 import type { ProofVerdict, ProofWish } from '../model/archive-proof.ts';
+import type { Act } from '../model/audit.ts';
 import type {
   BackupRef,
   BackupSummary,
@@ -252,6 +253,9 @@ export interface Activities {
 
   /** Brings a plan's schedules in line with what it wants. */
   reconcileSchedules(input: ReconcileInput): Promise<readonly ScheduleChange[]>;
+
+  /** Adds what a person did to the log of the plan. Nothing where the repository doesn't exist yet. */
+  recordAct(input: { repository: RepositorySpec; plan: string; act: Act }): Promise<void>;
 
   /** The databases that a plan's source matches. Empty where none does. */
   listDatabases(input: { source: YsqlSource }): Promise<readonly string[]>;

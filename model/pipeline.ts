@@ -140,7 +140,8 @@ export interface Discovered {
 
 /** What is required before a restore may overwrite something. Absent: approval is required, and a safety backup is made. */
 export interface RestorePolicy {
-  readonly approval: 'required' | 'none';
+  /** `two-people`: whoever asked can't approve. */
+  readonly approval: 'required' | 'two-people' | 'none';
   readonly safetyBackup: boolean;
   /**
    * Engine ysql: the role that will own everything that is restored. Absent: objects get the owners that they had at the source.

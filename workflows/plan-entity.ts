@@ -1,6 +1,8 @@
+import type { Act } from '../model/audit.ts';
 import type { RestoreRequest } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
 import type { InClusterRequest } from '../model/in-cluster.ts';
+import { personIn } from '../model/person.ts';
 import type { Discovered } from '../model/pipeline.ts';
 import type { RecoveryDecision, RecoveryWindow } from '../model/recovery.ts';
 import { timeInId } from '../model/run-id.ts';
@@ -26,7 +28,15 @@ import { Refused, readSmall, shortened, splitOptions, theOne } from './plan-requ
 import { backupInput, inClusterInput, restoreInput } from './plan-run-inputs.ts';
 
 /** How much an entity remembers. All of it is bounded, so that the entity can live for years. */
-const AT_MOST = { open: 20, closed: 20, seen: 1_000, running: 50, refusals: 5, measurements: 10 } as const;
+const AT_MOST = {
+  open: 20,
+  closed: 20,
+  seen: 1_000,
+  running: 50,
+  refusals: 5,
+  measurements: 10,
+  acts: 100,
+} as const;
 const RESTORES_AT_ONCE = 4;
 
 /** A run that reports nothing for this long is checked, since it may have been terminated. */
@@ -46,6 +56,7 @@ export type Work =
   | { readonly do: 'cancel'; readonly workflowId: string }
   | { readonly do: 'survey' }
   | { readonly do: 'discover' }
+  | { readonly do: 'record'; readonly act: Act }
   | { readonly do: 'look'; readonly workflowIds: readonly string[] };
 
 /** The time. In a workflow it comes from the history. */
@@ -157,15 +168,23 @@ export class PlanEntity {
     return this.#current.survey?.window ?? { instants: [], ranges: [] };
   }
 
-  /** Takes a person's message. Throws `Refused`. A caller that can't answer the sender passes the refusal to `refuse`. */
-  receive(message: PersonsMessage, argument: unknown): Receipt {
+  /**
+   * Takes a person's message. Throws `Refused`. A caller that can't answer the sender passes the refusal to `refuse`.
+   *
+   * @param by who sent it, as Temporal recorded it
+   */
+  receive(message: PersonsMessage, argument: unknown, by?: string): Receipt {
     switch (message) {
       case 'backup':
-        return this.#accept('backup', readSmall(argument, ['requestId', 'reason', 'taskQueue']));
+        return this.#accept(
+          'backup',
+          readSmall(argument, ['requestId', 'reason', 'taskQueue']),
+          defined({ by }),
+        );
       case 'restore':
-        return this.#acceptRestore(argument);
+        return this.#acceptRestore(argument, by);
       case 'approve':
-        return this.#approve(readSmall(argument, ['requestId']).requestId);
+        return this.#approve(readSmall(argument, ['requestId']).requestId, by);
       case 'pause':
         return this.#pause(readSmall(argument, ['reason']).reason);
       case 'resume':
@@ -180,8 +199,25 @@ export class PlanEntity {
    * Checks a message as `receive` does, without changing anything: for validators of updates. A replay doesn't run validators, so a check must
    * not draw a random number: all ids chosen later would differ.
    */
-  check(message: PersonsMessage, argument: unknown): void {
-    new PlanEntity(this.#current, this.#clock, ZEROS, this.#ways).receive(message, argument);
+  check(message: PersonsMessage, argument: unknown, by?: string): void {
+    new PlanEntity(this.#current, this.#clock, ZEROS, this.#ways).receive(message, argument, by);
+  }
+
+  /** Notes what a signal did, for the log of the plan. Commands write there themselves; so a backup, which they don't, isn't noted either. */
+  noteAct(
+    message: PersonsMessage,
+    { outcome, requestId, workflowId }: Receipt,
+    act: Pick<Act, 'by' | 'reason'>,
+  ): void {
+    if (message === 'backup' || outcome !== 'accepted') return;
+    const isOfAPlan = message === 'pause' || message === 'resume';
+    const noted = { action: message, ...act, ...(isOfAPlan ? {} : { subject: workflowId ?? requestId }) };
+    this.#change({ acts: [...(this.#current.acts ?? []), noted].slice(-AT_MOST.acts) });
+  }
+
+  /** The first act that was noted is in the log, or can't be written. */
+  recorded(): void {
+    this.#change({ acts: this.#current.acts?.slice(1) ?? [] });
   }
 
   refuse(message: string, refusal: Omit<Refusal, 'at' | 'message'>): void {
@@ -271,6 +307,8 @@ export class PlanEntity {
     if (this.#current.isRemoved) return undefined;
     const [cancelled] = this.#current.cancelling ?? [];
     if (cancelled !== undefined) return { do: 'cancel', workflowId: cancelled };
+    const [act] = this.#current.acts ?? [];
+    if (act !== undefined) return { do: 'record', act };
     const undecided = this.#current.requests.find(({ kind, state }) => kind === 'restore' && state === 'new');
     if (undecided !== undefined) return { do: 'decide', request: undecided };
     const start = this.#nextStart();
@@ -412,7 +450,7 @@ export class PlanEntity {
     return wish?.replace === true && this.#current.revision.plan.restore?.approval !== 'none';
   }
 
-  #acceptRestore(argument: unknown): Receipt {
+  #acceptRestore(argument: unknown, by: string | undefined): Receipt {
     const { options, wish } = splitOptions(argument);
     const reading = readRecoveryRequest(wish);
     if ('refusal' in reading) {
@@ -421,13 +459,20 @@ export class PlanEntity {
     }
     const { request } = reading;
     const { requestId, reason } = request;
-    return this.#accept('restore', { requestId, reason }, { wish: request, ...(options && { options }) });
+    return this.#accept(
+      'restore',
+      { requestId, reason },
+      {
+        ...{ wish: request, ...(options && { options }) },
+        ...defined({ by }),
+      },
+    );
   }
 
   #accept(
     kind: PlanRequest['kind'],
     { requestId, reason, taskQueue }: Readonly<Partial<Record<string, string>>>,
-    more: Pick<PlanRequest, 'wish' | 'options'> = {},
+    more: Pick<PlanRequest, 'wish' | 'options' | 'by'> = {},
   ): Receipt {
     const { requests, seen, closed, isRemoved, revision } = this.#current;
     if (isRemoved) throw new Refused(removed(revision.plan.name));
@@ -470,17 +515,18 @@ export class PlanEntity {
       at: at.toISOString(),
       state: 'new',
       run: { id, workflowId },
-      ...defined({ reason, wish: more.wish, options }),
+      ...defined({ reason, by: more.by, wish: more.wish, options }),
     };
     this.#change({ requests: [...requests, request] });
     if (requestId !== undefined) this.#change({ seen: [...seen, requestId].slice(-AT_MOST.seen) });
     return receiptOf(request.requestId, 'accepted', `${kind} ${id} is accepted`, workflowId);
   }
 
-  #approve(requestId: string | undefined): Receipt {
+  #approve(requestId: string | undefined, by: string | undefined): Receipt {
     const waiting = this.#current.requests.filter(({ state }) => state === 'awaiting-approval');
     const request = theOne(waiting, requestId, 'waits for approval');
-    this.#update(request, { state: 'ready' });
+    if (this.#current.revision.plan.restore?.approval === 'two-people') requireTwoPeople(request, by);
+    this.#update(request, { state: 'ready', ...defined({ approvedBy: by }) });
     return receiptOf(request.requestId, 'accepted', 'it is approved', request.run.workflowId);
   }
 
@@ -596,6 +642,27 @@ export class PlanEntity {
   #now(): string {
     return this.#clock.now().toISOString();
   }
+}
+
+/** Throws `Refused` where the person who approves asked for the restore, or where it isn't known who one of them is. */
+function requireTwoPeople({ requestId, by: asker }: PlanRequest, approver: string | undefined): void {
+  const [asked, approves] = [personIn(asker), personIn(approver)];
+  if (asked !== undefined && approves !== undefined && asked !== approves) return;
+  const unknown =
+    asked === undefined
+      ? `who asked for ${requestId} is not known (${asker ?? 'no name came with it'})`
+      : `who approves ${requestId} is not known (${approver ?? 'no name came with it'})`;
+  throw new Refused({
+    code: 'APPROVAL_OWN_REQUEST',
+    reason:
+      asked === approves && asked !== undefined
+        ? `${approver} asked for ${requestId} (${asker}), and of this plan whoever asks can't approve`
+        : `${unknown}, and of this plan whoever asks can't approve`,
+    remedy:
+      asked === undefined
+        ? 'Cancel it and ask again by the command, which gives a name: holdfast restore.'
+        : 'Have another person approve it, by holdfast approve under an account of his own.',
+  });
 }
 
 function receiptOf(

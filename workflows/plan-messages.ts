@@ -1,5 +1,6 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import { APPLY_PLAN } from '../activities/contract.ts';
+import type { Act } from '../model/audit.ts';
 import type { RestoreRequest, Verdict } from '../model/backup.ts';
 import type { CompiledPlan, Discovered } from '../model/pipeline.ts';
 import type {
@@ -150,6 +151,10 @@ export interface PlanRequest {
   readonly kind: 'backup' | 'restore';
   readonly at: string;
   readonly reason?: string;
+  /** Who sent it, as Temporal recorded it. Absent: no name came with it, or it came before names were kept. */
+  readonly by?: string;
+  /** Who approved it. */
+  readonly approvedBy?: string;
   /** What a request for a restore asks for. */
   readonly wish?: RecoveryRequest;
   readonly options?: RestoreOptions;
@@ -245,6 +250,8 @@ export interface PlanState {
   readonly repositoryId?: string;
   readonly measurements: readonly RestoreMeasurement[];
   readonly discovery?: Discovery;
+  /** What people did by signals that is not in the log of the plan yet. */
+  readonly acts?: readonly Act[];
   /** Number of events after which the entity goes on in a new run. Default 2,000; lower in tests. */
   readonly historyEvents?: number;
 }

@@ -200,7 +200,7 @@ function waiting(request: PlanRequest): readonly string[] {
   const { kind, requestId, state, decision, wish } = request;
   const asks = state === 'awaiting-approval';
   return [
-    `${kind} \`${requestId}\` ${asks ? `waits for the signal \`approve\` {"requestId": "${requestId}"}` : 'waits for its turn'}`,
+    `${kind} \`${requestId}\` ${asks ? `waits for the signal \`approve\` {"requestId": "${requestId}"}` : 'waits for its turn'}${request.by === undefined ? '' : `, asked by \`${request.by.replaceAll('`', "'")}\``}`,
     ...(wish === undefined ? [] : [`  - \`${wishLine(wish).replaceAll('`', "'")}\``]),
     ...(decision === undefined ? [] : decisionLines(decision).map((line) => `  - ${line.trim()}`)),
   ];

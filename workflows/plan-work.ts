@@ -143,6 +143,22 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
       return;
     case 'discover':
       return discover(entity, () => new Date(Date.now()));
+    case 'record':
+      try {
+        await call(`log: ${work.act.action}`).recordAct({
+          repository: pipeline.repository,
+          plan: name,
+          act: work.act,
+        });
+      } catch (error) {
+        if (isCancellation(error)) throw error;
+        const { reason, ...refusal } = refusalIn(error);
+        entity.refuse('audit', {
+          ...refusal,
+          reason: `the ${work.act.action} of ${work.act.by} is not in the log: ${reason}`,
+        });
+      }
+      return entity.recorded();
     case 'look': {
       const states = await call('look whether the runs still exist').statesOfRuns({
         workflowIds: work.workflowIds,

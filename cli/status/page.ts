@@ -111,7 +111,7 @@ function waitingLines(plan: string, request: PlanRequest): readonly string[] {
   const { kind, requestId, state, decision, wish } = request;
   const asks = state === 'awaiting-approval';
   return [
-    `${asks ? 'WAITS FOR APPROVAL' : 'waiting'}: ${kind} ${requestId}`,
+    `${asks ? 'WAITS FOR APPROVAL' : 'waiting'}: ${kind} ${requestId}${request.by === undefined ? '' : `, asked by ${request.by}`}`,
     ...(wish === undefined ? [] : [`  ${wishLine(wish)}`]),
     ...(decision === undefined ? [] : decisionLines(decision).map((line) => `  ${line}`)),
     ...(asks ? [`  holdfast approve ${plan} ${requestId}`] : []),
