@@ -1,6 +1,7 @@
 import type { ArchivePolicy, ArchiveRequest, TimelineEnd } from '../model/archive.ts';
 import type { ArchiveCheck, ArchiveLevel } from '../model/archive-check.ts';
 import type { ProofVerdict, ProofWish } from '../model/archive-proof.ts';
+import type { Act } from '../model/audit.ts';
 import type {
   BackupRef,
   BackupSummary,
@@ -29,6 +30,7 @@ import type {
 import type { MailRequest, NotifyTarget } from '../model/notification.ts';
 import type { PendingExports } from '../model/off-cluster.ts';
 import type {
+  CompiledPlan,
   RepositorySpec,
   SecretRef,
   Source,
@@ -252,6 +254,14 @@ export interface Activities {
   /** Brings a plan's schedules in line with what it wants. */
   reconcileSchedules(input: ReconcileInput): Promise<readonly ScheduleChange[]>;
 
+  /** Adds what a person did to the log of the plan. Nothing where the repository doesn't exist yet. */
+  recordAct(input: { repository: RepositorySpec; plan: string; act: Act }): Promise<void>;
+
+  /** The databases that a plan's source matches. Empty where none does. */
+  listDatabases(input: { source: YsqlSource }): Promise<readonly string[]>;
+  /** Applies a plan that another one found, and asks for its first backup. May be called again. Throws `PLAN_NAME_TAKEN` (permanent). */
+  adoptPlan(input: AdoptInput): Promise<void>;
+
   /** Which databases the plan wants archived, and which others still have an archive of the plan. */
   archiveDatabases(input: ArchiveInput): Promise<{
     readonly wanted: readonly string[];
@@ -329,6 +339,24 @@ interface LocateInput {
   /** The tablets' snapshots. If a snapshot is gone, its tablets aren't looked for. */
   readonly snapshots?: readonly string[];
 }
+
+/** A plan to be applied, as `holdfast apply` does it. */
+export interface AdoptInput {
+  readonly workflowId: string;
+  /** State of the plan's entity, where it has to be started. */
+  readonly state: object;
+  readonly application: {
+    readonly revision: { readonly plan: CompiledPlan; readonly taskQueue: string; readonly set: string };
+    readonly after: number;
+    readonly keepPauses: boolean;
+    readonly newRepository?: boolean;
+  };
+  /** Id of a request for a backup. Absent: none is asked for. */
+  readonly backup?: string;
+}
+
+/** Name of the update by which the entity of a plan is applied. */
+export const APPLY_PLAN = 'applyPlan';
 
 /** The input of a plan's archive of changes: what it archives, and to where. */
 export interface ArchiveInput {

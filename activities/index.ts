@@ -19,6 +19,7 @@ import { archiveActivities } from './archive-activities.ts';
 import { backupActivities } from './backup-activities.ts';
 import { checkActivities } from './check-activities.ts';
 import { type Activities, type NodeActivities, READ_POINT_OPENED } from './contract.ts';
+import { discoveryActivities } from './discovery-activities.ts';
 import { inClusterActivities } from './in-cluster-activities.ts';
 import { Pins } from './pins.ts';
 import { planActivities } from './plan-activities.ts';
@@ -56,6 +57,7 @@ export function createActivities(client: Client): HostedActivities {
     ofNode: (settings) => nodeActivities(repositories, universeEngine.agentOf(settings)),
     activities: {
       ...backupActivities(repositories),
+      ...discoveryActivities(client),
       ...repositoryActivities(repositories, pins),
       ...restoreActivities(repositories, pins),
       ...scratchLeftovers(repositories, pins),

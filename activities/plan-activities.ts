@@ -9,8 +9,10 @@ import type { RecoverySource } from '../model/recovery.ts';
 import { planRecovery } from '../planning/recovery.ts';
 import { scheduleIdsOf } from '../planning/schedules.ts';
 import { surveyOf } from '../planning/survey.ts';
+import { recordAct } from '../repository/audit.ts';
 import { readManifest } from '../repository/backups/manifest.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
+import { findRepository } from '../repository/repository.ts';
 import type { Activities } from './contract.ts';
 import type { Repositories } from './repositories.ts';
 import { asActivity } from './run-activity.ts';
@@ -26,7 +28,7 @@ const MAX_INSTANTS = 200;
 export function planActivities(
   client: Client,
   repositories: Repositories,
-): Pick<Activities, 'surveyPlan' | 'decideRestore' | 'reconcileSchedules'> {
+): Pick<Activities, 'surveyPlan' | 'decideRestore' | 'reconcileSchedules' | 'recordAct'> {
   return {
     surveyPlan: ({ repository, plan, history }) =>
       asActivity(async (verb) => {
@@ -58,6 +60,12 @@ export function planActivities(
         if ('schedule' in decision) return { decision, databases: databasesOf(history) };
         const manifest = await readManifest(store, { plan, backup: decision.backup }, verb);
         return { decision, databases: manifest.databases.map(({ name }) => name) };
+      }),
+
+    recordAct: ({ repository, plan, act }) =>
+      asActivity(async ({ signal }) => {
+        const store = await repositories.look(repository);
+        if ((await findRepository(store)) !== undefined) await recordAct(store, plan, act, { signal });
       }),
 
     reconcileSchedules: (input) => asActivity(() => reconcileSchedules(client, input)),

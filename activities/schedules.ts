@@ -137,10 +137,7 @@ interface Place {
  * of the action keeps the lines, to be compared later.
  */
 function optionsOf(want: DesiredSchedule, { plan, engine, taskQueue }: Place): ScheduleOptions {
-  const typedSearchAttributes = [
-    { key: planKey, value: plan },
-    { key: engineKey, value: engine },
-  ];
+  const typedSearchAttributes = attributesOf(plan, engine);
   return {
     scheduleId: want.id,
     spec: { cronExpressions: [...want.cron], timezone: want.timezone },
@@ -158,6 +155,14 @@ function optionsOf(want: DesiredSchedule, { plan, engine, taskQueue }: Place): S
     policies: { overlap: OVERLAP[want.overlap], catchupWindow: want.catchUpMs },
     typedSearchAttributes,
   };
+}
+
+/** The search attributes by which what belongs to a plan is found. */
+export function attributesOf(plan: string, engine: string) {
+  return [
+    { key: planKey, value: plan },
+    { key: engineKey, value: engine },
+  ];
 }
 
 function specOf(want: DesiredSchedule, taskQueue: string): Readonly<Record<string, unknown>> {

@@ -23,6 +23,8 @@ export interface SessionNeeds {
   readonly variables?: readonly string[];
   /** What may be started where no Temporal is configured (`Needs` of `embedded.ts`). Default: a worker. */
   readonly starts?: Needs['starts'];
+  /** The name that Temporal records with what is sent. Default: that of the person (`worker/person.ts`). */
+  readonly identity?: string;
 }
 
 /** A command's connection to Temporal: the configured one, one on the default address, or the embedded default. */
@@ -50,8 +52,8 @@ const REVIVALS_TRIED = 5;
 
 /** Opens a session. With `starts: 'nothing'`: undefined if nothing runs and nothing was ever applied. */
 export async function findSession(needs: SessionNeeds): Promise<Session | undefined> {
-  if (temporalIsConfigured()) return external(await connectClient());
-  const local = await tryDefaultAddress();
+  if (temporalIsConfigured()) return external(await connectClient(undefined, undefined, needs.identity));
+  const local = await tryDefaultAddress(needs.identity);
   if (local !== undefined) return external(local);
 
   const wants: Needs = {
@@ -64,7 +66,7 @@ export async function findSession(needs: SessionNeeds): Promise<Session | undefi
   let embedded = found;
   let revivals = 0;
   const { address, uiUrl, taskQueue, key } = embedded;
-  const { client, connection, target } = await connectClient(address, key);
+  const { client, connection, target } = await connectClient(address, key, needs.identity);
   await registerSearchAttributes(connection, target.namespace);
   return {
     client,
@@ -140,11 +142,11 @@ async function external({ client, connection, target }: ConnectedClient): Promis
   };
 }
 
-async function tryDefaultAddress(): Promise<ConnectedClient | undefined> {
+async function tryDefaultAddress(identity: string | undefined): Promise<ConnectedClient | undefined> {
   // Try a plain connection first: if nothing listens, Temporal's client would try for seconds.
   if (!(await somethingListens(DEFAULT_TEMPORAL_ADDRESS))) return undefined;
   try {
-    return await connectClient(DEFAULT_TEMPORAL_ADDRESS);
+    return await connectClient(DEFAULT_TEMPORAL_ADDRESS, undefined, identity);
   } catch {
     say(
       `What listens on ${DEFAULT_TEMPORAL_ADDRESS} does not answer as Temporal does; using our own server.`,

@@ -1,6 +1,6 @@
+import { deepFreeze } from '../model/canonical-json.ts';
 import { defined } from '../model/defined.ts';
 import type { CompiledPlan, RepositorySpec } from '../model/pipeline.ts';
-import { deepFreeze } from './canonical-json.ts';
 import { type Diagnostic, type LocatedProblem, quoted, withoutControls } from './diagnostic.ts';
 import { emitPlan, emitRepository } from './emit.ts';
 import { type DocumentOutline, outline, type StepOutline } from './outline.ts';

@@ -1,3 +1,4 @@
+import { deepFreeze, hashOf } from '../model/canonical-json.ts';
 import type { DrillSpec, Expectation } from '../model/drill.ts';
 import type { NotifyTarget } from '../model/notification.ts';
 import type {
@@ -20,7 +21,6 @@ import type {
   UniverseSource,
 } from '../model/pipeline.ts';
 import type { TransferWindow, WindowSpan } from '../model/transfer-window.ts';
-import { deepFreeze, hashOf } from './canonical-json.ts';
 import type { PlanDocument } from './schema/documents.ts';
 import { USUAL_EVENTS } from './schema/notify.ts';
 import type { RepositoryDocument, SecretReference } from './schema/repository.ts';
@@ -149,6 +149,7 @@ export function emitPlan({
     ...given('drill', spec.drill && emitDrill(spec.drill)),
     ...given('notify', spec.notify?.map(emitNotifyTarget)),
     ...given('restore', spec.restore && emitRestore(spec.restore)),
+    ...given('discover', spec.discover && { everyMs: spec.discover.every }),
   });
 }
 

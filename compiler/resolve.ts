@@ -1,5 +1,5 @@
+import { canonicalJson } from '../model/canonical-json.ts';
 import type { RepositorySpec } from '../model/pipeline.ts';
-import { canonicalJson } from './canonical-json.ts';
 import { didYouMean } from './closest.ts';
 import { type LocatedProblem, quoted, refused } from './diagnostic.ts';
 import type { DocumentOutline, NamedText } from './outline.ts';

@@ -1,5 +1,6 @@
 import type { ValueOrigin } from '../compiler/origins.ts';
 import { ARTIFACT_IN_WORDS } from '../compiler/verbs.ts';
+import { defined } from '../model/defined.ts';
 import type { DrillSpec } from '../model/drill.ts';
 import type { NotifyTarget } from '../model/notification.ts';
 import type { Artifact, CompiledPlan, Retention, RetryPolicy, Schedule, Step } from '../model/pipeline.ts';
@@ -35,6 +36,10 @@ export interface ExplainedPlan {
   readonly retention: Retention | null;
   readonly drill: DrillSpec | null;
   readonly notify: readonly NotifyTarget[];
+  /** Present where each database becomes a plan of its own. */
+  readonly discover?: CompiledPlan['discover'];
+  /** Present where another plan finds this one's database. */
+  readonly discovered?: CompiledPlan['discovered'];
   readonly steps: readonly ExplainedStep[];
   /** Where each value that the plan is made of came from. */
   readonly values: readonly ValueOrigin[];
@@ -47,10 +52,11 @@ export interface ExplainedPlan {
  * @param queue the task queue of its worker
  */
 export function explainPlan(
-  { name, file, pipeline, schedule, window, priority, retention, drill, notify }: CompiledPlan,
+  plan: CompiledPlan,
   values: readonly ValueOrigin[],
   queue = DEFAULT_TASK_QUEUE,
 ): ExplainedPlan {
+  const { name, file, pipeline, schedule, window, priority, retention, drill, notify } = plan;
   return {
     plan: name,
     file,
@@ -63,6 +69,7 @@ export function explainPlan(
     retention: retention ?? null,
     drill: drill ?? null,
     notify: notify ?? [],
+    ...defined({ discover: plan.discover, discovered: plan.discovered }),
     steps: pipeline.steps.map((step) => ({
       step: step.id,
       verb: step.verb,

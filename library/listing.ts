@@ -3,7 +3,8 @@ import { recover } from '../model/errors.ts';
 import { instantOf, type Manifest } from '../model/manifest.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import { type KnownRows, rowsOf } from '../model/rows.ts';
-import { listBackups, type UnusableBackup } from '../repository/backups/list-backups.ts';
+import { memberNamed } from '../planning/discovery.ts';
+import { listBackups, listPlans, type UnusableBackup } from '../repository/backups/list-backups.ts';
 import { newestReport } from '../repository/ledger.ts';
 import { findRepository } from '../repository/repository.ts';
 import { deletionText, readDeletions } from '../repository/retention/deletions.ts';
@@ -34,6 +35,8 @@ export type ListedBackup = Omit<Manifest['totals'], 'rows'> &
 /** The backups of a plan, and the folders that hold no usable backup. */
 export interface PlanListing {
   readonly plan: string;
+  /** Name of the plan that found it, where no file has it. */
+  readonly discoveredBy?: string;
   /** Newest first. */
   readonly backups: readonly ListedBackup[];
   readonly unusable: readonly UnusableBackup[];
@@ -54,6 +57,7 @@ export function listPlan(access: Access, plan: CompiledPlan): Promise<PlanListin
     );
     return {
       plan: plan.name,
+      ...(plan.discovered === undefined ? {} : { discoveredBy: plan.discovered.by }),
       backups: backups.map((manifest, index) => {
         const report = verified[index];
         const mark = marks.get(manifest.backup);
@@ -73,6 +77,14 @@ export function listPlan(access: Access, plan: CompiledPlan): Promise<PlanListin
       }),
       unusable,
     };
+  });
+}
+
+/** The plans that a plan with `discover` has found and that have backups in its repository. */
+export function discoveredPlans(access: Access, plan: CompiledPlan): Promise<readonly CompiledPlan[]> {
+  return withStore(access, plan.pipeline.repository, async (store) => {
+    const names = await Array.fromAsync(listPlans(store));
+    return names.flatMap((name) => memberNamed([plan], name) ?? []);
   });
 }
 

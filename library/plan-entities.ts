@@ -1,18 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  type Client,
-  WithStartWorkflowOperation,
-  WorkflowNotFoundError,
-  WorkflowUpdateFailedError,
-} from '@temporalio/client';
+import { type Client, WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
+import { applyPlanTo } from '../activities/discovery-activities.ts';
 import { isPolled } from '../activities/pollers.ts';
 import { isFailureDetails, messageOf, permanent, transient } from '../model/errors.ts';
 import { newPlanState } from '../workflows/plan-entity.ts';
 import {
   type Application,
   type Applied,
-  applyPlan,
   type PersonsMessage,
   type PlanStatus,
   personsUpdate,
@@ -23,7 +18,6 @@ import {
   type Revision,
   removePlan,
 } from '../workflows/plan-messages.ts';
-import { runAttributes } from '../workflows/run-attributes.ts';
 
 /** How commands talk to the entities of plans. */
 
@@ -79,21 +73,11 @@ export async function listedPlans(client: Client): Promise<readonly string[]> {
 /** Applies a plan, and starts its entity if there is none. Returns when its schedules are in line. */
 export function applyToEntity(client: Client, application: Application): Promise<Applied> {
   const { revision } = application;
-  const { name, pipeline } = revision.plan;
-  return answer(client, name, () => {
-    const operation = new WithStartWorkflowOperation('plan', {
-      workflowId: planWorkflowId(name),
-      taskQueue: revision.taskQueue,
-      workflowIdConflictPolicy: 'USE_EXISTING',
-      args: [newPlanState(revision, new Date().toISOString())],
-      staticSummary: `Plan ${name}: ${pipeline.source.engine} into ${pipeline.repository.name}`,
-      typedSearchAttributes: runAttributes(revision.plan),
-    });
-    return client.workflow.executeUpdateWithStart(applyPlan, {
-      startWorkflowOperation: operation,
-      args: [application],
-    });
-  });
+  const { name } = revision.plan;
+  const state = newPlanState(revision, new Date().toISOString());
+  return answer(client, name, () =>
+    applyPlanTo<Applied>(client, { workflowId: planWorkflowId(name), state, application }),
+  );
 }
 
 /** Ends a plan's entity and deletes its schedules. Throws `PLAN_NOT_APPLIED` (permanent), `NO_WORKER` (transient). */

@@ -9,6 +9,7 @@ import { renderDiagnostics } from '../compiler/render.ts';
 import type { SourceFile } from '../compiler/source-text.ts';
 import { messageOf, UsageError } from '../model/errors.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
+import { memberNamed } from '../planning/discovery.ts';
 
 /** The folder in which a plan is looked for by its name, if no other is given. */
 const PLANS_FOLDER = 'plans';
@@ -116,6 +117,11 @@ async function planInFile(path: string, name: string | undefined): Promise<Compi
   if (diagnostics.length > 0) throw new InvalidPlanError(path, diagnostics, sources);
   const names = plans.map((plan) => plan.name);
   const [only, ...others] = name === undefined ? plans : plans.filter((plan) => plan.name === name);
+  const member = only === undefined && name !== undefined ? memberNamed(plans, name) : undefined;
+  if (member !== undefined) {
+    SOURCES.set(member, sources);
+    return member;
+  }
   if (only !== undefined && others.length === 0) return only;
   if (name !== undefined) {
     throw new UsageError(
@@ -136,6 +142,8 @@ async function fileOfPlan(name: string, folder: string): Promise<string> {
   const plans = files.flatMap((file) => planNamesIn(file).map((plan) => ({ plan, path: file.path })));
   const [found, ...others] = plans.filter(({ plan }) => plan === name);
   if (found === undefined) {
+    const finder = memberNamed((await compilePlanFiles([folder])).plans, name);
+    if (finder !== undefined) return finder.file;
     const known = plans.map(({ plan }) => plan);
     throw new UsageError(
       `There is no plan ${name} in ${folder}/.`,

@@ -20,6 +20,13 @@ export type EventName =
   | 'archive.gap'
   /** As `archive.gap`, since the slot kept too much on the source and was given up. */
   | 'archive.slot-given-up'
+  /** Databases were found that are plans now. */
+  | 'discover.found'
+  | 'discover.vanished'
+  /** Databases were found that can't be plans. */
+  | 'discover.refused'
+  /** The databases can't be listed. */
+  | 'discover.failed'
   | 'request.refused';
 
 /** The events that a plan can name, in the order of docs/events.md. */
@@ -50,6 +57,10 @@ export const EVENT_NAMES = [
   'archive.failed',
   'archive.gap',
   'archive.slot-given-up',
+  'discover.found',
+  'discover.vanished',
+  'discover.refused',
+  'discover.failed',
   'request.refused',
 ] as const satisfies readonly EventName[];
 
@@ -66,6 +77,9 @@ const GROUP_OF: Readonly<Partial<Record<EventName, EventGroup>>> = {
   'archive.failed': 'failure',
   'archive.gap': 'failure',
   'archive.slot-given-up': 'failure',
+  'discover.vanished': 'failure',
+  'discover.failed': 'failure',
+  'discover.refused': 'refused',
   'request.refused': 'refused',
   'drill.completed': 'drill',
   'drill.failed': 'drill',

@@ -123,11 +123,25 @@ export interface CompiledPlan {
   readonly drill?: DrillSpec;
   readonly notify?: readonly NotifyTarget[];
   readonly restore?: RestorePolicy;
+  /** Present: each database that the source's patterns match becomes a plan of its own, and this plan makes no backup by itself. */
+  readonly discover?: { readonly everyMs: number };
+  /** Present: another plan found this one's database, and no file has this plan. */
+  readonly discovered?: Discovered;
+}
+
+/** Where a plan comes from that no file has. */
+export interface Discovered {
+  /** Name of the plan with `discover`. */
+  readonly by: string;
+  readonly database: string;
+  /** Since when the database is not there any more, ISO 8601. Nothing of the plan starts by itself, so that its backups stay. */
+  readonly goneSince?: string;
 }
 
 /** What is required before a restore may overwrite something. Absent: approval is required, and a safety backup is made. */
 export interface RestorePolicy {
-  readonly approval: 'required' | 'none';
+  /** `two-people`: whoever asked can't approve. */
+  readonly approval: 'required' | 'two-people' | 'none';
   readonly safetyBackup: boolean;
   /**
    * Engine ysql: the role that will own everything that is restored. Absent: objects get the owners that they had at the source.

@@ -30,6 +30,8 @@ const MINUTE_MS = 60_000;
 
 /** All schedules that a plan wants. `apply`, prunes and previews use this one list. */
 export function desiredSchedules(plan: CompiledPlan): readonly DesiredSchedule[] {
+  // Retention too stands still for a database that is gone, so that its last backups stay.
+  if (plan.discover !== undefined || plan.discovered?.goneSince !== undefined) return [];
   const wanted = [...backups(plan), ...prunes(plan), ...drills(plan), ...exports(plan)];
   const { priority } = plan;
   return priority === undefined

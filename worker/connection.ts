@@ -5,6 +5,7 @@ import type { Environment } from '../engines/resolve-secret.ts';
 import { messageOf, transient } from '../model/errors.ts';
 import { DEFAULT_TASK_QUEUE } from '../model/task-queue.ts';
 import { interceptors } from './closed-channel.ts';
+import { personHere } from './person.ts';
 import { clientSigning, configuredSigningKey, type SigningKey } from './signing.ts';
 import { temporalFailure } from './temporal-errors.ts';
 
@@ -30,13 +31,14 @@ export function temporalIsConfigured(): boolean {
 
 /**
  * A client, by Temporal's own environment configuration (address, namespace, TLS, API key); `address` overrides the address. `key` signs what it sends; by
- * default the one that the environment names.
+ * default the one that the environment names. `identity` is the name that Temporal records with what it sends: by default that of the person.
  */
 export function connectClient(
   address?: string,
   key: SigningKey | undefined = configuredSigningKey(),
+  identity?: string,
 ): Promise<ConnectedClient> {
-  return connectIn(process.env, address, key);
+  return connectIn(process.env, address, key, identity);
 }
 
 /** As `connectClient`, with the variables of `environment` instead of this process's own. */
@@ -44,6 +46,7 @@ export async function connectIn(
   environment: Environment,
   address?: string,
   key: SigningKey | undefined = configuredSigningKey(environment),
+  identity = personHere(environment),
 ): Promise<ConnectedClient> {
   const { connectionOptions, namespace } = loadClientConnectConfig({ overrideEnvVars: setIn(environment) });
   const target = targetOf(address ?? connectionOptions.address, namespace, environment);
@@ -55,7 +58,7 @@ export async function connectIn(
       interceptors,
     });
     return {
-      client: new Client({ connection, namespace: target.namespace, ...clientSigning(key) }),
+      client: new Client({ connection, namespace: target.namespace, identity, ...clientSigning(key) }),
       connection,
       target,
     };

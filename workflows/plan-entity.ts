@@ -1,10 +1,14 @@
+import type { Act } from '../model/audit.ts';
 import type { RestoreRequest } from '../model/backup.ts';
 import { defined } from '../model/defined.ts';
 import type { InClusterRequest } from '../model/in-cluster.ts';
+import { personIn } from '../model/person.ts';
+import type { Discovered } from '../model/pipeline.ts';
 import type { RecoveryDecision, RecoveryWindow } from '../model/recovery.ts';
 import { timeInId } from '../model/run-id.ts';
 import { safetyBackupId } from '../model/safety-backup.ts';
 import type { PlanSurvey } from '../model/survey.ts';
+import type { Discovery } from '../planning/discovery.ts';
 import { readRecoveryRequest } from '../planning/request.ts';
 import { type BackupInput, backupWorkflowId, restoreWorkflowId } from './messages.ts';
 import {
@@ -24,7 +28,15 @@ import { Refused, readSmall, shortened, splitOptions, theOne } from './plan-requ
 import { backupInput, inClusterInput, restoreInput } from './plan-run-inputs.ts';
 
 /** How much an entity remembers. All of it is bounded, so that the entity can live for years. */
-const AT_MOST = { open: 20, closed: 20, seen: 1_000, running: 50, refusals: 5, measurements: 10 } as const;
+const AT_MOST = {
+  open: 20,
+  closed: 20,
+  seen: 1_000,
+  running: 50,
+  refusals: 5,
+  measurements: 10,
+  acts: 100,
+} as const;
 const RESTORES_AT_ONCE = 4;
 /** Most characters of JSON of all open requests: what an entity carries into its next run must fit into 2 MB, together with its plan. */
 const REQUESTS_AT_MOST = 600_000;
@@ -47,6 +59,8 @@ export type Work =
   | { readonly do: 'goBack'; readonly request: PlanRequest; readonly input: InClusterRequest }
   | { readonly do: 'cancel'; readonly workflowId: string }
   | { readonly do: 'survey' }
+  | { readonly do: 'discover' }
+  | { readonly do: 'record'; readonly act: Act }
   | { readonly do: 'look'; readonly workflowIds: readonly string[] };
 
 /** The time. In a workflow it comes from the history. */
@@ -145,6 +159,7 @@ export class PlanEntity {
       surveyFailure: surveyFailure ?? null,
       repositoryId: this.#current.repositoryId ?? null,
       strangeRepository: this.#strangeRepository ?? null,
+      ...defined({ discovery: this.#current.discovery, discovered: revision.plan.discovered }),
     };
   }
 
@@ -161,15 +176,23 @@ export class PlanEntity {
     return this.#current.survey?.window ?? { instants: [], ranges: [] };
   }
 
-  /** Takes a person's message. Throws `Refused`. A caller that can't answer the sender passes the refusal to `refuse`. */
-  receive(message: PersonsMessage, argument: unknown): Receipt {
+  /**
+   * Takes a person's message. Throws `Refused`. A caller that can't answer the sender passes the refusal to `refuse`.
+   *
+   * @param by who sent it, as Temporal recorded it
+   */
+  receive(message: PersonsMessage, argument: unknown, by?: string): Receipt {
     switch (message) {
       case 'backup':
-        return this.#accept('backup', readSmall(argument, ['requestId', 'reason', 'taskQueue']));
+        return this.#accept(
+          'backup',
+          readSmall(argument, ['requestId', 'reason', 'taskQueue']),
+          defined({ by }),
+        );
       case 'restore':
-        return this.#acceptRestore(argument);
+        return this.#acceptRestore(argument, by);
       case 'approve':
-        return this.#approve(readSmall(argument, ['requestId']).requestId);
+        return this.#approve(readSmall(argument, ['requestId']).requestId, by);
       case 'pause':
         return this.#pause(readSmall(argument, ['reason']).reason);
       case 'resume':
@@ -184,8 +207,25 @@ export class PlanEntity {
    * Checks a message as `receive` does, without changing anything: for validators of updates. A replay doesn't run validators, so a check must
    * not draw a random number: all ids chosen later would differ.
    */
-  check(message: PersonsMessage, argument: unknown): void {
-    new PlanEntity(this.#current, this.#clock, ZEROS, this.#ways).receive(message, argument);
+  check(message: PersonsMessage, argument: unknown, by?: string): void {
+    new PlanEntity(this.#current, this.#clock, ZEROS, this.#ways).receive(message, argument, by);
+  }
+
+  /** Notes what a signal did, for the log of the plan. Commands write there themselves; so a backup, which they don't, isn't noted either. */
+  noteAct(
+    message: PersonsMessage,
+    { outcome, requestId, workflowId }: Receipt,
+    act: Pick<Act, 'by' | 'reason'>,
+  ): void {
+    if (message === 'backup' || outcome !== 'accepted') return;
+    const isOfAPlan = message === 'pause' || message === 'resume';
+    const noted = { action: message, ...act, ...(isOfAPlan ? {} : { subject: workflowId ?? requestId }) };
+    this.#change({ acts: [...(this.#current.acts ?? []), noted].slice(-AT_MOST.acts) });
+  }
+
+  /** The first act that was noted is in the log, or can't be written. */
+  recorded(): void {
+    this.#change({ acts: this.#current.acts?.slice(1) ?? [] });
   }
 
   refuse(message: string, refusal: Omit<Refusal, 'at' | 'message'>): void {
@@ -198,11 +238,25 @@ export class PlanEntity {
   checkApplication({ after, revision }: Application): void {
     const { generation, isRemoved } = this.#current;
     if (isRemoved) throw new Refused(removed(revision.plan.name));
-    if (after === generation || generation === 0) return;
+    const { discovered } = revision.plan;
+    if (discovered !== undefined) this.#checkFinder(discovered);
+    else if (after !== generation && generation !== 0) {
+      throw new Refused({
+        code: 'APPLIED_MEANWHILE',
+        reason: `plan ${revision.plan.name} was applied from elsewhere meanwhile (generation ${generation}, this change is of ${after})`,
+        remedy: 'Run apply again; it shows what there is to change now.',
+      });
+    }
+  }
+
+  /** A plan that another one found is changed by that one alone. */
+  #checkFinder({ by, database }: Discovered): void {
+    const { name, discovered } = this.#current.revision.plan;
+    if (discovered?.by === by && discovered.database === database) return;
     throw new Refused({
-      code: 'APPLIED_MEANWHILE',
-      reason: `plan ${revision.plan.name} was applied from elsewhere meanwhile (generation ${generation}, this change is of ${after})`,
-      remedy: 'Run apply again; it shows what there is to change now.',
+      code: 'PLAN_NAME_TAKEN',
+      reason: `there is a plan ${name} already, which ${discovered === undefined ? 'has a file of its own' : `plan ${discovered.by} made of the database ${discovered.database}`}`,
+      remedy: `Give one of them another name, or exclude the database from plan ${by}.`,
     });
   }
 
@@ -263,11 +317,14 @@ export class PlanEntity {
     if (this.#current.isRemoved) return undefined;
     const [cancelled] = this.#current.cancelling ?? [];
     if (cancelled !== undefined) return { do: 'cancel', workflowId: cancelled };
+    const [act] = this.#current.acts ?? [];
+    if (act !== undefined) return { do: 'record', act };
     const undecided = this.#current.requests.find(({ kind, state }) => kind === 'restore' && state === 'new');
     if (undecided !== undefined) return { do: 'decide', request: undecided };
     const start = this.#nextStart();
     if (start !== undefined) return start;
     if (this.#isSurveyDue || nowMs - this.#surveyedMs >= this.#surveyEveryMs) return { do: 'survey' };
+    if (this.#discoverInMs(nowMs) <= 0) return { do: 'discover' };
     if (this.#silentRuns(nowMs).length > 0 && nowMs - this.#lookedAtMs >= SILENCE_MS) {
       return { do: 'look', workflowIds: this.#silentRuns(nowMs) };
     }
@@ -278,9 +335,11 @@ export class PlanEntity {
   get wakeAfterMs(): number {
     const waits =
       this.#current.running.length > 0 || this.#current.requests.some(({ state }) => state === 'running');
-    const wakeMs = waits ? SILENCE_MS : this.#surveyEveryMs;
-    const schedulesMs = this.areSchedulesDue ? this.#schedulesWaitMs(this.#clock.now().getTime()) : 0;
-    return schedulesMs > 0 ? Math.min(wakeMs, schedulesMs) : wakeMs;
+    const nowMs = this.#clock.now().getTime();
+    const usualMs = waits ? SILENCE_MS : this.#surveyEveryMs;
+    const schedulesMs = this.areSchedulesDue ? this.#schedulesWaitMs(nowMs) : 0;
+    const wakeMs = schedulesMs > 0 ? Math.min(usualMs, schedulesMs) : usualMs;
+    return Math.max(1, Math.min(wakeMs, this.#discoverInMs(nowMs)));
   }
 
   /** When storage was last looked at, NaN if never. A look that failed counts, else the next would follow at once, and so on without end. */
@@ -293,6 +352,20 @@ export class PlanEntity {
   #schedulesWaitMs(nowMs: number): number {
     const again = this.#schedulesAgain;
     return again?.generation === this.#current.generation ? again.atMs - nowMs : 0;
+  }
+
+  /** After how many milliseconds the plan looks for databases. Infinite where it never does. */
+  #discoverInMs(nowMs: number): number {
+    const { revision, generation, discovery, paused } = this.#current;
+    const { discover } = revision.plan;
+    if (discover === undefined || paused !== undefined) return Number.POSITIVE_INFINITY;
+    if (discovery?.generation !== generation) return 0;
+    return Date.parse(discovery.at) + discover.everyMs - nowMs;
+  }
+
+  /** Takes what a look for databases found, and what came of it. */
+  discovered(discovery: Discovery): void {
+    this.#change({ discovery });
   }
 
   get #surveyEveryMs(): number {
@@ -416,7 +489,7 @@ export class PlanEntity {
     return wish?.replace === true && this.#current.revision.plan.restore?.approval !== 'none';
   }
 
-  #acceptRestore(argument: unknown): Receipt {
+  #acceptRestore(argument: unknown, by: string | undefined): Receipt {
     const { options, wish } = splitOptions(argument);
     const reading = readRecoveryRequest(wish);
     if ('refusal' in reading) {
@@ -425,13 +498,20 @@ export class PlanEntity {
     }
     const { request } = reading;
     const { requestId, reason } = request;
-    return this.#accept('restore', { requestId, reason }, { wish: request, ...(options && { options }) });
+    return this.#accept(
+      'restore',
+      { requestId, reason },
+      {
+        ...{ wish: request, ...(options && { options }) },
+        ...defined({ by }),
+      },
+    );
   }
 
   #accept(
     kind: PlanRequest['kind'],
     { requestId, reason, taskQueue }: Readonly<Partial<Record<string, string>>>,
-    more: Pick<PlanRequest, 'wish' | 'options'> = {},
+    more: Pick<PlanRequest, 'wish' | 'options' | 'by'> = {},
   ): Receipt {
     const { requests, seen, closed, isRemoved, revision } = this.#current;
     if (isRemoved) throw new Refused(removed(revision.plan.name));
@@ -474,7 +554,7 @@ export class PlanEntity {
       at: at.toISOString(),
       state: 'new',
       run: { id, workflowId },
-      ...defined({ reason, wish: more.wish, options }),
+      ...defined({ reason, by: more.by, wish: more.wish, options }),
     };
     if (JSON.stringify([...requests, request]).length > REQUESTS_AT_MOST) {
       throw new Refused({
@@ -488,10 +568,11 @@ export class PlanEntity {
     return receiptOf(request.requestId, 'accepted', `${kind} ${id} is accepted`, workflowId);
   }
 
-  #approve(requestId: string | undefined): Receipt {
+  #approve(requestId: string | undefined, by: string | undefined): Receipt {
     const waiting = this.#current.requests.filter(({ state }) => state === 'awaiting-approval');
     const request = theOne(waiting, requestId, 'waits for approval');
-    this.#update(request, { state: 'ready' });
+    if (this.#current.revision.plan.restore?.approval === 'two-people') requireTwoPeople(request, by);
+    this.#update(request, { state: 'ready', ...defined({ approvedBy: by }) });
     return receiptOf(request.requestId, 'accepted', 'it is approved', request.run.workflowId);
   }
 
@@ -607,6 +688,27 @@ export class PlanEntity {
   #now(): string {
     return this.#clock.now().toISOString();
   }
+}
+
+/** Throws `Refused` where the person who approves asked for the restore, or where it isn't known who one of them is. */
+function requireTwoPeople({ requestId, by: asker }: PlanRequest, approver: string | undefined): void {
+  const [asked, approves] = [personIn(asker), personIn(approver)];
+  if (asked !== undefined && approves !== undefined && asked !== approves) return;
+  const unknown =
+    asked === undefined
+      ? `who asked for ${requestId} is not known (${asker ?? 'no name came with it'})`
+      : `who approves ${requestId} is not known (${approver ?? 'no name came with it'})`;
+  throw new Refused({
+    code: 'APPROVAL_OWN_REQUEST',
+    reason:
+      asked === approves && asked !== undefined
+        ? `${approver} asked for ${requestId} (${asker}), and of this plan whoever asks can't approve`
+        : `${unknown}, and of this plan whoever asks can't approve`,
+    remedy:
+      asked === undefined
+        ? 'Cancel it and ask again by the command, which gives a name: holdfast restore.'
+        : 'Have another person approve it, by holdfast approve under an account of his own.',
+  });
 }
 
 function receiptOf(

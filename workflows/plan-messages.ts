@@ -1,6 +1,8 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import { APPLY_PLAN } from '../activities/contract.ts';
+import type { Act } from '../model/audit.ts';
 import type { RestoreRequest, Verdict } from '../model/backup.ts';
-import type { CompiledPlan } from '../model/pipeline.ts';
+import type { CompiledPlan, Discovered } from '../model/pipeline.ts';
 import type {
   RecoveryDecision,
   RecoveryRequest,
@@ -8,6 +10,7 @@ import type {
   RestoreMeasurement,
 } from '../model/recovery.ts';
 import type { PlanSurvey, ScheduleChange } from '../model/survey.ts';
+import type { Discovery } from '../planning/discovery.ts';
 
 /**
  * The messages of a plan's entity (workflow `plan`, id `plan:<name>`), and all that clients need to know of it. Each of the six messages
@@ -52,7 +55,7 @@ export const ran = defineSignal<[RunReport]>('ran');
 /** Sent by the other runs that change what can be restored: prunes, verifications, drills. */
 export const catalogueChanged = defineSignal('catalogueChanged');
 
-export const applyPlan = defineUpdate<Applied, [Application]>('applyPlan');
+export const applyPlan = defineUpdate<Applied, [Application]>(APPLY_PLAN);
 export const removePlan = defineUpdate<Applied, []>('removePlan');
 
 export const planStatus = defineQuery<PlanStatus>('status');
@@ -148,6 +151,10 @@ export interface PlanRequest {
   readonly kind: 'backup' | 'restore';
   readonly at: string;
   readonly reason?: string;
+  /** Who sent it, as Temporal recorded it. Absent: no name came with it, or it came before names were kept. */
+  readonly by?: string;
+  /** Who approved it. */
+  readonly approvedBy?: string;
   /** What a request for a restore asks for. */
   readonly wish?: RecoveryRequest;
   readonly options?: RestoreOptions;
@@ -208,6 +215,10 @@ export interface PlanStatus {
   readonly repositoryId: string | null;
   /** What is now in the place of that repository, a clause; null where it is still that one. */
   readonly strangeRepository: string | null;
+  /** What a plan with `discover` has found. */
+  readonly discovery?: Discovery;
+  /** Present where another plan found this one's database. */
+  readonly discovered?: Discovered;
 }
 
 /** All that an entity knows; it travels through continue-as-new. */
@@ -238,6 +249,9 @@ export interface PlanState {
   /** Id of the repository that was found when the plan was applied. Any other repository is an alarm until the plan is applied again. */
   readonly repositoryId?: string;
   readonly measurements: readonly RestoreMeasurement[];
+  readonly discovery?: Discovery;
+  /** What people did by signals that is not in the log of the plan yet. */
+  readonly acts?: readonly Act[];
   /** Number of events after which the entity goes on in a new run. Default 2,000; lower in tests. */
   readonly historyEvents?: number;
 }

@@ -1,7 +1,9 @@
 import { formatBytes, formatCount, formatDuration } from '../model/amounts.ts';
+import type { Discovered } from '../model/pipeline.ts';
 import type { RecoveryHole, RecoveryWindow } from '../model/recovery.ts';
 import { archiveLines } from '../planning/archive/standing.ts';
 import { decisionLines, wishLine } from '../planning/decision-text.ts';
+import { memberName } from '../planning/discovery.ts';
 import type { PlanRequest, PlanStatus, Refusal, RunReport } from './plan-messages.ts';
 
 /**
@@ -27,6 +29,8 @@ export function renderPlan(status: PlanStatus, now: Date): string {
       : [`⚠ The repository could not be read (${surveyFailure.at}): ${surveyFailure.reason}`, '']),
     ...(survey?.signed?.problems ?? []).flatMap((problem) => [`⚠ ${problem}`, '']),
     ...(survey?.suspect ?? []).flatMap(({ backup, problem }) => [`⚠ \`${backup}\`: ${problem}`, '']),
+    ...discoveryLines(status).flatMap((line) => [line, '']),
+    ...(status.discovered === undefined ? [] : [discoveredText(status.discovered), '']),
     '| | |',
     '|---|---|',
     row(
@@ -110,6 +114,32 @@ function withJsonAsCode(line: string): string {
     .join('`');
 }
 
+/** Which plan found this one's database. */
+export function discoveredText({ by, database, goneSince }: Discovered): string {
+  const gone =
+    goneSince === undefined
+      ? ''
+      : `, GONE since ${goneSince}: its backups stay, and nothing of it runs by itself`;
+  return `discovered by ${by} (database ${database})${gone}`;
+}
+
+/** What a plan with `discover` has found: plans, databases that are gone, and those that can't be plans. */
+export function discoveryLines({
+  plan,
+  discovery,
+}: Pick<PlanStatus, 'plan' | 'discovery'>): readonly string[] {
+  if (discovery === undefined) return [];
+  const { at, members, refused, failure } = discovery;
+  const names = members.map(
+    ({ database, goneSince }) => `${memberName(plan, database)}${goneSince === undefined ? '' : ' (GONE)'}`,
+  );
+  return [
+    `discovers ${formatCount(members.length)} plans, as of ${at}: ${names.join(', ') || 'none yet'}`,
+    ...(failure === undefined ? [] : [`THE DATABASES CAN'T BE LISTED: ${failure}`]),
+    ...refused.map(({ database, reason }) => `REFUSED: database ${database}: ${reason}`),
+  ];
+}
+
 /** The next time at which a schedule starts a backup, in words; undefined where no schedule does. */
 export function nextRun(
   { survey, paused }: Pick<PlanStatus, 'survey' | 'paused'>,
@@ -170,7 +200,7 @@ function waiting(request: PlanRequest): readonly string[] {
   const { kind, requestId, state, decision, wish } = request;
   const asks = state === 'awaiting-approval';
   return [
-    `${kind} \`${requestId}\` ${asks ? `waits for the signal \`approve\` {"requestId": "${requestId}"}` : 'waits for its turn'}`,
+    `${kind} \`${requestId}\` ${asks ? `waits for the signal \`approve\` {"requestId": "${requestId}"}` : 'waits for its turn'}${request.by === undefined ? '' : `, asked by \`${request.by.replaceAll('`', "'")}\``}`,
     ...(wish === undefined ? [] : [`  - \`${wishLine(wish).replaceAll('`', "'")}\``]),
     ...(decision === undefined ? [] : decisionLines(decision).map((line) => `  - ${line.trim()}`)),
   ];

@@ -14,6 +14,7 @@ import { schedulePolicyOf } from '../planning/off-cluster.ts';
 import { desiredSchedules, scheduleIdsOf } from '../planning/schedules.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import type { backup } from './backup.ts';
+import { discover } from './discover.ts';
 import { describeFailure } from './failures.ts';
 import type { inClusterRestore } from './in-cluster-restore.ts';
 import type { PlanEntity, Work } from './plan-entity.ts';
@@ -141,6 +142,24 @@ export async function carryOut(entity: PlanEntity, work: Work, schedules: Schedu
         entity.surveyFailed(describeFailure(error).message);
       }
       return;
+    case 'discover':
+      return discover(entity, () => new Date(Date.now()));
+    case 'record':
+      try {
+        await call(`log: ${work.act.action}`).recordAct({
+          repository: pipeline.repository,
+          plan: name,
+          act: work.act,
+        });
+      } catch (error) {
+        if (isCancellation(error)) throw error;
+        const { reason, ...refusal } = refusalIn(error);
+        entity.refuse('audit', {
+          ...refusal,
+          reason: `the ${work.act.action} of ${work.act.by} is not in the log: ${reason}`,
+        });
+      }
+      return entity.recorded();
     case 'look':
       try {
         const { workflowIds } = work;

@@ -33,6 +33,7 @@ import {
 import { renderPlan } from './plan-page.ts';
 import { Refused } from './plan-request-reading.ts';
 import { carryOut, refusalIn, ScheduleKeeper } from './plan-work.ts';
+import { currentSender } from './sender.ts';
 import { isUndecodable } from './tolerant-converter.ts';
 
 const HISTORY_EVENTS = 2_000;
@@ -47,6 +48,7 @@ const REPORT_REFUSALS_EVERY_MS = 60_000;
  */
 export async function plan(state: PlanState): Promise<void> {
   const knowsArchives = patched('archives are followed');
+  const recordsSignals = patched('signals are recorded');
   const entity = new PlanEntity(
     state,
     { now: () => new Date(Date.now()) },
@@ -69,7 +71,13 @@ export async function plan(state: PlanState): Promise<void> {
       personsSignal(name),
       (argument?: unknown) => {
         try {
-          entity.receive(name, legible(argument));
+          const by = currentSender();
+          const receipt = entity.receive(name, legible(argument), by);
+          if (recordsSignals)
+            entity.noteAct(name, receipt, {
+              by: `${by ?? 'nobody by name'}, by a signal`,
+              ...reasonIn(argument),
+            });
         } catch (error) {
           entity.refuse(name, refusalIn(error));
         }
@@ -81,11 +89,12 @@ export async function plan(state: PlanState): Promise<void> {
       personsUpdate(name),
       (argument?: unknown) => {
         heard();
-        return answered(() => entity.receive(name, legible(argument)));
+        return answered(() => entity.receive(name, legible(argument), currentSender()));
       },
       {
         description,
-        validator: (argument?: unknown) => answered(() => entity.check(name, legible(argument))),
+        validator: (argument?: unknown) =>
+          answered(() => entity.check(name, legible(argument), currentSender())),
       },
     );
   }
@@ -206,6 +215,12 @@ function mustGoOn(state: PlanState): boolean {
   // `workflowInfo` gives the task queue of the worker, which differs in a replay, so it isn't used here.
   const moves = hostedOn !== undefined && hostedOn !== revision.taskQueue && schedulesOf === generation;
   return continueAsNewSuggested || historyLength >= historyEvents || moves;
+}
+
+/** The reason in a message that was accepted. */
+function reasonIn(argument: unknown): { readonly reason?: string } {
+  const isObject = typeof argument === 'object' && argument !== null && 'reason' in argument;
+  return isObject && typeof argument.reason === 'string' ? { reason: argument.reason } : {};
 }
 
 /** Returns the argument if it is JSON. A person may have pasted anything else, which is refused. */

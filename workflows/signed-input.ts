@@ -8,6 +8,7 @@ import {
 } from '@temporalio/workflow';
 import { type MarkedPayload, unsignedPayloadSince } from '../model/payload-signature.ts';
 import { ran } from './plan-messages.ts';
+import { sentBy } from './sender.ts';
 
 type Activate = Parameters<NonNullable<WorkflowInternalsInterceptor['activate']>>[0];
 type Job = NonNullable<Activate['activation']['jobs']>[number];
@@ -17,13 +18,16 @@ const REFUSAL =
   'This was not sent by a command or a worker of this installation, whose signature it lacks. Use the installation’s own commands (docs/security.md).';
 
 /**
- * Refuses what this installation didn't sign, where the installation has a key: starts, results of activities and children, updates, and
+ * Tells handlers who sent what they take (`currentSender`), and refuses what this installation didn't sign, where the installation has a key: starts, results of activities and children, updates, and
  * signals except those that people send to a plan. It checks payloads before the SDK reads them, and synchronously, so it doesn't change
  * the order of what a workflow does: recorded histories replay. Runs that began before the installation had its key go on.
  */
 export const interceptors: WorkflowInterceptorsFactory = () => {
   let startIsForged = false;
   const forgedUpdates = new Set<string>();
+  // Signals of one name reach their handler in the order in which they came; those of different names may not.
+  const senders = new Map<string, string[]>();
+  const updaters = new Map<string, string>();
 
   const internals: WorkflowInternalsInterceptor = {
     activate(input, next) {
@@ -35,6 +39,11 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
         refuseResult(job.resolveChildWorkflowExecution?.result);
       }
       activation.jobs = activation.jobs?.filter((job) => !isForgedSignal(job)) ?? null;
+      for (const { signalWorkflow: signal, doUpdate: update } of activation.jobs ?? []) {
+        const name = signal?.signalName ?? '';
+        if (signal != null) senders.set(name, [...(senders.get(name) ?? []), signal.identity ?? '']);
+        if (update != null) updaters.set(update.id ?? '', update.meta?.identity ?? '');
+      }
       next(input);
     },
   };
@@ -43,13 +52,18 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
       startIsForged ? Promise.reject(ApplicationFailure.nonRetryable(REFUSAL, UNSIGNED_INPUT)) : next(input),
     validateUpdate(input, next) {
       if (forgedUpdates.has(input.updateId)) throw ApplicationFailure.nonRetryable(REFUSAL, UNSIGNED_INPUT);
-      next(input);
+      sentBy(updaters.get(input.updateId), () => next(input));
     },
     // The SDK skips the validator of an update that, by the history, was accepted. A stranger's worker could have written that.
-    handleUpdate: (input, next) =>
-      forgedUpdates.has(input.updateId)
-        ? Promise.reject(ApplicationFailure.nonRetryable(REFUSAL, UNSIGNED_INPUT))
-        : next(input),
+    handleUpdate(input, next) {
+      if (forgedUpdates.has(input.updateId)) {
+        return Promise.reject(ApplicationFailure.nonRetryable(REFUSAL, UNSIGNED_INPUT));
+      }
+      const updater = updaters.get(input.updateId);
+      updaters.delete(input.updateId);
+      return sentBy(updater, () => next(input));
+    },
+    handleSignal: (input, next) => sentBy(senders.get(input.signalName)?.shift(), () => next(input)),
   };
   return { inbound: [inbound], internals: [internals] };
 };

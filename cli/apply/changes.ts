@@ -3,7 +3,7 @@ import { differences, findSchedule } from '../../activities/schedules.ts';
 import { describeError, type ErrorDocument } from '../../library/errors.ts';
 import { findEntity, listedPlans, type PlanEntityView } from '../../library/plan-entities.ts';
 import { defined } from '../../model/defined.ts';
-import type { CompiledPlan } from '../../model/pipeline.ts';
+import type { CompiledPlan, Discovered } from '../../model/pipeline.ts';
 import { nextRuns } from '../../planning/next-runs.ts';
 import { type DesiredSchedule, desiredSchedules, scheduleIdsOf } from '../../planning/schedules.ts';
 import { mapBounded } from '../../repository/bounded.ts';
@@ -81,11 +81,15 @@ export async function plannedChanges(
     orFailed(plan.name, () => changeOf(client, plan, wishes)),
   );
   const wanted = new Set(plans.map(({ name }) => name));
+  const finders = new Set(plans.flatMap(({ name, discover }) => (discover === undefined ? [] : name)));
   const others = (await listedPlans(client)).filter((name) => !wanted.has(name));
   const leftovers = mapBounded(others, PLANS_AT_ONCE, (name) =>
     orFailed(name, async () => {
       const entity = await findEntity(client, name);
-      return entity?.status.set === wishes.set ? leftover(client, entity, wishes) : undefined;
+      if (entity?.status.set !== wishes.set) return undefined;
+      const { discovered } = entity.revision.plan;
+      if (discovered !== undefined && finders.has(discovered.by)) return ofAFinder(name, discovered);
+      return leftover(client, entity, wishes);
     }),
   );
   return [
@@ -153,6 +157,13 @@ async function changeOf(client: Client, plan: CompiledPlan, wishes: Wishes): Pro
     after: entity?.status.generation ?? 0,
     taskQueue,
   };
+}
+
+/** A plan that no file has and that stays all the same, since a plan with `discover` found it and keeps it in line. */
+function ofAFinder(plan: string, { by, database, goneSince }: Discovered): Planned {
+  const gone = goneSince === undefined ? '' : `, which is gone since ${goneSince}; its backups stay`;
+  const note = `discovered by ${by} for the database ${database}${gone}`;
+  return { plan, action: 'none', note, fields: [], steps: [], schedules: [], after: 0 };
 }
 
 async function leftover(

@@ -17,7 +17,10 @@ const ARCHIVE = {
 export function changeLines(change: PlanChange): readonly string[] {
   const { plan, action, note, fields, steps, schedules, retention, archive, error } = change;
   if (error !== undefined) return [`${SIGNS.failed} plan ${plan}: ${error.message}`];
-  if (action === 'none') return schedules.filter(({ pausedByHand }) => pausedByHand).map(pauseLine);
+  if (action === 'none') {
+    const told = note === undefined ? [] : [`  plan ${plan}: ${note}`];
+    return [...told, ...schedules.filter(({ pausedByHand }) => pausedByHand).map(pauseLine)];
+  }
   return [
     `${SIGNS[action]} plan ${plan}${note === undefined ? '' : `: ${note}`}`,
     // The file itself describes a new plan.

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
+import { personHere } from '../../worker/person.ts';
 import { HERE } from '../here.ts';
 import { type CommonOptions, EXIT, type ExitCode, emit, print, runCommand } from '../output.ts';
-import { checkReason, personHere, recordHere } from '../record-act.ts';
+import { checkReason, recordHere } from '../record-act.ts';
 
 /**
  * `hold` and `release`: a held backup stays, whatever the retention, until somebody releases it. Both need only the repository.

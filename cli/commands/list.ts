@@ -46,18 +46,13 @@ async function listOne(argument: string, options: Options): Promise<undefined> {
 
 /** Lists the backups of all plans. If one plan's repository can't be read, the others are still listed. */
 async function listAll(options: Options): Promise<ExitCode> {
-  const { list, openPlans } = await import('../../library/index.ts');
+  const { openPlans } = await import('../../library/index.ts');
   const { describeError } = await import('../../library/errors.ts');
   const documents: object[] = [];
   let code: ExitCode = EXIT.done;
   for (const plan of await openPlans()) {
     try {
-      const listing = await list(plan, HERE);
-      tellUnusable(listing);
-      documents.push(listing);
-      if (options.json) continue;
-      print(`${plan.name}:`);
-      await show(plan, listing, options);
+      for (const each of await withBackups(plan)) documents.push(await listOneOf(each, options));
     } catch (failure) {
       const error = describeError(failure);
       say(renderError(error, `plan ${plan.name}: `));
@@ -67,6 +62,24 @@ async function listAll(options: Options): Promise<ExitCode> {
   }
   if (options.json) emit({ plans: documents });
   return code;
+}
+
+async function listOneOf(plan: CompiledPlan, options: Options): Promise<PlanListing> {
+  const { list } = await import('../../library/index.ts');
+  const listing = await list(plan, HERE);
+  tellUnusable(listing);
+  if (options.json) return listing;
+  const { discovered } = plan;
+  print(`${plan.name}${discovered === undefined ? '' : ` (discovered by ${discovered.by})`}:`);
+  await show(plan, listing, options);
+  return listing;
+}
+
+/** For a plan with `discover`: the plans that it found and that have backups, whether or not their databases are still there. */
+async function withBackups(plan: CompiledPlan): Promise<readonly CompiledPlan[]> {
+  if (plan.discover === undefined) return [plan];
+  const { discoveredPlans } = await import('../../library/listing.ts');
+  return discoveredPlans(HERE, plan);
 }
 
 function tellUnusable({ unusable }: PlanListing): void {

@@ -24,6 +24,15 @@ const COLUMNS = ['STEP', 'WHEN', 'ACTIVITY', 'QUEUE', 'PARALLEL', 'RETRY', 'TIME
 export function drawText(plan: ExplainedPlan): string {
   const facts: readonly (readonly [string, string])[] = [
     ['plan', `${plan.plan} (${plan.file})`],
+    ...(plan.discover === undefined ? [] : [['discover', describeDiscover(plan)] as const]),
+    ...(plan.discovered === undefined
+      ? []
+      : [
+          [
+            'discovered',
+            `by ${plan.discovered.by}, where the database ${plan.discovered.database} exists`,
+          ] as const,
+        ]),
     ['source', describeSource(plan)],
     ['repository', describeRepository(plan)],
     ['schedule', describeSchedule(plan)],
@@ -37,6 +46,10 @@ export function drawText(plan: ExplainedPlan): string {
   const widest = Math.max(...facts.map(([name]) => name.length));
   const head = facts.map(([name, value]) => `${name.padEnd(widest)}  ${value}`);
   return [...head, '', ...table([COLUMNS, ...plan.steps.map(row)]), ...valuesOf(plan)].join('\n');
+}
+
+function describeDiscover({ plan, discover }: ExplainedPlan): string {
+  return `each database becomes a plan ${plan}-<database> (holdfast explain of that name shows it); looked for every ${writeDuration(discover?.everyMs ?? 0)}`;
 }
 
 /** Where the values of a plan came from. Empty for a plan that is made of no template: its file shows them. */

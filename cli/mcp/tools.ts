@@ -18,6 +18,7 @@ import {
 } from '../../library/index.ts';
 import { defined } from '../../model/defined.ts';
 import { permanent } from '../../model/errors.ts';
+import { personHere } from '../../worker/person.ts';
 import type { Session } from '../session.ts';
 
 /** What tools may look at. */
@@ -226,19 +227,25 @@ export const TOOLS: readonly Tool[] = [
       reason: text('why, in one sentence: whoever approves reads it'),
     },
     async ({ plan, ...wish }, { folder }) => {
-      const { name } = await openPlanNamed(plan, folder);
-      return whatRuns(async (session) => ({
-        plan: name,
-        ...(await requestRestore(session, name, defined(wish))),
-      }));
+      const { name, pipeline } = await openPlanNamed(plan, folder);
+      const receipt = await whatRuns((session) => requestRestore(session, name, defined(wish)));
+      const { recordHere } = await import('../record-act.ts');
+      const act = { action: 'restore' as const, subject: receipt.workflowId ?? receipt.requestId };
+      await recordHere(name, pipeline.repository, { ...act, reason: wish.reason }, agentHere());
+      return { plan: name, ...receipt };
     },
   ),
 ];
 
+/** An agent, and whose. It acts for that person, so that person can't approve what it asked for where two people are needed. */
+function agentHere(): string {
+  return `${personHere()} (mcp)`;
+}
+
 /** Asks the Temporal server that is configured or runs. Starts none. */
 async function whatRuns<T>(ask: (session: Session) => Promise<T>): Promise<T> {
   const { findSession } = await import('../session.ts');
-  const session = await findSession({ starts: 'nothing' });
+  const session = await findSession({ starts: 'nothing', identity: agentHere() });
   if (session === undefined) {
     throw permanent(
       'TEMPORAL_NONE',

@@ -6,7 +6,7 @@ import { archiveLines } from '../../planning/archive/standing.ts';
 import { decisionLines, wishLine } from '../../planning/decision-text.ts';
 import { timelineLines } from '../../planning/timeline.ts';
 import type { PlanRequest, PlanStatus } from '../../workflows/plan-messages.ts';
-import { nextRun } from '../../workflows/plan-page.ts';
+import { discoveredText, discoveryLines, nextRun } from '../../workflows/plan-page.ts';
 
 /** The state of a plan, for people at a terminal. Pure. */
 
@@ -16,8 +16,10 @@ const CLOSED_SHOWN = 3;
 export function lineOf(status: PlanStatus, now: Date): string {
   const { plan, survey, surveyFailure, paused, running, requests } = status;
   const next = paused === null ? nextRun(status, now) : undefined;
+  if (status.discovery !== undefined) return [plan, ...discoveryLines(status)].join('  ');
   return [
     plan,
+    ...(status.discovered === undefined ? [] : [discoveredText(status.discovered)]),
     survey?.lastGood === undefined
       ? 'NO verified backup'
       : `last good ${formatAge(survey.lastGood.instant, now)}`,
@@ -35,6 +37,8 @@ export function pageOf(status: PlanStatus, now: Date): readonly string[] {
   const [refusal] = refused.last;
   return [
     `Plan ${plan} (${file}, applied ${status.appliedAt})${paused === null ? '' : `  PAUSED since ${paused.at}${paused.reason === undefined ? '' : `: ${paused.reason}`}`}`,
+    ...(status.discovered === undefined ? [] : [discoveredText(status.discovered)]),
+    ...discoveryLines(status),
     ...(surveyFailure === null
       ? []
       : [`The repository could not be read (${surveyFailure.at}): ${surveyFailure.reason}`]),
@@ -107,7 +111,7 @@ function waitingLines(plan: string, request: PlanRequest): readonly string[] {
   const { kind, requestId, state, decision, wish } = request;
   const asks = state === 'awaiting-approval';
   return [
-    `${asks ? 'WAITS FOR APPROVAL' : 'waiting'}: ${kind} ${requestId}`,
+    `${asks ? 'WAITS FOR APPROVAL' : 'waiting'}: ${kind} ${requestId}${request.by === undefined ? '' : `, asked by ${request.by}`}`,
     ...(wish === undefined ? [] : [`  ${wishLine(wish)}`]),
     ...(decision === undefined ? [] : decisionLines(decision).map((line) => `  ${line}`)),
     ...(asks ? [`  holdfast approve ${plan} ${requestId}`] : []),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { discover, discoverFits } from './discover.ts';
 import { drill, ONLY_OF_YSQL, TOLERATES_OF_YSQL } from './drill.ts';
 import { notify } from './notify.ts';
 import { alsoCheck, apiVersion, memberOf, metadata, name } from './parts.ts';
@@ -44,6 +45,7 @@ const planDocument = z
         drill: drill.optional(),
         notify: notify.optional(),
         restore: restorePolicy.optional(),
+        discover: discover.optional(),
         steps: z
           .array(step)
           .min(1)
@@ -94,6 +96,7 @@ const planDocument = z
             : { params: { problem: TOLERATES_OF_YSQL }, path: ['drill', 'tolerate'] },
         ),
       )
+      .check(discoverFits)
       .meta({
         description: 'The plan itself.',
         examples: [{ source: { ysql: { connection: { env: 'ORDERS_DATABASE_URL' } } }, repository: 'main' }],

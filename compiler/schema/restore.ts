@@ -5,11 +5,11 @@ import { roleName } from './parts.ts';
 export const restorePolicy = z
   .strictObject({
     approval: z
-      .enum(['required', 'none'])
+      .enum(['required', 'two-people', 'none'])
       .prefault('required')
       .meta({
         description:
-          'Whether a restore in the place of the original waits for the signal `approve` (`holdfast approve`).',
+          'Whether a restore in the place of the original waits for the signal `approve` (`holdfast approve`). `two-people`: whoever asked for a restore can’t approve it.',
         examples: ['required'],
       }),
     safetyBackup: z

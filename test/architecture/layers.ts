@@ -68,7 +68,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   repository: { imports: ['model'], packages: ['node:*', '@aws-sdk/client-s3', 'age-encryption', 'zod'] },
   planning: { imports: ['model'], packages: [] },
   compiler: { imports: ['model'], packages: ['@noble/hashes', '@scure/base', 'yaml', 'zod'] },
-  model: { imports: [], packages: [] },
+  model: { imports: [], packages: ['@noble/hashes'] },
   parts: {
     imports: ['model', 'bootstrap/lock.mjs'],
     packages: ['node:*', '@aws-sdk/client-s3', '@temporalio/client', 'pg'],

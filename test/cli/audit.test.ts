@@ -1,8 +1,8 @@
 import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname, userInfo } from 'node:os';
 import path from 'node:path';
-import { personHere } from '../../cli/record-act.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
+import { personHere } from '../../worker/person.ts';
 import { type CommandEnd, holdfast } from '../support/holdfast.ts';
 import { repositoryDocument } from '../support/plan-files.ts';
 
@@ -90,4 +90,9 @@ test('a job of continuous integration is known by the person and the run that it
   };
   expect(personHere(gitlab)).toBe('bob by GitLab CI (acme/plans, job 8)');
   expect(personHere({})).toBe(`${userInfo().username}@${hostname()}`);
+  // A container under a number that no account has.
+  const noAccount = () => {
+    throw Object.assign(new Error('uv_os_get_passwd returned ENOENT'), { code: 'ERR_SYSTEM_ERROR' });
+  };
+  expect(personHere({}, noAccount)).toBe(`uid-${process.getuid?.()}@${hostname()}`);
 });

@@ -281,6 +281,19 @@ const VALUES = cases([
   ],
   ['a question mark', 'BAD_CRON', planFile('  schedule: { cron: "0 0 «?» * fri" }'), 'Write `*`'],
   [
+    'a look for databases too often',
+    'OUT_OF_RANGE',
+    ysql('databases: {}\n  discover: { every: «1s» }'),
+    '10s',
+  ],
+  ['a look for what is not said', 'MISPLACED_KEY', planFile('  «discover»: {}'), 'databases:'],
+  [
+    'an archive of databases that come and go',
+    'MISPLACED_KEY',
+    ysql('databases: {}\n  discover: {}\n  «pointTime»: { archive: { lag: 5s } }'),
+    'by hand',
+  ],
+  [
     'assertions that no copy can be asked',
     'MISPLACED_KEY',
     planFile(

@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { stringify } from 'yaml';
-import { hashOf } from '../../compiler/canonical-json.ts';
 import { type Compilation, compile } from '../../compiler/compile.ts';
 import { readDuration, writeDuration } from '../../compiler/duration.ts';
 import { renderDiagnostics } from '../../compiler/render.ts';
 import type { SourceFile } from '../../compiler/source-text.ts';
+import { hashOf } from '../../model/canonical-json.ts';
 
 const EVERYTHING = readFileSync(join(__dirname, 'golden', 'everything.yaml'), 'utf8');
 

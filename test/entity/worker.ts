@@ -31,6 +31,7 @@ const activities: Partial<Activities> = {
     window: { instants: [], ranges: [] },
   }),
   reconcileSchedules: (input: ReconcileInput) => reconcileSchedules(client, input),
+  recordAct: async () => undefined,
 };
 const worker = await Worker.create({
   ...{ connection, taskQueue, activities, shutdownForceTime: '20s', isolateExecutionTimeout: '30s' },

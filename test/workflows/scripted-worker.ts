@@ -56,6 +56,7 @@ export async function startBench(): Promise<Bench> {
         activities: {
           ...turns,
           reconcileSchedules: (input: ReconcileInput) => reconcileSchedules(client, input),
+          recordAct: async () => undefined,
           ...activities,
         },
         maxHeartbeatThrottleInterval: '200ms',

@@ -1,0 +1,70 @@
+import { type Client, WithStartWorkflowOperation, WorkflowUpdateFailedError } from '@temporalio/client';
+import { ApplicationFailure, type Workflow } from '@temporalio/common';
+import { selectDatabases } from '../engines/ysql/databases.ts';
+import { resolveTarget, withSession } from '../engines/ysql/server/session.ts';
+import { HoldfastError, isFailureDetails, permanent } from '../model/errors.ts';
+import { type Activities, type AdoptInput, APPLY_PLAN } from './contract.ts';
+import { asActivity } from './run-activity.ts';
+import { attributesOf } from './schedules.ts';
+
+/** The activities of a plan with `discover`. */
+export function discoveryActivities(client: Client): Pick<Activities, 'listDatabases' | 'adoptPlan'> {
+  return {
+    listDatabases: ({ source }) =>
+      asActivity(async (verb) => {
+        const target = await resolveTarget(verb, source.connection);
+        return withSession(target, target.database, verb.signal, async (session) => {
+          try {
+            return (await selectDatabases(session, target, source)).selected;
+          } catch (error) {
+            if (error instanceof HoldfastError && error.code === 'YSQL_NO_DATABASE') return [];
+            throw error;
+          }
+        });
+      }),
+
+    adoptPlan: (input) =>
+      asActivity(async () => {
+        const { workflowId, backup } = input;
+        try {
+          await applyPlanTo(client, input);
+          if (backup === undefined) return;
+          const argument = { requestId: backup, reason: 'its database was found' };
+          await client.workflow.getHandle(workflowId).executeUpdate('backup', { args: [argument] });
+        } catch (error) {
+          throw refusalIn(error);
+        }
+      }),
+  };
+}
+
+/** Sends the update `applyPlan` to the entity of a plan, and starts the entity if there is none. Its result is that of the update. */
+export function applyPlanTo<Result>(
+  client: Client,
+  { workflowId, state, application }: Pick<AdoptInput, 'workflowId' | 'state' | 'application'>,
+): Promise<Result> {
+  const { plan, taskQueue } = application.revision;
+  const { engine } = plan.pipeline.source;
+  const startWorkflowOperation = new WithStartWorkflowOperation('plan', {
+    workflowId,
+    taskQueue,
+    workflowIdConflictPolicy: 'USE_EXISTING',
+    args: [state],
+    staticSummary: `Plan ${plan.name}: ${engine} into ${plan.pipeline.repository.name}`,
+    typedSearchAttributes: attributesOf(plan.name, engine),
+  });
+  return client.workflow.executeUpdateWithStart<Workflow, Result, [AdoptInput['application']]>(APPLY_PLAN, {
+    startWorkflowOperation,
+    args: [application],
+  });
+}
+
+function refusalIn(error: unknown): unknown {
+  if (!(error instanceof WorkflowUpdateFailedError) || !(error.cause instanceof ApplicationFailure))
+    return error;
+  const { type, details } = error.cause;
+  const [refusal] = details ?? [];
+  return isFailureDetails(refusal)
+    ? permanent(type ?? 'REFUSED', refusal.problem, refusal.remedy, error)
+    : error;
+}

@@ -1,0 +1,101 @@
+import { ApplicationFailure } from '@temporalio/common';
+import { Worker } from '@temporalio/worker';
+import type { Activities, AdoptInput } from '../../activities/contract.ts';
+import type { CompiledPlan } from '../../model/pipeline.ts';
+import { workflowBundle } from '../../worker/bundle.ts';
+import { newPlanState } from '../../workflows/plan-entity.ts';
+import { personsUpdate, planStatus, planWorkflowId } from '../../workflows/plan-messages.ts';
+import { eventually } from '../support/processes.ts';
+import { endPromiseHooksAfterwards } from '../support/promise-hooks.ts';
+import { type Bench, CAPTURE, pipelineOf, startBench } from './scripted-worker.ts';
+
+endPromiseHooksAfterwards();
+
+/** A plan with `discover` on a real Temporal server; which databases there are is the test's own. */
+let bench: Bench;
+beforeAll(async () => {
+  bench = await startBench();
+});
+afterAll(() => bench.stop());
+
+const EVERY_MS = 300;
+
+async function withFleet(
+  name: string,
+  activities: Partial<Activities>,
+  body: (handle: ReturnType<Bench['client']['workflow']['getHandle']>) => Promise<void>,
+): Promise<void> {
+  const pipeline = { ...pipelineOf(CAPTURE), plan: name };
+  const plan: CompiledPlan = {
+    ...{ name, file: 'plans/fleet.yaml', pipeline, discover: { everyMs: EVERY_MS } },
+    notify: [{ kind: 'webhook', url: { env: 'EVENTS_URL' }, on: ['all'] }],
+  };
+  const surveyPlan: Activities['surveyPlan'] = async () => ({
+    ...{ readAt: new Date().toISOString(), backups: 0, unusable: 0, storedBytes: 0, schedules: [] },
+    window: { instants: [], ranges: [] },
+  });
+  await bench.withActivities({ surveyPlan, ...activities }, async () => {
+    const { taskQueue } = bench;
+    const state = newPlanState({ plan, set: 'default', taskQueue }, new Date().toISOString());
+    const handle = await bench.client.workflow.start('plan', {
+      ...{ workflowId: planWorkflowId(name), taskQueue, args: [state] },
+    });
+    await body(handle);
+    const history = await handle.fetchHistory();
+    await Worker.runReplayHistory({ workflowBundle: await workflowBundle() }, history, handle.workflowId);
+    await handle.terminate();
+  });
+}
+
+test('what can’t be listed or applied is told once, and stops neither the others nor the next look', async () => {
+  let looks = 0;
+  const adopted: string[] = [];
+  const told: string[] = [];
+  const activities: Partial<Activities> = {
+    listDatabases: async () => {
+      looks += 1;
+      if (looks <= 2) throw ApplicationFailure.nonRetryable('the server is away', 'YSQL_CONNECTION');
+      return ['orders', 'crm', 'Shouted'];
+    },
+    adoptPlan: async ({ workflowId }: AdoptInput) => {
+      if (workflowId.endsWith('-crm')) throw ApplicationFailure.nonRetryable('taken', 'PLAN_NAME_TAKEN');
+      adopted.push(workflowId);
+    },
+    http: async ({ body }) => {
+      told.push(typeof body === 'string' ? body : String(body.type));
+      return { status: 200 };
+    },
+  };
+  await withFleet('fleet', activities, async (handle) => {
+    await eventually('it has looked often', async () => looks >= 6);
+    await eventually('all is told', async () => told.length >= 3);
+    const { discovery } = await handle.query(planStatus);
+    expect(discovery?.members).toEqual([{ database: 'orders', inLineWith: 0 }]);
+    expect(discovery?.refused.map(({ database }) => database).sort()).toEqual(['Shouted', 'crm']);
+    expect(discovery?.failure).toBeUndefined();
+    // A refused one is tried at each look, since the name may have become free; a plan that is in line is left alone.
+    expect(adopted).toEqual(['plan:fleet-orders']);
+    expect(told.toSorted()).toEqual(['discover.failed', 'discover.found', 'discover.refused']);
+  });
+});
+
+test('a plan that is paused looks for no database until it is resumed', async () => {
+  let looks = 0;
+  const activities: Partial<Activities> = {
+    listDatabases: async () => {
+      looks += 1;
+      return [];
+    },
+  };
+  await withFleet('still', activities, async (handle) => {
+    await eventually('it has looked', async () => looks >= 2);
+    await handle.executeUpdate(personsUpdate('pause'), { args: [{}] });
+    await eventually('schedules are paused', async () => (await handle.query(planStatus)).paused !== null);
+    const before = looks;
+    await new Promise((resolve) => setTimeout(resolve, 5 * EVERY_MS));
+    // One look may have been under way.
+    expect(looks).toBeLessThanOrEqual(before + 1);
+    await handle.executeUpdate(personsUpdate('resume'), { args: [{}] });
+    await eventually('it looks again', async () => looks > before + 1);
+  });
+});

@@ -1,0 +1,127 @@
+import { isCancellation } from '@temporalio/workflow';
+import { defined } from '../model/defined.ts';
+import type { CompiledPlan } from '../model/pipeline.ts';
+import { type Adoption, adoptionsFor, type RefusedDatabase } from '../planning/discovery.ts';
+import { audienceOf } from '../planning/notification.ts';
+import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
+import { describeFailure } from './failures.ts';
+import { type News, sendNotification } from './notify.ts';
+import { newPlanState, type PlanEntity } from './plan-entity.ts';
+import { planWorkflowId, type Revision } from './plan-messages.ts';
+
+/** Longest time for a list of databases, and for one plan. What took longer is tried again at the next look. */
+const PATIENCE_MS = 2 * 60_000;
+const ADOPTED_AT_ONCE = 8;
+const NAMES_TOLD = 10;
+
+/** A look for databases: makes plans of new ones, lets plans of vanished ones stand still, and tells both. */
+export async function discover(entity: PlanEntity, now: () => Date): Promise<void> {
+  const { revision, discovery: before, generation } = entity.state;
+  const { plan } = revision;
+  const at = now().toISOString();
+  const known = before ?? { members: [], refused: [] };
+  let found: readonly string[];
+  try {
+    const { source } = plan.pipeline;
+    if (source.engine !== 'ysql') throw new TypeError('only a ysql source is asked for databases');
+    found = await call('list the databases').listDatabases({ source });
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    const reason = describeFailure(error);
+    entity.discovered({ ...known, at, generation, failure: reason.message });
+    if (before?.failure === reason.message) return;
+    const headline = `Whether ${plan.name} has new databases is not known: ${reason.message}`;
+    return tell(plan, at, { type: 'discover.failed', ok: false, headline, error: reason });
+  }
+  const { adoptions, refused: unfit } = adoptionsFor(plan, before, { found, at, generation });
+  const failed = await adoptAll(revision, adoptions, at);
+  const done = adoptions.filter(({ database }) => !failed.some((each) => each.database === database));
+  const refused = [...unfit, ...failed];
+  const changed = new Map(done.map((each) => [each.database, each.plan.discovered?.goneSince]));
+  const unchanged = known.members.filter(({ database }) => !changed.has(database));
+  const members = [...changed].map(([database, goneSince]) => ({
+    ...{ database, inLineWith: generation },
+    ...defined({ goneSince }),
+  }));
+  entity.discovered({ at, generation, members: [...unchanged, ...members], refused });
+  await tellAll(
+    plan,
+    at,
+    done,
+    refused.filter((each) => !known.refused.some((one) => isSame(one, each))),
+  );
+}
+
+function isSame(one: RefusedDatabase, other: RefusedDatabase): boolean {
+  return one.database === other.database && one.reason === other.reason;
+}
+
+/** Applies plans, some at once. Returns those that could not be, each with the reason: one that fails stops no other. */
+async function adoptAll(
+  revision: Revision,
+  adoptions: readonly Adoption[],
+  at: string,
+): Promise<readonly RefusedDatabase[]> {
+  const failed: RefusedDatabase[] = [];
+  const waiting = [...adoptions];
+  const adoptRest = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const { plan, database, because } = next;
+      const application = { revision: { ...revision, plan }, after: 0, keepPauses: true };
+      const state = newPlanState(application.revision, at);
+      try {
+        await call(`apply plan ${plan.name}`).adoptPlan({
+          ...{ workflowId: planWorkflowId(plan.name), state, application },
+          // A plan does nothing twice for one id, so a second try asks for no second backup.
+          ...(because === 'found' ? { backup: `discovered-${at}` } : {}),
+        });
+      } catch (error) {
+        if (isCancellation(error)) throw error;
+        failed.push({ database, reason: describeFailure(error).message });
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: ADOPTED_AT_ONCE }, adoptRest));
+  return failed;
+}
+
+async function tellAll(
+  plan: CompiledPlan,
+  at: string,
+  done: readonly Adoption[],
+  refused: readonly RefusedDatabase[],
+): Promise<void> {
+  const namesOf = (because: Adoption['because']) =>
+    done.filter((each) => each.because === because).map(({ database }) => database);
+  const [found, vanished] = [namesOf('found'), namesOf('vanished')];
+  if (found.length > 0) {
+    const headline = `Of ${plan.name}, ${listed(found)} ${found.length === 1 ? 'is a plan' : 'are plans'} now, and backed up`;
+    await tell(plan, at, { type: 'discover.found', ok: true, headline });
+  }
+  if (vanished.length > 0) {
+    const headline = `Of ${plan.name}, ${listed(vanished)} ${vanished.length === 1 ? 'is' : 'are'} not there any more; backups and plans stay, and nothing is deleted`;
+    await tell(plan, at, { type: 'discover.vanished', ok: false, headline });
+  }
+  if (refused.length > 0) {
+    const headline = `Of ${plan.name}, not all databases are plans as they should be: ${listed(refused.map(({ database, reason }) => `${database} (${reason})`))}`;
+    await tell(plan, at, { type: 'discover.refused', ok: false, headline });
+  }
+}
+
+/** The first names, and how many more there are. */
+function listed(names: readonly string[]): string {
+  const more = names.length - NAMES_TOLD;
+  return `${names.slice(0, NAMES_TOLD).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
+function tell(
+  plan: CompiledPlan,
+  at: string,
+  news: Pick<News, 'type' | 'ok' | 'headline' | 'error'>,
+): Promise<void> {
+  return sendNotification(`${news.type}-${at}`, { ...news, plan: plan.name, ...audienceOf(plan), facts: {} });
+}
+
+function call(summary: string) {
+  return activitiesFor({ summary, retry: PATIENT_RETRY, timeoutMs: PATIENCE_MS });
+}
