@@ -25,13 +25,17 @@ export const PLAIN_FORMAT_VERSION = 1;
 /** The format version of a manifest with packs, for programs that know no shared rows. */
 const PACKS_FORMAT_VERSION = 2;
 
-/** The format version of a manifest: the oldest that has all it needs. Pure. @param sharesRows whether data objects lie in shared objects */
+/**
+ * The format version of a manifest: the oldest that has all it needs. Pure.
+ *
+ * @param sharesRows whether any data object is the whole of a shared object; what lies in shared packs is seen by the packs
+ */
 export function formatVersionOf(
-  { packs }: Pick<Manifest, 'packs'>,
+  { packs = [] }: Pick<Manifest, 'packs'>,
   sharesRows: boolean,
 ): Manifest['formatVersion'] {
-  if (sharesRows) return MANIFEST_FORMAT_VERSION;
-  return packs === undefined ? PLAIN_FORMAT_VERSION : PACKS_FORMAT_VERSION;
+  if (sharesRows || packs.some(({ key }) => isShared(key))) return MANIFEST_FORMAT_VERSION;
+  return packs.length === 0 ? PLAIN_FORMAT_VERSION : PACKS_FORMAT_VERSION;
 }
 
 type Cancellable = { readonly signal?: AbortSignal };
