@@ -250,6 +250,19 @@ describe('shared rows', () => {
     },
   );
 
+  it('that were damaged are healed for every backup, as docs/repository-format.md says', async () => {
+    const store = await emptyStore();
+    await night(store, 'first', THREE_TABLES);
+    const manifest = await readManifest(store, { plan: PLAN, backup: 'first' });
+    const [damaged] = await Array.fromAsync(readSharedObjects(store, manifest));
+    if (damaged === undefined) throw new Error('the sample has no object');
+    await writeFile(path.join(store.description, damaged.key), 'not what was written');
+    await store.delete([damaged.key, ...(await keysIn(store, 'index/'))]);
+    await night(store, 'second', THREE_TABLES);
+    await expectHolds(store, 'first', THREE_TABLES);
+    await expectHolds(store, 'second', THREE_TABLES);
+  });
+
   it('go into a copy with their index, so that backups made there share them', async () => {
     const [from, to] = [await emptyStore(), await emptyStore()];
     await night(from, 'first', THREE_TABLES);
