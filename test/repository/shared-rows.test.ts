@@ -258,9 +258,25 @@ describe('shared rows', () => {
     if (damaged === undefined) throw new Error('the sample has no object');
     await writeFile(path.join(store.description, damaged.key), 'not what was written');
     await store.delete([damaged.key, ...(await keysIn(store, 'index/'))]);
-    await night(store, 'second', THREE_TABLES);
+    // Another worker: this one would believe for half a minute what it has read of the index.
+    await night(new DirectoryStore(store.description), 'second', THREE_TABLES);
     await expectHolds(store, 'first', THREE_TABLES);
     await expectHolds(store, 'second', THREE_TABLES);
+  });
+
+  it('that a backup reuses are locked anew, as those that it stores', async () => {
+    const store = await emptyStore();
+    await night(store, 'first', THREE_TABLES);
+    const held: string[] = [];
+    const hold = (key: string) => {
+      held.push(key);
+      return Promise.resolve('extended' as const);
+    };
+    const plain = crashingAt(store, Number.POSITIVE_INFINITY, 'before');
+    const locking: Store = { ...plain, locks: { forMs: 60_000, now: () => new Date(), hold } };
+    await night(locking, 'second', THREE_TABLES);
+    expect(held).toEqual(expect.arrayContaining(await keysIn(store, OBJECTS_FOLDER)));
+    expect(held).toEqual(expect.arrayContaining(await keysIn(store, 'index/')));
   });
 
   it('go into a copy with their index, so that backups made there share them', async () => {
