@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 
 /**
  * `npm run bench -- ysql|ycql|archive [--rounds N] [--scale X] [--json] [--write]`, `npm run bench -- many [--tables N] [--rounds N] [--json]`,
- * `npm run bench -- fleet [--plans N] [--json]`,
+ * `npm run bench -- fleet [--plans N] [--json]`, `npm run bench -- shared-rows [--tables N] [--rounds NIGHTS] [--json]`,
  * `npm run bench -- universe [--part upload|latency|scale] …`
  */
 const { positionals, values } = parseArgs({
@@ -34,6 +34,9 @@ if (engine === 'universe') {
 } else if (engine === 'scale') {
   const { benchScale } = await import('./scale.ts');
   await benchScale({ scale: Number(values.scale), json: values.json });
+} else if (engine === 'shared-rows') {
+  const { benchSharedRows } = await import('./shared-rows.ts');
+  await benchSharedRows({ tables: Number(values.tables), nights: Number(values.rounds), json: values.json });
 } else if (engine === 'start') {
   const { benchStart } = await import('./start.ts');
   await benchStart({ rounds: Number(values.rounds), json: values.json });

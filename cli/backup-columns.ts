@@ -26,6 +26,11 @@ export function backupColumns(output: 'short' | 'wide', timezone: string): reado
     { title: 'LEVEL', cell: ({ verified }) => verified?.level ?? '' },
     { title: 'AT', cell: ({ verified }) => verified?.at ?? '' },
     { title: 'TABLES', align: 'right', cell: ({ tables }) => formatCount(tables) },
+    {
+      title: 'NEW',
+      align: 'right',
+      cell: ({ newBytes }) => (newBytes === undefined ? '' : formatBytes(newBytes)),
+    },
     { title: 'BYTES', align: 'right', cell: ({ bytes }) => formatBytes(bytes) },
     { title: 'EXACTLY', cell: ({ instant }) => instant },
     { title: 'LOCAL TIME', cell: ({ instant }) => localOf(instant, timezone) },

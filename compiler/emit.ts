@@ -43,6 +43,7 @@ export function emitRepository({ metadata, spec }: RepositoryDocument): Reposito
       ...given('encryption', encryption),
       ...given('signing', signing),
       ...given('deletion', spec.deletion),
+      ...given('shareRows', spec.shareRows),
     });
   }
   const { s3 } = spec;
@@ -67,6 +68,7 @@ export function emitRepository({ metadata, spec }: RepositoryDocument): Reposito
     ...given('encryption', encryption),
     ...given('signing', signing),
     ...given('deletion', spec.deletion),
+    ...given('shareRows', spec.shareRows),
   });
 }
 

@@ -2,6 +2,7 @@ import type { ChunkSpec, DataObject, ReadPoint } from '../model/backup.ts';
 import type { BackupContext } from './engine.ts';
 import { type PackWriter, PIECE_BYTES } from './pack-writer.ts';
 import { SMALL_BODY_BYTES } from './puts-behind.ts';
+import type { SharedParts } from './shared-parts.ts';
 
 /**
  * Stores the parts of one chunk in order. A part's name contains its position and hash, so a retry doesn't resend what an earlier attempt of the
@@ -13,6 +14,7 @@ export class ChunkStore {
   readonly #prefix: string;
   readonly #ending: string;
   readonly #packs: PackWriter | undefined;
+  readonly #shared: SharedParts | undefined;
   /** What an earlier attempt stored, as `key size`; undefined until it was listed. */
   #sent: ReadonlySet<string> | undefined;
   #parts = 0;
@@ -20,19 +22,21 @@ export class ChunkStore {
   /**
    * @param ending of the objects' names, e.g. `.copy.zst`
    * @param packs takes the small parts; absent: each part becomes an object
+   * @param shared takes all parts, instead of the backup's folder
    */
   constructor(
     verb: BackupContext,
     readPoint: ReadPoint,
     chunk: ChunkSpec,
     ending: string,
-    packs?: PackWriter,
+    { packs, shared }: { readonly packs?: PackWriter; readonly shared?: SharedParts } = {},
   ) {
     this.#verb = verb;
     this.#chunk = chunk;
     this.#prefix = `data/e${readPoint.epoch}/${chunk.id}-`;
     this.#ending = ending;
     this.#packs = packs;
+    this.#shared = shared;
   }
 
   /**
@@ -40,10 +44,16 @@ export class ChunkStore {
    * `BackupContext.puts`), and its key may be provisional (see `PlacedPiece`).
    */
   async put(body: Uint8Array, sha256: string): Promise<Omit<DataObject, 'rows' | 'bytes'>> {
-    const { table, columns } = this.#chunk;
+    const { id, table, columns } = this.#chunk;
+    if (this.#shared !== undefined) {
+      const part = `${id}-${this.#parts}`;
+      this.#parts += 1;
+      const shared = await this.#shared.add(body, sha256);
+      return { ...shared, part, sizeBytes: body.length, sha256, table, columns };
+    }
     const place =
       this.#packs !== undefined && body.length <= PIECE_BYTES
-        ? await this.#packs.add(body)
+        ? await this.#packs.add(body, sha256)
         : { key: await this.#putAlone(body, sha256) };
     this.#parts += 1;
     return { ...place, sizeBytes: body.length, sha256, table, columns };

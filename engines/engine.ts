@@ -24,6 +24,7 @@ import type { ManifestDraft } from '../repository/backups/write-manifest.ts';
 import type { Store } from '../repository/store.ts';
 import type { PackWriter } from './pack-writer.ts';
 import type { PutsBehind } from './puts-behind.ts';
+import type { SharedParts } from './shared-parts.ts';
 
 /**
  * The contract of an engine: how one kind of source is read and written. Free of Temporal, so that a test can drive it directly; `activities/`
@@ -82,6 +83,8 @@ export interface Engine<S extends Source = Source> {
 /** An engine whose tables are read and written row by row, in chunks. `row-engine.ts` builds one from its parts. */
 export interface RowEngine<S extends LogicalSource = LogicalSource> extends Engine<S> {
   readonly kind: 'rows';
+  /** True: an unchanged chunk gives the same bytes in every backup, so that they can be shared. */
+  readonly sharesRows?: true;
 
   openReadPoint(verb: VerbContext, source: S, firstEpoch: number): Promise<OpenReadPoint>;
 
@@ -136,7 +139,7 @@ export interface SealingParts {
   /** The manifest's fields about source and data, except the data objects. */
   readonly description: Pick<
     Manifest,
-    'server' | 'contents' | 'databases' | 'commonObjects' | 'packs' | 'scanned' | 'universe'
+    'server' | 'contents' | 'databases' | 'commonObjects' | 'packs' | 'newBytes' | 'scanned' | 'universe'
   >;
   /** The files for a restore without Holdfast. Pure; `draft` doesn't name them yet. */
   kit(draft: ManifestDraft): readonly KitFile[];
@@ -286,6 +289,8 @@ export interface BackupContext extends VerbContext {
   readonly puts?: PutsBehind;
   /** Takes small parts, present while a task of several chunks is uploaded. An engine that can't read packs ignores it. */
   readonly packs?: PackWriter;
+  /** Takes all parts, present while a task is uploaded whose repository shares rows. Only an engine with `sharesRows` gets it. */
+  readonly shared?: SharedParts;
 }
 
 /** What a verb of the restore side gets. */

@@ -1,7 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { DataObject, ObjectEntry } from '../model/backup.ts';
 import type { Manifest } from '../model/manifest.ts';
+import { isShared } from '../repository/layout.ts';
 import type { KitFile } from './engine.ts';
+
+/** Where an object of the backup lies, seen from the backup's folder. */
+export function kitPath(key: string): string {
+  return isShared(key) ? `../../../${key}` : key;
+}
 
 /** `SHA256SUMS` over everything that a restore without Holdfast uses, in the form of `sha256sum`. Pure. */
 export function kitChecksums(
@@ -16,5 +22,7 @@ export function kitChecksums(
     ...(manifest.packs ?? []),
     ...kitFiles.map(({ key, text }) => ({ key, sha256: createHash('sha256').update(text).digest('hex') })),
   ];
-  return { key: 'SHA256SUMS', text: stored.map(({ key, sha256 }) => `${sha256}  ${key}\n`).join('') };
+  // Several data objects may be one shared object.
+  const lines = new Set(stored.map(({ key, sha256 }) => `${sha256}  ${kitPath(key)}\n`));
+  return { key: 'SHA256SUMS', text: [...lines].join('') };
 }

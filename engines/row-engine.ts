@@ -1,4 +1,5 @@
 import type { DataObject, ExportSummary, LogicalReadPoint, ObjectEntry, ReadPoint } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import { permanent, READ_POINT_LOST } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import type { LogicalSource } from '../model/pipeline.ts';
@@ -12,8 +13,12 @@ import {
   writeWorkList,
 } from '../repository/backups/work.ts';
 import { type ManifestDraft, writeManifest } from '../repository/backups/write-manifest.ts';
+import { isShared } from '../repository/layout.ts';
 import type { BackupContext, OpenReadPoint, RowEngine, SealingParts, VerbContext } from './engine.ts';
 import { packTasks } from './pack-tasks.ts';
+
+/** Where rows are shared, a plan may ask for small chunks. Several of them make a task then, so that it is no smaller than elsewhere. */
+const SHARED_TASK_BYTES = 64 * 1024 * 1024;
 
 /** What each row engine implements itself. The rest of `RowEngine` is the same for all of them, and is in this file. */
 interface RowEngineParts<S extends LogicalSource>
@@ -46,7 +51,9 @@ async function listWork<S extends LogicalSource>(
   const known = await findWorkList(store, ref, readPoint.epoch, { signal });
   if (known !== undefined) return describe(known);
   const exported = await engine.export(context, source, readPoint);
-  const tasks = packTasks(exported.chunks, source.chunkBytes);
+  const shares = engine.sharesRows === true && ref.repository.shareRows === true;
+  const taskBytes = shares ? Math.max(source.chunkBytes, SHARED_TASK_BYTES) : source.chunkBytes;
+  const tasks = packTasks(exported.chunks, taskBytes);
   return describe(await writeWorkList(store, ref, readPoint.epoch, exported, tasks, { signal }));
 }
 
@@ -69,7 +76,7 @@ async function collect<S extends LogicalSource>(
 ): Promise<SealingParts> {
   const { store, ref, signal } = context;
   const workList = await readWorkList(store, ref, readPoint.epoch, { signal });
-  const [rest, { objects: dataObjects, packs }] = await Promise.all([
+  const [rest, { objects: dataObjects, packs, newBytes }] = await Promise.all([
     engine.seal(context, source, readPoint, { ...workList, chunks: [] }),
     uploadedObjects(context, workList),
   ]);
@@ -82,6 +89,7 @@ async function collect<S extends LogicalSource>(
       databases,
       commonObjects,
       ...(packs.length === 0 ? {} : { packs }),
+      ...defined({ newBytes }),
       ...scannedBy(dataObjects),
     },
     kit: (draft) => engine.restoreKit(countedManifest(draft, dataObjects), dataObjects),
@@ -93,14 +101,21 @@ async function collect<S extends LogicalSource>(
 async function uploadedObjects(
   { store, ref, signal }: BackupContext,
   workList: WorkList,
-): Promise<{ readonly objects: readonly DataObject[]; readonly packs: readonly ObjectEntry[] }> {
+): Promise<{
+  readonly objects: readonly DataObject[];
+  readonly packs: readonly ObjectEntry[];
+  readonly newBytes: number | undefined;
+}> {
   const objects: DataObject[] = [];
-  const packs: ObjectEntry[] = [];
+  /** By key: several tasks may have pieces in one shared pack. */
+  const packs = new Map<string, ObjectEntry>();
+  let newBytes: number | undefined;
   for await (const result of readTaskResults(store, ref, workList, { signal })) {
     objects.push(...result.objects);
-    packs.push(...(result.packs ?? []));
+    for (const pack of result.packs ?? []) packs.set(pack.key, pack);
+    if (result.newBytes !== undefined) newBytes = (newBytes ?? 0) + result.newBytes;
   }
-  return { objects, packs };
+  return { objects, packs: [...packs.values()], newBytes };
 }
 
 /** When the first and the last row were read; nothing if all were read at one instant. */
@@ -123,7 +138,10 @@ function countedManifest(draft: ManifestDraft, dataObjects: readonly DataObject[
   const databases = tally.countedDatabases(draft.databases);
   return {
     ...draft,
-    formatVersion: formatVersionOf(draft),
+    formatVersion: formatVersionOf(
+      draft,
+      dataObjects.some(({ key }) => isShared(key)),
+    ),
     databases,
     totals: tally.totals(databases, draft.commonObjects),
     data: { inline: dataObjects },

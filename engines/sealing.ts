@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import type { BackupSummary, ObjectEntry, SealInput } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import { HoldfastError } from '../model/errors.ts';
 import { lossesIn, unreadIn } from '../model/manifest.ts';
 import { rowsOf } from '../model/rows.ts';
@@ -78,6 +79,7 @@ async function sealed(context: BackupContext, { manifest, sha256 }: StoredManife
     plan,
     backup,
     ...manifest.totals,
+    ...defined({ newBytes: manifest.newBytes }),
     ...rowsOf(manifest),
     manifestSha256: sha256,
     ...(losses.length === 0 ? {} : { losses }),

@@ -1,4 +1,5 @@
 import type { VerifyReport } from '../model/backup.ts';
+import { defined } from '../model/defined.ts';
 import { recover } from '../model/errors.ts';
 import { instantOf, type Manifest } from '../model/manifest.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
@@ -22,6 +23,8 @@ export type ListedBackup = Omit<Manifest['totals'], 'rows'> &
     /** The instant whose data it holds. */
     readonly instant: string;
     readonly completedAt: string;
+    /** Stored bytes of rows that the repository lacked before; absent where it shares none, so that all is new. */
+    readonly newBytes?: number;
     /** What the newest verification found. */
     readonly verified?: (Pick<VerifyReport, 'level' | 'verdict'> & { readonly at: string }) | undefined;
     /** Present where retention is about to delete the backup. */
@@ -69,6 +72,7 @@ export function listPlan(access: Access, plan: CompiledPlan): Promise<PlanListin
           completedAt: manifest.completedAt,
           ...manifest.totals,
           ...rowsOf(manifest),
+          ...defined({ newBytes: manifest.newBytes }),
           verified: report && { level: report.level, verdict: report.verdict, at: report.finishedAt },
           marked: mark && { at: mark.markedAt, deleteAfter: mark.deleteAfter },
           ...(held.length === 0 ? {} : { held: held.join('; ') }),

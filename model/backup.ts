@@ -178,6 +178,11 @@ export type DataFormat = 'copy-text' | 'copy-binary' | 'cql-pages';
 export interface DataObject extends ObjectEntry {
   /** Where the piece begins in the pack, in bytes. Absent: the object is the whole of its key. */
   readonly at?: number;
+  /**
+   * Names the data object among those of its backup. Present where its bytes are shared: equal rows of two tables then have one key. See
+   * `dataObjectName`.
+   */
+  readonly part?: string;
   readonly table: TableId;
   readonly columns: readonly string[];
   readonly rows: number;
@@ -198,7 +203,8 @@ export interface DataObject extends ObjectEntry {
 }
 
 /** A name that is unique among the data objects of a backup. */
-export function dataObjectName({ key, at }: Pick<DataObject, 'key' | 'at'>): string {
+export function dataObjectName({ key, at, part }: Pick<DataObject, 'key' | 'at' | 'part'>): string {
+  if (part !== undefined) return part;
   return at === undefined ? key : `${key}@${at}`;
 }
 
@@ -214,6 +220,8 @@ export interface TaskResult {
   readonly objects: readonly DataObject[];
   /** The packs that hold the pieces among `objects`. Absent: there are none. */
   readonly packs?: readonly ObjectEntry[];
+  /** Stored bytes of the shared objects that this task put, since the repository lacked them. Absent: nothing is shared. */
+  readonly newBytes?: number;
 }
 
 /** What an upload activity returns into history: only counts. */
@@ -248,6 +256,8 @@ export interface BackupSummary {
   /** Rows before compression. */
   readonly bytes: number;
   readonly storedBytes: number;
+  /** As in the manifest. */
+  readonly newBytes?: number;
   readonly objects: number;
   readonly tables: number;
   readonly manifestSha256: string;

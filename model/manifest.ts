@@ -54,8 +54,11 @@ export type Product = 'postgresql' | 'yugabytedb' | 'cassandra';
  * (`lists/…`), which the manifest names with size and SHA-256.
  */
 export interface Manifest {
-  /** 2 where there are packs: a program that takes each key for one data object must refuse the backup by its version. */
-  readonly formatVersion: 1 | 2;
+  /**
+   * 2 where there are packs: a program that takes each key for one data object must refuse the backup by its version. 3 where rows lie in shared
+   * objects: a program that looks for them in the backup's folder, or sweeps what it thinks is unneeded, must refuse it.
+   */
+  readonly formatVersion: 1 | 2 | 3;
   readonly plan: string;
   readonly backup: string;
   readonly engine: EngineName;
@@ -82,8 +85,13 @@ export interface Manifest {
   readonly data:
     | { readonly inline: readonly DataObject[] }
     | { readonly lists: readonly ObjectEntry[]; readonly count: number };
-  /** The packs: objects that hold several data objects each, one after another without a gap. Absent: there are none. */
+  /**
+   * The packs: objects that hold several data objects each, one after another without a gap. A shared pack (`objects/…`) may hold others besides. Absent:
+   * there are none.
+   */
   readonly packs?: readonly ObjectEntry[];
+  /** Stored bytes of table data that this backup put, since the repository lacked them. Absent: nothing is shared, so all is new. */
+  readonly newBytes?: number;
   /** Where the plan locks objects: until when everything that the backup needs was locked at least, when it was made, and how many locks that took. */
   readonly locks?: { readonly until: string; readonly asked: number; readonly extended: number };
   /** Where the repository is signed: number of the newest register of the plan's backups that the writer knew. 0: there was none. */

@@ -16,6 +16,8 @@ export interface CatalogueEntry {
   /** COPY text before compression. */
   readonly bytes: number;
   readonly storedBytes: number;
+  /** As in the manifest. */
+  readonly newBytes?: number;
   /** How long the backup took. */
   readonly durationMs?: number;
   readonly contents: Contents;

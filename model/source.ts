@@ -207,6 +207,8 @@ export interface RepositorySpec {
   readonly signing?: SigningSpec;
   /** Absent: no backup is deleted before its time. */
   readonly deletion?: DeletionSpec;
+  /** True: rows that the repository has already are not stored again; see docs/repository-format.md, Shared rows. */
+  readonly shareRows?: boolean;
 }
 
 /** When a plan, or its drill, starts by itself. */

@@ -181,6 +181,7 @@ function entryOf(manifest: Manifest): CatalogueEntry {
     rows,
     bytes,
     storedBytes,
+    ...defined({ newBytes: manifest.newBytes }),
     durationMs: Date.parse(manifest.completedAt) - Date.parse(manifest.startedAt),
     contents: manifest.contents,
     ...(isSafetyBackup(manifest.backup) ? { kind: 'safety' } : {}),

@@ -3,11 +3,11 @@ import { permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import { checkAllShared, checkAllThere } from './backups/completeness.ts';
 import { findManifest, type NamedObject, readNamedObjects, readStoredManifest } from './backups/manifest.ts';
+import { readSharedObjects } from './backups/shared-objects.ts';
 import { forEachBounded } from './bounded.ts';
 import { type BackupId, backupFolder, manifestKey } from './layout.ts';
 import { type IndexedObject, ObjectIndex } from './objects/object-index.ts';
 import { relyOn } from './objects/object-writer.ts';
-import { readSharedObjects } from './objects/tablet-lists.ts';
 import { ensureRepository } from './repository.ts';
 import { holdLocks } from './retention/locks.ts';
 import { sha256Hex } from './sha256.ts';
@@ -177,13 +177,13 @@ async function copyShared(
 ): Promise<Map<string, number>> {
   const cancellable = defined({ signal: options.signal });
   const sizes = new Map<string, number>();
-  if (manifest.tablets === undefined) return sizes;
   const copied: IndexedObject[] = [];
   await forEachBounded(
     readSharedObjects(from, manifest, cancellable),
     options.concurrency ?? 4,
     async (object) => {
-      const { ranges, ...entry } = object;
+      const { ranges, key, sha256 } = object;
+      const entry = { key, sizeBytes: object.sizeBytes, sha256 };
       if (sizes.has(entry.key)) return;
       sizes.set(entry.key, entry.sizeBytes);
       const { sizeBytes } = entry;
@@ -196,7 +196,7 @@ async function copyShared(
     },
   );
   if (copied.length > 0) await new ObjectIndex(to).write(copied, cancellable);
-  await relyOn(to, new Set(sizes.keys()), cancellable);
+  if (sizes.size > 0) await relyOn(to, new Set(sizes.keys()), cancellable);
   return sizes;
 }
 

@@ -130,6 +130,16 @@ export function sharedObjectKey(sha256: string, suffix?: string): string {
   return `${OBJECTS_FOLDER}${sha256.slice(0, 2)}/${sha256}${suffix === undefined ? '' : `-${suffix}`}`;
 }
 
+/** Whether a key of a manifest, list or result is that of a shared object. It is then relative to the repository, not to the backup's folder. */
+export function isShared(key: string): boolean {
+  return key.startsWith(OBJECTS_FOLDER);
+}
+
+/** The key within the repository of an object that a manifest, list or result names. @param folder of the backup */
+export function storedKey(folder: string, key: string): string {
+  return isShared(key) ? key : folder + key;
+}
+
 /** @param sha256 of the index object's own bytes, so that a reader can check it by its name. */
 export function indexKey(sha256: string): string {
   return `${INDEX_FOLDER}${sha256}.json.zst`;

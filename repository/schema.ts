@@ -30,6 +30,7 @@ const intervalSchema: z.ZodType<TimeInterval> = z.object({ from: time, to: time 
 export const dataObjectSchema: z.ZodType<DataObject> = z.object({
   ...objectEntryMembers,
   at: count.exactOptional(),
+  part: z.string().min(1).exactOptional(),
   table: tableIdSchema,
   columns: z.array(z.string()),
   rows: count,
@@ -152,7 +153,7 @@ export const universeSchema: z.ZodType<ManifestUniverse> = z.object({
 });
 
 export const manifestSchema: z.ZodType<Manifest> = z.object({
-  formatVersion: z.literal([1, 2]),
+  formatVersion: z.literal([1, 2, 3]),
   plan: z.string(),
   backup: z.string(),
   engine: z.enum(['ysql', 'ycql', 'universe']),
@@ -172,6 +173,7 @@ export const manifestSchema: z.ZodType<Manifest> = z.object({
     z.object({ lists: z.array(objectEntrySchema), count }),
   ]),
   packs: z.array(objectEntrySchema).exactOptional(),
+  newBytes: count.exactOptional(),
   locks: z.object({ until: time, asked: count, extended: count }).exactOptional(),
   register: count.exactOptional(),
   predecessor: z.object({ backup: z.string(), sha256 }).exactOptional(),

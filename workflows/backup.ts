@@ -47,11 +47,12 @@ export async function backup(input: BackupInput): Promise<BackupOutcome> {
   });
 }
 
-function factsOf({ rows, bytes, storedBytes }: BackupSummary): Readonly<Record<string, string>> {
+function factsOf({ rows, bytes, storedBytes, newBytes }: BackupSummary): Readonly<Record<string, string>> {
   return {
     rows: rows === null ? NOT_COUNTED : formatCount(rows),
     data: formatBytes(bytes),
     stored: formatBytes(storedBytes),
+    ...(newBytes === undefined ? {} : { new: formatBytes(newBytes) }),
   };
 }
 
@@ -482,12 +483,17 @@ function describeReadPoint(readPoint: ReadPoint): string {
   }
 }
 
+/** What of it the repository lacked, where rows are shared. */
+function newOf({ newBytes }: BackupSummary): string {
+  return newBytes === undefined ? '' : `, ${formatBytes(newBytes)} of it new,`;
+}
+
 function headlineOf(outcome: BackupOutcome): string {
   const { summary, verifications, durationMs } = outcome;
   const checked = verifications.map((report) => `${report.level}: ${report.verdict}`).join(', ');
   return (
     `Backup ${summary.backup} is complete: ${describeRows(summary)} in ${formatAmount(summary.tables, 'table')}, ` +
-    `${formatBytes(summary.bytes)} stored as ${formatBytes(summary.storedBytes)} in ${formatDuration(durationMs)}` +
+    `${formatBytes(summary.bytes)} stored as ${formatBytes(summary.storedBytes)}${newOf(summary)} in ${formatDuration(durationMs)}` +
     `${checked === '' ? '' : `; verified ${checked}`}`
   );
 }

@@ -28,7 +28,7 @@ async function run(argument: string, backup: string, options: CommonOptions) {
     emit(manifest);
     return undefined;
   }
-  const { totals, server, readPoint, scanned, writtenBy } = manifest;
+  const { totals, newBytes, server, readPoint, scanned, writtenBy } = manifest;
   print(`backup      ${manifest.backup} of ${manifest.plan}`);
   print(
     scanned === undefined
@@ -40,7 +40,8 @@ async function run(argument: string, backup: string, options: CommonOptions) {
   print(`server      ${server.product} ${server.version}`);
   print(
     `holds       ${describeRows(rowsOf(manifest))} in ${formatAmount(totals.tables, 'table')}, ${formatBytes(totals.bytes)} ` +
-      `stored as ${formatBytes(totals.storedBytes)} in ${formatAmount(totals.objects, 'object')}`,
+      `stored as ${formatBytes(totals.storedBytes)} in ${formatAmount(totals.objects, 'object')}` +
+      (newBytes === undefined ? '' : `, ${formatBytes(newBytes)} of it new`),
   );
   for (const [index, database] of manifest.databases.entries()) {
     const api = manifest.universe?.snapshots[index]?.api ?? manifest.engine;

@@ -127,9 +127,9 @@ function fateInWords(fate: BackupFate | undefined): Markup {
 
 function backupTable(entries: readonly CatalogueEntry[], fates: ReadonlyMap<string, BackupFate>): Markup {
   const rows = entries.slice(0, MAX_ROWS).map((entry) => {
-    const { instant, backup, rows: count, bytes, storedBytes, durationMs, verified, drill } = entry;
+    const { instant, backup, rows: count, bytes, storedBytes, newBytes, durationMs, verified, drill } = entry;
     const condition = conditionOf(entry);
-    return markup`<tr><td>${shortTime(instant)}</td><td class="id">${backup}</td><td class="n">${count === null ? NOT_COUNTED : formatCount(count)}</td><td class="n">${formatBytes(bytes)}</td><td class="n">${formatBytes(storedBytes)}</td><td class="n">${durationMs === undefined ? '' : formatDuration(durationMs)}</td>
+    return markup`<tr><td>${shortTime(instant)}</td><td class="id">${backup}</td><td class="n">${count === null ? NOT_COUNTED : formatCount(count)}</td><td class="n">${formatBytes(bytes)}</td><td class="n">${formatBytes(storedBytes)}${newBytes === undefined ? '' : `, ${formatBytes(newBytes)} new`}</td><td class="n">${durationMs === undefined ? '' : formatDuration(durationMs)}</td>
       <td class="${condition}-text">${verified === undefined ? 'not verified' : `${verified.verdict} (${verified.level})`}</td><td>${drill === undefined ? '' : markup`<span class="${drill.verdict}">${drill.verdict}</span>`}</td><td>${fateInWords(fates.get(backup))}</td></tr>`;
   });
   return markup`<div class="scroll"><table><thead><tr><th>instant</th><th>backup</th><th class="n">rows</th><th class="n">data</th><th class="n">stored</th><th class="n">took</th><th>verified</th><th>drill</th><th>next retention run</th></tr></thead><tbody>${rows}</tbody></table></div>${more(entries.length)}`;

@@ -259,6 +259,12 @@ const deletion = z
     examples: [{ approvers: ['ssh-ed25519 AAAA… alice', 'ssh-ed25519 AAAA… bob'] }],
   });
 
+const shareRows = z.boolean().meta({
+  description:
+    'True: rows of `ysql` that the repository has already are not stored again, whichever backup or plan stored them. Such backups need this version of Holdfast or a newer one. See docs/repository-format.md, Shared rows.',
+  examples: [true],
+});
+
 export const repositoryDocument = z
   .strictObject({
     apiVersion,
@@ -274,6 +280,7 @@ export const repositoryDocument = z
         encryption: encryption.optional(),
         signing: signing.optional(),
         deletion: deletion.optional(),
+        shareRows: shareRows.optional(),
       },
       ['s3', 'directory'],
     )

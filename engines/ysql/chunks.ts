@@ -158,11 +158,22 @@ export interface TableToCut {
   readonly binary?: boolean;
 }
 
+/** How tables are cut. */
+export interface CutSize {
+  /** How much COPY text a chunk should have, bytes. */
+  readonly chunkBytes: number;
+  /**
+   * True: the cuts stay where they are from backup to backup while a table grows, so that an unchanged range gives the bytes that it gave before. Chunks are
+   * then smaller than `chunkBytes`, at least half of it. Ranges of a key move all the same.
+   */
+  readonly stable: boolean;
+}
+
 /** Cuts one table into ranges of about `chunkBytes` of text each. Every row is in exactly one range. Pure. */
 export function cutTable(
   { table, shape, condition, cut, uncut }: TableToCut,
   product: Product,
-  chunkBytes: number,
+  { chunkBytes, stable }: CutSize,
 ): readonly Omit<ChunkSpec, 'id'>[] {
   const estimatedBytes = estimatedText(shape, product);
   const pieces = Math.ceil(estimatedBytes / chunkBytes);
@@ -188,12 +199,15 @@ export function cutTable(
   if (uncut !== undefined) return [chunk({ kind: 'whole' }, 1)];
   if (pieces > 1 && hasBlocks(product, shape.isHeap)) {
     const blocks = Math.ceil(shape.mainBytes / shape.blockBytes);
-    return cuts(blocks, pieces).map(({ from, to }) =>
+    const ranges = stable
+      ? steps(blocks, blocksPerChunk(shape, estimatedBytes, chunkBytes))
+      : cuts(blocks, pieces);
+    return ranges.map(({ from, to }) =>
       chunk({ kind: 'ctid', from, to: to === blocks ? null : to }, (to - from) / blocks),
     );
   }
   if (pieces > 1 && shape.hashKey.length > 0) {
-    return cuts(HASH_CODES, pieces).map(({ from, to }) =>
+    return cuts(HASH_CODES, stable ? 2 ** Math.ceil(Math.log2(pieces)) : pieces).map(({ from, to }) =>
       chunk({ kind: 'hash', keys: shape.hashKey, from, to: to - 1 }, (to - from) / HASH_CODES),
     );
   }
@@ -210,8 +224,35 @@ export function estimatedText(shape: TableShape, product: Product): number {
   return isTiny(shape) && byStatistics > 0 ? Math.min(byFiles, byStatistics) : byFiles;
 }
 
+/**
+ * How many blocks of a table hold about `chunkBytes` of text. What else a row takes than its blocks (TOAST) is rounded up to a power of two, so that it must
+ * double before the cuts move.
+ */
+function blocksPerChunk(
+  { mainBytes, blockBytes }: TableShape,
+  estimatedBytes: number,
+  chunkBytes: number,
+): number {
+  const ofBlock = blockBytes * TEXT_PER_HEAP_BYTE;
+  const moreThanBlocks = Math.max(1, (estimatedBytes * blockBytes) / mainBytes / ofBlock);
+  return Math.max(1, Math.floor(chunkBytes / (ofBlock * 2 ** Math.ceil(Math.log2(moreThanBlocks)))));
+}
+
+interface Stretch {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Divides [0, length) into parts of `step`, the last one perhaps shorter. */
+function steps(length: number, step: number): readonly Stretch[] {
+  return Array.from({ length: Math.ceil(length / step) }, (_, index) => ({
+    from: index * step,
+    to: Math.min(length, (index + 1) * step),
+  }));
+}
+
 /** Divides [0, length) into at most `pieces` parts of about equal length, none of them empty. */
-function cuts(length: number, pieces: number): readonly { readonly from: number; readonly to: number }[] {
+function cuts(length: number, pieces: number): readonly Stretch[] {
   const count = Math.max(1, Math.min(length, pieces));
   return Array.from({ length: count }, (_, index) => ({
     from: Math.floor((index * length) / count),
@@ -223,7 +264,7 @@ function cuts(length: number, pieces: number): readonly { readonly from: number;
 export function cutTables(
   tables: readonly TableToCut[],
   product: Product,
-  chunkBytes: number,
+  size: CutSize,
 ): readonly ChunkSpec[] {
   const bySize = tables
     .map((table) => ({
@@ -233,7 +274,7 @@ export function cutTables(
     }))
     .sort((a, b) => b.bytes - a.bytes);
   return bySize.flatMap(({ table }, tableIndex) =>
-    cutTable(table, product, chunkBytes).map((chunk, chunkIndex) => ({
+    cutTable(table, product, size).map((chunk, chunkIndex) => ({
       ...chunk,
       ...(table.binary === true ? { binary: { types: table.shape.types } } : {}),
       id: `t${padded(tableIndex)}-c${padded(chunkIndex)}`,

@@ -14,6 +14,7 @@ import { upload } from './upload.ts';
 /** The logical engine for YugabyteDB's YSQL and for PostgreSQL 15 or newer. It needs only the SQL port. */
 export const ysqlEngine = rowEngine<YsqlSource>({
   name: 'ysql',
+  sharesRows: true,
   identify,
   check: checkSource,
   flush,

@@ -159,7 +159,10 @@ export async function exportWorkList(
     server: { product: server.product, version: server.version },
     databases,
     commonObjects,
-    chunks: cutTables(tables, server.product, source.chunkBytes),
+    chunks: cutTables(tables, server.product, {
+      chunkBytes: source.chunkBytes,
+      stable: verb.ref.repository.shareRows === true,
+    }),
   };
 }
 

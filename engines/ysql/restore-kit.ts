@@ -1,8 +1,9 @@
 import { formatAmount } from '../../model/amounts.ts';
 import type { DataObject, ObjectEntry } from '../../model/backup.ts';
 import type { Manifest, ManifestDatabase, ManifestTable } from '../../model/manifest.ts';
+import { isShared } from '../../repository/layout.ts';
 import type { KitFile } from '../engine.ts';
-import { kitChecksums } from '../kit-checksums.ts';
+import { kitChecksums, kitPath } from '../kit-checksums.ts';
 import { copyFromStatement } from './copy-statements.ts';
 import { quoteLiteral, quoteTable, tableName } from './server/identifiers.ts';
 import { findScript, type ScriptName } from './server/scripts.ts';
@@ -16,7 +17,11 @@ export function restoreKit(manifest: Manifest, dataObjects: readonly DataObject[
     key: loadScriptKey(index),
     text: loadScript(manifest, index, database, dataObjects),
   }));
-  return [{ key: 'RESTORE.md', text: guide(manifest) }, ...loads, kitChecksums(manifest, dataObjects, loads)];
+  return [
+    { key: 'RESTORE.md', text: guide(manifest, dataObjects) },
+    ...loads,
+    kitChecksums(manifest, dataObjects, loads),
+  ];
 }
 
 function loadScriptKey(index: number): string {
@@ -49,7 +54,7 @@ function loadScript(
     .map((object) =>
       [
         object.format === 'copy-binary' ? 'load_binary' : 'load',
-        ...[object.key, object.sha256, copyFromStatement(object, database.encoding)].map(shellQuote),
+        ...[kitPath(object.key), object.sha256, copyFromStatement(object, database.encoding)].map(shellQuote),
         ...(object.at === undefined ? [] : [object.at, object.sizeBytes]),
       ].join(' '),
     );
@@ -171,14 +176,15 @@ function notOfExtension(quotedTable: string): string {
   return `NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE ${quoteLiteral(quotedTable)}::pg_catalog.regclass = ANY (extconfig))`;
 }
 
-function guide(manifest: Manifest): string {
+function guide(manifest: Manifest, dataObjects: readonly DataObject[]): string {
   const { server, readPoint, totals } = manifest;
   const globals = findScript(manifest.commonObjects, 'globals');
+  const shares = dataObjects.some(({ key }) => isShared(key));
   return `# Restore without Holdfast
 
 Backup \`${manifest.backup}\` of plan \`${manifest.plan}\`: ${server.product} ${server.version} as of ${readPoint.takenAt}, ${formatAmount(totals.rows, 'row')} in ${formatAmount(totals.tables, 'table')}.
 Everything here is plain: SQL scripts, and rows as COPY writes them, text (\`.copy.zst\`) or its binary format (\`.binary.zst\`), compressed by zstd. You need \`psql\` (or \`ysqlsh\`: set \`PSQL=ysqlsh\`), \`zstd\` and \`sha256sum\`,
-this backup's folder on a disk, and an empty place for the databases on a server of version ${server.version} or newer.
+${shares ? "this backup's folder and `objects/`, three folders up, on a disk as they stand in the repository" : "this backup's folder on a disk"}, and an empty place for the databases on a server of version ${server.version} or newer.
 
 The scripts hold SQL and none of psql's own commands: names that could be read as one are in quotes, and a dump with any other command is refused at the backup. A \`psql\` of August 2025 or later makes
 sure of it where \`-c '\\restrict holdfast'\` stands before \`-f\`.
@@ -195,9 +201,13 @@ ${manifest.databases.map((database, index) => databaseSection(database, index)).
 ## What is where
 
 \`manifest.json\` describes the backup: each database with its tables and scripts, each object with its table, columns, rows, size and SHA-256.
-${manifest.data !== undefined && 'lists' in manifest.data ? 'Its list of objects stands in `lists/` (zstd-compressed JSON).\n' : ''}${(manifest.packs ?? []).length === 0 ? '' : PACKS_NOTE}To load one table only, run the lines of \`load-<n>.sh\` that name it, after the definition of the table from the pre-data script.
+${manifest.data !== undefined && 'lists' in manifest.data ? 'Its list of objects stands in `lists/` (zstd-compressed JSON).\n' : ''}${(manifest.packs ?? []).length === 0 ? '' : PACKS_NOTE}${shares ? SHARED_NOTE : ''}To load one table only, run the lines of \`load-<n>.sh\` that name it, after the definition of the table from the pre-data script.
 `;
 }
+
+const SHARED_NOTE = `Rows lie in \`objects/\` of the repository, which all its backups share: a key \`objects/…\` in the manifest is \`../../../objects/…\` here. Each is named by the SHA-256 of its bytes.
+\`SHA256SUMS\` names those that this backup needs: \`sed -n 's|.*  ../../../||p' SHA256SUMS\` lists them, for a download of no others.
+`;
 
 const PACKS_NOTE = `Small tables stand one behind the other in packs (\`pack-*.zst\`). An object with \`at\` in the manifest is a piece of the pack under its key, and is a zstd file by itself:
 \`tail -c +$((at + 1)) KEY | head -c SIZE | zstd -dc\`, SIZE being its \`sizeBytes\`.

@@ -1,4 +1,5 @@
 import type { ChunkSpec, DataObject, LogicalReadPoint } from '../../model/backup.ts';
+import { defined } from '../../model/defined.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import { ChunkStore } from '../data-objects.ts';
 import type { BackupContext } from '../engine.ts';
@@ -14,12 +15,13 @@ export async function upload(
   { zstdLevel }: { readonly zstdLevel: number },
 ): Promise<readonly DataObject[]> {
   const target = await resolveTarget(verb, source.connection);
+  const places = defined({ packs: verb.packs, shared: verb.shared });
   const stores = chunks.map((chunk) => {
     const { binary } = chunk;
     return binary === undefined
-      ? { stored: new ChunkStore(verb, readPoint, chunk, '.copy.zst', verb.packs), format: {} }
+      ? { stored: new ChunkStore(verb, readPoint, chunk, '.copy.zst', places), format: {} }
       : {
-          stored: new ChunkStore(verb, readPoint, chunk, '.binary.zst', verb.packs),
+          stored: new ChunkStore(verb, readPoint, chunk, '.binary.zst', places),
           format: { format: 'copy-binary', types: binary.types } as const,
         };
   });

@@ -1,13 +1,14 @@
 import { type DataObject, dataObjectName } from '../../model/backup.ts';
 import { defined } from '../../model/defined.ts';
 import { HoldfastError, permanent } from '../../model/errors.ts';
+import { storedKey } from '../layout.ts';
 import { sha256Hex } from '../sha256.ts';
 import type { Cancellable, Store } from '../store.ts';
 import { ifWhole, isDamage } from '../store-errors.ts';
 
 /*
- * The only way to read the bytes of data objects. Whether a data object is an object of its own or a piece of a pack is known only here, and where
- * stored objects are listed, copied or deleted.
+ * The only way to read the bytes of data objects. Whether a data object is an object of its own or a piece of a pack, and whether it is shared, is known
+ * only here, and where stored objects are listed, copied or deleted.
  */
 
 /** How data objects are read. */
@@ -26,14 +27,15 @@ export interface ReadDataOptions {
 export async function readData(
   store: Store,
   folder: string,
-  object: Pick<DataObject, 'key' | 'at' | 'sizeBytes' | 'sha256' | 'table'>,
+  object: Pick<DataObject, 'key' | 'at' | 'part' | 'sizeBytes' | 'sha256' | 'table'>,
   options: ReadDataOptions = {},
 ): Promise<Uint8Array> {
-  const { key, at, sizeBytes, sha256, table } = object;
+  const { at, sizeBytes, sha256, table } = object;
+  const key = storedKey(folder, object.key);
   const expect = { sizeBytes, sha256 };
-  if (at === undefined) return await store.get(folder + key, { expect, ...options });
+  if (at === undefined) return await store.get(key, { expect, ...options });
   try {
-    return await store.get(folder + key, { expect, range: { start: at, end: at + sizeBytes }, ...options });
+    return await store.get(key, { expect, range: { start: at, end: at + sizeBytes }, ...options });
   } catch (error) {
     if (!(error instanceof HoldfastError) || !isDamage(error)) throw error;
     const where = `Piece ${dataObjectName(object)} holds rows of ${table.schema}.${table.table}.`;
@@ -79,7 +81,7 @@ export async function readRun(
     return;
   }
   const range = { start: first.at, end: first.at + memory.length };
-  const reading = store.get(folder + first.key, { range, memory: into(memory), ...cancellable });
+  const reading = store.get(storedKey(folder, first.key), { range, memory: into(memory), ...cancellable });
   // Where part of the run is damaged, each object is read by itself, so that the damaged one is named.
   const read = await ifWhole(reading);
   let at = 0;

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { DataObject, ObjectEntry } from '../../model/backup.ts';
 import { type HoldfastError, permanent } from '../../model/errors.ts';
 import type { Manifest } from '../../model/manifest.ts';
-import { type BackupId, backupFolder, manifestKey } from '../layout.ts';
+import { type BackupId, backupFolder, isShared, manifestKey } from '../layout.ts';
 import { unpackJson } from '../objects/packed-json.ts';
 import { dataObjectSchema, manifestSchema } from '../schema.ts';
 import { openSealedJson } from '../sealed-json.ts';
@@ -17,14 +17,25 @@ import { damaged, ifThere, isDamage } from '../store-errors.ts';
 import { PackGatherer } from './packs.ts';
 
 /** The newest format version that this Holdfast reads. */
-export const MANIFEST_FORMAT_VERSION = 2;
+export const MANIFEST_FORMAT_VERSION = 3;
 
 /** The version of a tombstone, and of a manifest that every Holdfast can read. */
 export const PLAIN_FORMAT_VERSION = 1;
 
-/** The format version of a manifest. Only packs need more than older programs can read. Pure. */
-export function formatVersionOf({ packs }: Pick<Manifest, 'packs'>): Manifest['formatVersion'] {
-  return packs === undefined ? PLAIN_FORMAT_VERSION : MANIFEST_FORMAT_VERSION;
+/** The format version of a manifest with packs, for programs that know no shared rows. */
+const PACKS_FORMAT_VERSION = 2;
+
+/**
+ * The format version of a manifest: the oldest that has all it needs. Pure.
+ *
+ * @param sharesRows whether any data object is the whole of a shared object; what lies in shared packs is seen by the packs
+ */
+export function formatVersionOf(
+  { packs = [] }: Pick<Manifest, 'packs'>,
+  sharesRows: boolean,
+): Manifest['formatVersion'] {
+  if (sharesRows || packs.some(({ key }) => isShared(key))) return MANIFEST_FORMAT_VERSION;
+  return packs.length === 0 ? PLAIN_FORMAT_VERSION : PACKS_FORMAT_VERSION;
 }
 
 /**
@@ -214,8 +225,8 @@ export interface NamedObject {
 }
 
 /**
- * Every stored object of a backup except the manifest, each once: lists, common and schema objects, then the data in the manifest's order. A pack
- * comes in the place of its last piece.
+ * Every stored object in a backup's folder except the manifest, each once: lists, common and schema objects, then the data in the manifest's order. A
+ * pack comes in the place of its last piece. Shared objects, which lie elsewhere, are those of `readSharedObjects`.
  */
 export async function* readNamedObjects(
   store: Store,
@@ -225,6 +236,7 @@ export async function* readNamedObjects(
   for (const entry of otherObjects(manifest)) yield { entry };
   const packs = new PackGatherer(manifest, store.description);
   for await (const data of readDataObjects(store, manifest, options)) {
+    if (isShared(data.key)) continue;
     if (data.at === undefined) yield { entry: data, data };
     else {
       const pack = packs.add(data);

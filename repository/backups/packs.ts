@@ -1,6 +1,6 @@
 import { type DataObject, dataObjectName, type ObjectEntry } from '../../model/backup.ts';
 import type { Manifest } from '../../model/manifest.ts';
-import { manifestKey } from '../layout.ts';
+import { isShared, manifestKey } from '../layout.ts';
 import { damaged } from '../store-errors.ts';
 
 /** A pack that a manifest names, with the pieces that the manifest puts into it. */
@@ -20,7 +20,8 @@ export class PackGatherer {
   constructor(manifest: Manifest, description: string) {
     this.#description = description;
     this.#manifest = manifest;
-    this.#open = new Map((manifest.packs ?? []).map((entry) => [entry.key, { entry, pieces: [], bytes: 0 }]));
+    const own = (manifest.packs ?? []).filter(({ key }) => !isShared(key));
+    this.#open = new Map(own.map((entry) => [entry.key, { entry, pieces: [], bytes: 0 }]));
   }
 
   /** Takes a piece. Returns its pack once all of its pieces have come. Throws `STORE_DAMAGED` where the manifest has no such pack, or no room in it. */
@@ -45,7 +46,7 @@ export class PackGatherer {
 
 /**
  * Checks, while pieces are read in the manifest's order, that they fit their packs: each piece begins where the previous one ends, and together they fill
- * the pack. So every byte of a pack belongs to exactly one table.
+ * the pack. So every byte of a pack belongs to exactly one table. A shared pack holds pieces of other backups besides, so there each must lie within it.
  */
 export class PackCheck {
   readonly #sizes: ReadonlyMap<string, number>;
@@ -56,10 +57,11 @@ export class PackCheck {
     this.#sizes = new Map(packs.map(({ key, sizeBytes }) => [key, sizeBytes]));
   }
 
-  add(piece: Pick<DataObject, 'key' | 'at' | 'sizeBytes'>): void {
+  add(piece: Pick<DataObject, 'key' | 'at' | 'part' | 'sizeBytes'>): void {
     const end = this.#ends.get(piece.key) ?? 0;
     if (!this.#sizes.has(piece.key))
       this.#problems.push(`The piece ${dataObjectName(piece)} is in no pack that the manifest names.`);
+    else if (isShared(piece.key)) this.#checkWithin(piece);
     else if (piece.at !== end)
       this.#problems.push(
         `The piece ${dataObjectName(piece)} does not begin where the one before it ends, at ${end}.`,
@@ -67,10 +69,19 @@ export class PackCheck {
     this.#ends.set(piece.key, (piece.at ?? 0) + piece.sizeBytes);
   }
 
+  #checkWithin(piece: Pick<DataObject, 'key' | 'at' | 'part' | 'sizeBytes'>): void {
+    const end = (piece.at ?? 0) + piece.sizeBytes;
+    const sizeBytes = this.#sizes.get(piece.key) ?? 0;
+    if (end <= sizeBytes) return;
+    this.#problems.push(
+      `${dataObjectName(piece)} ends at ${end} of the pack ${piece.key}, which has ${sizeBytes} bytes.`,
+    );
+  }
+
   /** What is wrong, in sentences. Call it after the last piece. */
   problems(): readonly string[] {
     const incomplete = [...this.#sizes].filter(
-      ([key, sizeBytes]) => (this.#ends.get(key) ?? 0) !== sizeBytes,
+      ([key, sizeBytes]) => !isShared(key) && (this.#ends.get(key) ?? 0) !== sizeBytes,
     );
     return [
       ...this.#problems,

@@ -1,6 +1,7 @@
 import type { DataObject, ObjectEntry, TableId } from '../../model/backup.ts';
 import { permanent } from '../../model/errors.ts';
 import type { Manifest, ManifestDatabase, ManifestTable } from '../../model/manifest.ts';
+import { isShared } from '../layout.ts';
 
 interface Counts {
   rows: number;
@@ -21,9 +22,12 @@ export class DataTally {
   #rows = 0;
   #bytes = 0;
   #storedBytes = 0;
+  /** Keys and places of shared bytes that are counted, since several data objects may have the same. */
+  readonly #shared = new Set<string>();
   #dataObjects = 0;
   #wholeObjects = 0;
-  readonly #packs = new Set<string>();
+  /** Of packs and shared objects, which may hold several data objects. */
+  readonly #keys = new Set<string>();
 
   add(object: DataObject): void {
     const key = tableKey(object.table);
@@ -37,10 +41,18 @@ export class DataTally {
     this.#tables.set(key, counts);
     this.#rows += object.rows;
     this.#bytes += object.bytes;
-    this.#storedBytes += object.sizeBytes;
+    this.#storedBytes += this.#isCounted(object) ? 0 : object.sizeBytes;
     this.#dataObjects += 1;
-    if (object.at === undefined) this.#wholeObjects += 1;
-    else this.#packs.add(object.key);
+    if (object.at !== undefined || isShared(object.key)) this.#keys.add(object.key);
+    else this.#wholeObjects += 1;
+  }
+
+  #isCounted({ key, at = 0 }: DataObject): boolean {
+    if (!isShared(key)) return false;
+    const place = `${key}@${at}`;
+    if (this.#shared.has(place)) return true;
+    this.#shared.add(place);
+    return false;
   }
 
   /** Number of data objects, pieces of packs included. */
@@ -86,7 +98,7 @@ export class DataTally {
       rows: this.#rows,
       bytes: this.#bytes,
       storedBytes: this.#storedBytes + others.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-      objects: this.#wholeObjects + this.#packs.size + others.length,
+      objects: this.#wholeObjects + this.#keys.size + others.length,
       tables: databases.reduce((sum, { tables }) => sum + tables.length, 0),
     };
   }

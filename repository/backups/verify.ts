@@ -12,7 +12,6 @@ import type { VerifyLevel } from '../../model/pipeline.ts';
 import { mapBounded } from '../bounded.ts';
 import { type BackupId, backupFolder, OBJECTS_FOLDER } from '../layout.ts';
 import { Limiter } from '../limiter.ts';
-import { type NamedSharedObject, readSharedObjects } from '../objects/tablet-lists.ts';
 import { sha256Hex } from '../sha256.ts';
 import { compareRegister } from '../signing/register.ts';
 import type { Cancellable, Store } from '../store.ts';
@@ -22,6 +21,7 @@ import { readData } from './data-pieces.ts';
 import { listBackups } from './list-backups.ts';
 import { distrustedManifest, readNamedObjects, readStoredManifest, type StoredManifest } from './manifest.ts';
 import { manifestProblems } from './manifest-sums.ts';
+import { type NamedSharedObject, readSharedObjects, sharesRows } from './shared-objects.ts';
 
 /** Levels that need the store alone; `restore` also needs a database. */
 type StoreLevel = Exclude<VerifyLevel, 'restore'>;
@@ -217,8 +217,9 @@ async function* objectsOf(
   for await (const { entry, ...rest } of readNamedObjects(store, manifest, reading)) {
     yield { ...rest, entry: { ...entry, key: folder + entry.key } };
   }
-  for await (const { ranges, ...entry } of readSharedObjects(store, manifest, reading))
-    yield { entry, ranges };
+  for await (const { key, sizeBytes, sha256, ...held } of readSharedObjects(store, manifest, reading)) {
+    yield { entry: { key, sizeBytes, sha256 }, ...held };
+  }
 }
 
 async function checkOf(
@@ -255,7 +256,10 @@ async function listedSizes(
   cancellable: Cancellable,
 ): Promise<ReadonlyMap<string, number>> {
   const sizes = new Map<string, number>();
-  const folders = [backupFolder(manifest), ...(manifest.tablets === undefined ? [] : [OBJECTS_FOLDER])];
+  const folders = [
+    backupFolder(manifest),
+    ...(manifest.tablets !== undefined || sharesRows(manifest) ? [OBJECTS_FOLDER] : []),
+  ];
   for (const folder of folders) {
     for await (const { key, sizeBytes } of store.list(folder, cancellable)) sizes.set(key, sizeBytes);
   }
@@ -274,7 +278,7 @@ async function checkDownload(
   cancellable: Cancellable,
 ): Promise<Checked> {
   if (pieces !== undefined) return checkPack(store, { entry, pieces }, cancellable);
-  if (ranges !== undefined) return checkShared(store, { entry, ranges }, cancellable);
+  if (ranges !== undefined && data === undefined) return checkShared(store, { entry, ranges }, cancellable);
   const check = async (): Promise<Checked> => {
     const bytes = await store.get(entry.key, { expect: entry, ...cancellable });
     const difference = data === undefined ? undefined : await differenceInContent(bytes, data);

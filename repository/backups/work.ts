@@ -49,6 +49,7 @@ const resultSchema: z.ZodType<TaskResult> = z.object({
   index: z.int().nonnegative(),
   objects: z.array(dataObjectSchema),
   packs: z.array(objectEntrySchema).exactOptional(),
+  newBytes: z.int().nonnegative().exactOptional(),
 });
 
 const workListSchema: z.ZodType<WorkList> = z.object({
@@ -156,6 +157,19 @@ export async function findTaskResult(
   options: Cancellable = {},
 ): Promise<TaskResult | undefined> {
   return getSignedIfThere(store, backupFolder(ref) + taskResultName(epoch, task), resultSchema, options);
+}
+
+/** `work/e<epoch>/results/<task>.json`, within a backup's folder. */
+const TASK_RESULT = /^work\/e\d+\/results\/[^/]+$/;
+
+/** Whether a key, relative to its backup's folder, is that of a task's result. */
+export function isTaskResult(key: string): boolean {
+  return TASK_RESULT.test(key);
+}
+
+/** The result under this key. Throws `STORE_NOT_FOUND`, `STORE_DAMAGED` (permanent), and where it must be signed as `getSigned`. */
+export function readTaskResult(store: Store, key: string, options: Cancellable = {}): Promise<TaskResult> {
+  return getSigned(store, key, resultSchema, options);
 }
 
 /** The results of all tasks of an epoch, in the order of the tasks. Reads `concurrency` of them ahead. Throws where one is missing. */

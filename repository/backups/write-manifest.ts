@@ -3,7 +3,7 @@ import { defined } from '../../model/defined.ts';
 import { type HoldfastError, permanent } from '../../model/errors.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { TabletList } from '../../model/tablets.ts';
-import { type BackupId, backupFolder, manifestKey, objectListName } from '../layout.ts';
+import { type BackupId, backupFolder, isShared, manifestKey, objectListName } from '../layout.ts';
 import { relyOn } from '../objects/object-writer.ts';
 import { mergedLists, writeTabletList } from '../objects/tablet-lists.ts';
 import { TabletTally } from '../objects/tablet-tally.ts';
@@ -50,7 +50,8 @@ interface WriteManifestOptions {
  * Finishes a backup: writes the object lists, checks by a listing that every object named is there with its size, and then writes the
  * manifest, last and once. If the backup already has a manifest (a retry after a lost answer), returns that one and changes nothing.
  *
- * Holds one list in memory, and key and size of each object (about 150 bytes an object).
+ * Holds one list in memory, and key and size of each object (about 150 bytes an object). Where rows are shared, as `writeTabletManifest` it throws
+ * `OBJECTS_SWEPT` (transient) too.
  *
  * @param data in the order in which a restore should load it.
  * Throws (permanent) `BACKUP_INCOMPLETE` naming a missing object, `BACKUP_DISCARDED`, `MANIFEST_UNKNOWN_TABLE`, `MANIFEST_BAD_PACKS`.
@@ -64,22 +65,20 @@ export async function writeManifest(
   const already = await findFinished(store, draft, cancellation(options));
   if (already !== undefined) return already;
 
-  const { tally, sizes, data: listed } = await writeLists(store, draft, data, options);
+  const { tally, sizes, shared, data: listed } = await writeLists(store, draft, data, options);
   const databases = tally.countedDatabases(draft.databases);
   const others = [...draft.commonObjects, ...draft.databases.flatMap(({ schemaObjects }) => schemaObjects)];
   const manifest: Manifest = {
     ...draft,
-    formatVersion: formatVersionOf(draft),
+    formatVersion: formatVersionOf(draft, shared.size > 0),
     databases,
     totals: tally.totals(databases, others),
     data: listed,
   };
-  // M2: a manifest names only objects that are there.
   for (const { key, sizeBytes } of [...otherObjects(manifest), ...(draft.packs ?? [])]) {
-    sizes.set(key, sizeBytes);
+    (isShared(key) ? shared : sizes).set(key, sizeBytes);
   }
-  await checkAllThere(store, draft, sizes, options);
-  return await putManifest(store, manifest, [], options);
+  return await putComplete(store, manifest, { sizes, shared }, options);
 }
 
 /** What the writer of a tablet backup knows of it. The counts are computed from the tablets. */
@@ -129,10 +128,21 @@ export async function writeTabletManifest(
     tablets: { lists, count: tally.tablets, files: tally.files },
   };
   const sizes = new Map(otherObjects(manifest).map(({ key, sizeBytes }) => [key, sizeBytes]));
-  await relyOn(store, new Set(shared.keys()), cancellable);
-  await checkAllShared(store, draft, shared, options);
-  await checkAllThere(store, draft, sizes, options);
-  return await putManifest(store, manifest, shared.keys(), options);
+  return await putComplete(store, manifest, { sizes, shared }, options);
+}
+
+/** O3, M2: spares shared objects that a sweep has condemned meanwhile, makes sure that all objects are there, and then puts the manifest. */
+async function putComplete(
+  store: Store,
+  manifest: Manifest,
+  named: { readonly sizes: Map<string, number>; readonly shared: Map<string, number> },
+  options: Omit<WriteManifestOptions, 'limits'>,
+): Promise<StoredManifest> {
+  const shared = [...named.shared.keys()];
+  if (shared.length > 0) await relyOn(store, new Set(shared), cancellation(options));
+  await checkAllShared(store, manifest, named.shared, options);
+  await checkAllThere(store, manifest, named.sizes, options);
+  return await putManifest(store, manifest, shared, options);
 }
 
 /** The manifest that an earlier attempt wrote. That attempt may have died before it noted the manifest in the register. */
@@ -179,6 +189,8 @@ interface ListedData {
   readonly data: Manifest['data'];
   /** By key relative to the backup's folder. */
   readonly sizes: Map<string, number>;
+  /** Sizes of shared objects that are one data object each, by key. */
+  readonly shared: Map<string, number>;
 }
 
 /** Puts a few objects into the manifest itself, and more than a few into lists of bounded length, as they come. */
@@ -191,6 +203,7 @@ async function writeLists(
   const { inlineObjects, objectsPerList } = options.limits ?? DEFAULT_LIMITS;
   const tally = new DataTally();
   const sizes = new Map<string, number>();
+  const shared = new Map<string, number>();
   const packs = new PackCheck(draft.packs ?? []);
   const lists: ObjectEntry[] = [];
   let pending: DataObject[] = [];
@@ -201,7 +214,7 @@ async function writeLists(
   };
   for await (const object of data) {
     tally.add(object);
-    if (object.at === undefined) sizes.set(object.key, object.sizeBytes);
+    if (object.at === undefined) (isShared(object.key) ? shared : sizes).set(object.key, object.sizeBytes);
     else packs.add(object);
     pending.push(object);
     options.heartbeat?.();
@@ -210,9 +223,9 @@ async function writeLists(
   }
   const [problem] = packs.problems();
   if (problem !== undefined) throw contradictoryPacks(problem);
-  if (tally.dataObjects <= inlineObjects) return { tally, sizes, data: { inline: pending } };
+  if (tally.dataObjects <= inlineObjects) return { tally, sizes, shared, data: { inline: pending } };
   if (pending.length > 0) await writeList();
-  return { tally, sizes, data: { lists, count: tally.dataObjects } };
+  return { tally, sizes, shared, data: { lists, count: tally.dataObjects } };
 }
 
 function contradictoryPacks(problem: string): HoldfastError {

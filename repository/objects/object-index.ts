@@ -147,6 +147,15 @@ export class ObjectIndex {
   }
 }
 
+const indexes = new WeakMap<Store, ObjectIndex>();
+
+/** The index of a store as this process knows it, shared by its slots. */
+export function indexOf(store: Store): ObjectIndex {
+  const known = indexes.get(store) ?? new ObjectIndex(store);
+  indexes.set(store, known);
+  return known;
+}
+
 /** The contents of an index object; undefined where it is damaged or missing. */
 export async function readIndexObject(
   store: Store,

@@ -77,16 +77,25 @@ export class SharedObjectWriter {
     const [only] = pieces;
     const single = pieces.length === 1 && only !== undefined ? only : undefined;
     const body = single?.body ?? Buffer.concat(pieces.map((piece) => piece.body));
-    const sha256 = single?.sha256 ?? sha256Hex(body);
+    const contents = pieces.map(({ body: { byteLength }, sha256 }) => ({ sizeBytes: byteLength, sha256 }));
+    return await this.putObject({ body, sha256: single?.sha256 ?? sha256Hex(body) }, contents, options);
+  }
+
+  /** Stores an object whose bytes are those of `contents`, one after another. Returns where each of them is. */
+  async putObject(
+    { body, sha256 }: Piece,
+    contents: readonly { readonly sizeBytes: number; readonly sha256: string }[],
+    options: Cancellable = {},
+  ): Promise<readonly StoredRange[]> {
     const plain = sharedObjectKey(sha256);
     const key = this.#doomed.has(plain) ? sharedObjectKey(sha256, randomBytes(4).toString('hex')) : plain;
     await this.#store.put(key, body, { sha256, ifAbsent: true, ...options });
     const object: SharedObject = { key, sizeBytes: body.byteLength, sha256 };
     let offset = 0;
-    return pieces.map((piece) => {
+    return contents.map((piece) => {
       const range = { object, offset };
-      this.#note(object, { sha256: piece.sha256, sizeBytes: piece.body.byteLength, offset });
-      offset += piece.body.byteLength;
+      this.#note(object, { ...piece, offset });
+      offset += piece.sizeBytes;
       return range;
     });
   }

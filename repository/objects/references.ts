@@ -1,14 +1,17 @@
+import type { ObjectEntry } from '../../model/backup.ts';
 import { defined } from '../../model/defined.ts';
 import { HoldfastError } from '../../model/errors.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import { listPlans } from '../backups/list-backups.ts';
 import { findManifest } from '../backups/manifest.ts';
-import { type BackupId, backupFolder, manifestKey, planFolder } from '../layout.ts';
+import { readSharedObjects } from '../backups/shared-objects.ts';
+import { isTaskResult, readTaskResult } from '../backups/work.ts';
+import { type BackupId, backupFolder, isShared, manifestKey, planFolder } from '../layout.ts';
 import { whyMissed } from '../retention/missed.ts';
 import { isRegistered } from '../signing/register.ts';
 import type { Cancellable, Store } from '../store.ts';
 import { damaged, STORE_NOT_FOUND } from '../store-errors.ts';
-import { readSharedObjects, readTabletResult } from './tablet-lists.ts';
+import { readTabletResult } from './tablet-lists.ts';
 
 type Options = { readonly signal?: AbortSignal; readonly heartbeat?: () => void };
 
@@ -60,14 +63,28 @@ async function* neededByResults(
 ): AsyncGenerator<string> {
   const folder = backupFolder(ref);
   for await (const { key } of store.list(`${folder}work/`, cancellable)) {
-    if (!TABLET_RESULT.test(key.slice(folder.length))) continue;
+    const read = readerOf(key.slice(folder.length));
+    if (read === undefined) continue;
     try {
-      for (const object of (await readTabletResult(store, key, cancellable)).objects) yield object.key;
+      for (const object of await read(store, key, cancellable)) if (isShared(object.key)) yield object.key;
     } catch (error) {
       // It was removed after the listing, since the backup was finished or given up. The caller checks that next.
       if (!(error instanceof HoldfastError) || error.code !== STORE_NOT_FOUND) throw error;
     }
   }
+}
+
+type ReadObjects = (store: Store, key: string, options: Cancellable) => Promise<readonly ObjectEntry[]>;
+
+/** How the objects that a task's result names are read. Undefined where `name`, relative to the backup's folder, is no result. */
+function readerOf(name: string): ReadObjects | undefined {
+  if (TABLET_RESULT.test(name)) {
+    return async (store, key, options) => (await readTabletResult(store, key, options)).objects;
+  }
+  if (isTaskResult(name)) {
+    return async (store, key, options) => (await readTaskResult(store, key, options)).objects;
+  }
+  return undefined;
 }
 
 /** The manifest of a backup. Undefined where there is none yet. `discarded`: the backup was given up, so nothing can finish it. */

@@ -127,42 +127,6 @@ export async function readTabletList(
   return list;
 }
 
-/** A shared object that a manifest names, with the ranges of it that are files or parts of files. */
-export interface NamedSharedObject extends SharedObject {
-  readonly ranges: readonly {
-    readonly offset: number;
-    readonly sizeBytes: number;
-    readonly sha256: string;
-  }[];
-}
-
-/**
- * The shared objects that a manifest names, list by list. An object that several lists contain comes once for each, with the
- * ranges of that list. The caller may ask to leave out the objects of damaged lists.
- */
-export async function* readSharedObjects(
-  store: Store,
-  manifest: Manifest,
-  options: Cancellable & { readonly onDamagedList?: (error: unknown) => void } = {},
-): AsyncGenerator<NamedSharedObject> {
-  for await (const list of readTabletLists(store, manifest, options)) {
-    const ranges = rangesByObject(list);
-    for (const [place, object] of list.objects.entries()) {
-      yield { ...object, ranges: ranges[place] ?? [] };
-    }
-  }
-}
-
-function rangesByObject({ objects, tablets }: TabletList): NamedSharedObject['ranges'][] {
-  const ranges = objects.map((): NamedSharedObject['ranges'][number][] => []);
-  for (const { files } of tablets) {
-    for (const { parts } of files) {
-      for (const { object, ...range } of parts) ranges[object]?.push(range);
-    }
-  }
-  return ranges;
-}
-
 /** Records what a task has saved, once for each piece. If an earlier attempt has recorded its own result, that one counts. */
 export async function writeTabletResult(
   store: Store,

@@ -2,7 +2,12 @@ import { execFileSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { listBackups, listPlans } from '../../repository/backups/list-backups.ts';
-import { findManifest, readDataObjects, readManifest } from '../../repository/backups/manifest.ts';
+import {
+  findManifest,
+  MANIFEST_FORMAT_VERSION,
+  readDataObjects,
+  readManifest,
+} from '../../repository/backups/manifest.ts';
 import { type ManifestDraft, writeManifest } from '../../repository/backups/write-manifest.ts';
 import { DirectoryStore } from '../../repository/directory/store.ts';
 import { backupFolder, manifestKey } from '../../repository/layout.ts';
@@ -104,7 +109,7 @@ describe('a repository', () => {
     });
 
     it('is refused where a newer Holdfast wrote it', async () => {
-      const manifest = { formatVersion: 3, anything: 'else' };
+      const manifest = { formatVersion: MANIFEST_FORMAT_VERSION + 1, anything: 'else' };
       await store.put(manifestKey(SAMPLE), sealJson(manifest), options(sealJson(manifest)));
       await expect(readManifest(store, SAMPLE)).rejects.toMatchObject({ code: 'FORMAT_TOO_NEW' });
     });

@@ -1,6 +1,6 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { PackWriter } from '../../engines/pack-writer.ts';
+import { PackWriter, packsOfBackup } from '../../engines/pack-writer.ts';
 import { fetchGroupsAhead } from '../../engines/threads/fetch-ahead.ts';
 import { type DataObject, dataObjectName } from '../../model/backup.ts';
 import type { Manifest } from '../../model/manifest.ts';
@@ -272,12 +272,12 @@ describe('a writer of packs', () => {
       },
     };
     const context = { store, folder: 'b/', signal: new AbortController().signal };
-    const writer = new PackWriter(context, { epoch: 2 }, 7, limit);
+    const writer = new PackWriter(packsOfBackup(context, { epoch: 2 }, 7), limit);
     const objects: DataObject[] = [];
     for (const body of bodies) {
       const table = { database: 'd', schema: 's', table: 't' };
       const own = { sizeBytes: body.length, sha256: sha256Hex(body), table, columns: [], rows: 1, bytes: 1 };
-      objects.push({ ...(await writer.add(body)), ...own });
+      objects.push({ ...(await writer.add(body, sha256Hex(body))), ...own });
     }
     const finished = await writer.finish(objects);
     writer.release();

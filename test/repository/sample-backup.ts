@@ -1,5 +1,5 @@
 import { zstdCompressSync } from 'node:zlib';
-import { PackWriter } from '../../engines/pack-writer.ts';
+import { PackWriter, packsOfBackup } from '../../engines/pack-writer.ts';
 import type { ChunkSpec, DataObject, ObjectEntry, TaskResult, TransferTask } from '../../model/backup.ts';
 import type { ManifestDatabase } from '../../model/manifest.ts';
 import type { StoredManifest } from '../../repository/backups/manifest.ts';
@@ -128,13 +128,14 @@ function tasksOf({ chunks, packed = false }: WriterSettings): readonly TransferT
 async function upload(store: Store, ref: BackupId, epoch: number, task: TransferTask): Promise<TaskResult> {
   const objects: DataObject[] = [];
   const context = { store, folder: backupFolder(ref), signal: new AbortController().signal };
-  const packs = task.chunks.length > 1 ? new PackWriter(context, { epoch }, task.index, 100) : undefined;
+  const packs =
+    task.chunks.length > 1 ? new PackWriter(packsOfBackup(context, { epoch }, task.index), 100) : undefined;
   for (const chunk of task.chunks) {
     const { body, ...counts } = rowsOf(chunk);
     const place =
       packs === undefined
         ? await putNamed(store, ref, `data/e${epoch}/${chunk.id}`, body)
-        : { ...(await packs.add(body)), sizeBytes: body.length, sha256: sha256Hex(body) };
+        : { ...(await packs.add(body, sha256Hex(body))), sizeBytes: body.length, sha256: sha256Hex(body) };
     objects.push({ ...place, table: chunk.table, columns: chunk.columns, ...counts });
   }
   const stored = (await packs?.finish(objects)) ?? { objects };

@@ -80,8 +80,9 @@ describe('cutting tables', () => {
       fc.property(
         fc.integer({ min: 0, max: 1e8 }),
         fc.integer({ min: 1e6, max: 1e8 }),
-        (bytes, chunkBytes) => {
-          const chunks = cutTables([table(bytes)], 'postgresql', chunkBytes);
+        fc.boolean(),
+        (bytes, chunkBytes, stable) => {
+          const chunks = cutTables([table(bytes)], 'postgresql', { chunkBytes, stable });
           if (chunks.length === 1 && chunks[0]?.range.kind === 'whole') return;
           const ranges = chunks.map(({ range }) => (range.kind === 'ctid' ? range : undefined));
           expect(ranges[0]?.from).toBe(0);
@@ -94,10 +95,40 @@ describe('cutting tables', () => {
     );
   });
 
+  test('stable cuts stay where they are while a table grows, of chunks no smaller than half of what was asked', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 2e6, max: 1e8 }),
+        fc.double({ min: 1, max: 1.9, noNaN: true }),
+        fc.integer({ min: 1e6, max: 1e7 }),
+        (bytes, growth, chunkBytes) => {
+          const rangesOf = (size: number) =>
+            cutTables([table(size)], 'postgresql', { chunkBytes, stable: true }).map(({ range }) => range);
+          const [before, after] = [rangesOf(bytes), rangesOf(bytes * growth)];
+          if (before.length > 1) expect(after).toEqual(expect.arrayContaining(before.slice(0, -1)));
+          const [first] = before;
+          if (first?.kind !== 'ctid' || first.to === null) return;
+          expect(first.to * 8192 * 1.1).toBeGreaterThan(chunkBytes / 2 - 8192 * 1.1);
+          expect(first.to * 8192 * 1.1).toBeLessThanOrEqual(chunkBytes);
+        },
+      ),
+    );
+  });
+
+  test('where most of a row lies beside its blocks, stable cuts stay until that has doubled', () => {
+    const rangesOf = (beside: number) => {
+      const blocks = table(8e6);
+      const toCut = { ...blocks, shape: { ...blocks.shape, totalBytes: 8e6 + beside } };
+      return cutTables([toCut], 'postgresql', { chunkBytes: 4e6, stable: true }).map(({ range }) => range);
+    };
+    expect(rangesOf(1.1 * 8e6)).toEqual(rangesOf(1.6 * 8e6));
+    expect(rangesOf(1.1 * 8e6).length).toBeLessThan(rangesOf(4 * 8e6).length);
+  });
+
   test('hash ranges cover 0 to 65535 with closed bounds and no overlap', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1e6, max: 1e8 }), (bytes) => {
-        const chunks = cutTables([table(bytes, ['"a"'])], 'yugabytedb', 1e6);
+      fc.property(fc.integer({ min: 1e6, max: 1e8 }), fc.boolean(), (bytes, stable) => {
+        const chunks = cutTables([table(bytes, ['"a"'])], 'yugabytedb', { chunkBytes: 1e6, stable });
         const ranges = chunks.flatMap(({ range }) => (range.kind === 'hash' ? [range] : []));
         expect(ranges[0]?.from).toBe(0);
         expect(ranges.at(-1)?.to).toBe(65_535);
@@ -108,7 +139,10 @@ describe('cutting tables', () => {
   });
 
   test('the largest table comes first, and ids are unique', () => {
-    const chunks = cutTables([table(1000), table(5e6), table(2e6)], 'postgresql', 1e6);
+    const chunks = cutTables([table(1000), table(5e6), table(2e6)], 'postgresql', {
+      chunkBytes: 1e6,
+      stable: false,
+    });
     expect(chunks[0]?.table.table).toBe('t5000000');
     expect(new Set(chunks.map(({ id }) => id)).size).toBe(chunks.length);
   });
@@ -119,7 +153,7 @@ describe('cutting tables', () => {
         const chunks = cutTables(
           sizes.map((bytes) => table(bytes)),
           'postgresql',
-          1e6,
+          { chunkBytes: 1e6, stable: false },
         );
         const tasks = packTasks(chunks, 1e6);
         const bytes = tasks.map((task) => task.chunks.reduce((sum, chunk) => sum + chunk.estimatedBytes, 0));
