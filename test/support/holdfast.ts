@@ -62,7 +62,11 @@ export function holdfast(
   environment: NodeJS.ProcessEnv = {},
   folder = process.cwd(),
 ): Promise<CommandEnd> {
-  const whole = { NODE_COMPILE_CACHE: cacheFolder('compiled'), ...process.env, ...environment };
+  const whole: NodeJS.ProcessEnv = {
+    NODE_COMPILE_CACHE: cacheFolder('compiled'),
+    ...process.env,
+    ...environment,
+  };
   const startsServers = !devWasStarted && !whole.TEMPORAL_ADDRESS && whole.HOLDFAST_STATE_DIR !== undefined;
   return startsServers
     ? startHoldfast(args, environment, folder).end
