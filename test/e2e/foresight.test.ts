@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { SchemaReport, VerifyReport } from '../../model/backup.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
 import { FETCHED_POSTGRES_RUNS_HERE } from '../../parts/postgres-versions.ts';
-import { holdfast, holdfastJson, startDev } from '../support/holdfast.ts';
+import { holdfast, holdfastJson } from '../support/holdfast.ts';
 import { planDocument, repositoryDocument } from '../support/plan-files.ts';
 import { query } from '../support/sql.ts';
 
@@ -16,7 +16,6 @@ import { query } from '../support/sql.ts';
   let folder: string;
   let plan: string;
   let environment: NodeJS.ProcessEnv;
-  let stopDev: () => Promise<void>;
 
   beforeAll(async () => {
     source = await startPostgres();
@@ -38,12 +37,11 @@ import { query } from '../support/sql.ts';
       'INSERT INTO orders VALUES (1), (2)',
       'ALTER TABLE orders OWNER TO seller',
     );
-    stopDev = await startDev(environment);
     await holdfastJson(['backup', plan], environment);
   });
 
   afterAll(async () => {
-    await stopDev?.();
+    await holdfast(['dev', '--stop'], environment);
     await source?.stop();
     await target?.stop();
     await rm(folder, { recursive: true, force: true });

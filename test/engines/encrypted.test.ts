@@ -29,7 +29,7 @@ afterAll(() => scratch.remove());
 
 test('engine ycql: a backup shows nothing, and every cell comes back', async () => {
   const raw = new DirectoryStore(scratch.path);
-  const cluster = await startCassandra({ durable: false });
+  const cluster = await startCassandra();
   try {
     await run(
       cluster,

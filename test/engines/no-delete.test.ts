@@ -114,7 +114,7 @@ test('engine ysql', async () => {
 });
 
 test('engine ycql', async () => {
-  const cluster = await startCassandra({ durable: false });
+  const cluster = await startCassandra();
   try {
     const oneNode = "{'class': 'SimpleStrategy', 'replication_factor': 1}";
     await run(

@@ -30,7 +30,7 @@ export async function ycqlServer(keyspaces: readonly string[]): Promise<YcqlServ
     for (const keyspace of keyspaces) await run(cluster, `DROP KEYSPACE IF EXISTS ${keyspace}`);
     return { ...cluster, upstream: cluster, external: true, refused: [], stop: async () => undefined };
   }
-  const cassandra = await startCassandra({ durable: false });
+  const cassandra = await startCassandra();
   const proxy = await startYcqlProxy(cassandra);
   return {
     ...proxy,
