@@ -5,7 +5,7 @@ import { isShared, manifestKey } from '../layout.ts';
 import { readTabletLists } from '../objects/tablet-lists.ts';
 import type { Store } from '../store.ts';
 import { damaged } from '../store-errors.ts';
-import { MANIFEST_FORMAT_VERSION, readDataObjects } from './manifest.ts';
+import { readDataObjects, SHARED_ROWS_FORMAT_VERSION } from './manifest.ts';
 
 /** A shared object that a manifest names, with the ranges of it that the backup needs. */
 export interface NamedSharedObject extends SharedObject {
@@ -28,7 +28,7 @@ type Options = {
 
 /** Whether a backup's rows lie in shared objects, as far as it has any. */
 export function sharesRows({ formatVersion }: Pick<Manifest, 'formatVersion'>): boolean {
-  return formatVersion === MANIFEST_FORMAT_VERSION;
+  return formatVersion >= SHARED_ROWS_FORMAT_VERSION;
 }
 
 /**
