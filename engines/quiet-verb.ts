@@ -7,3 +7,8 @@ export function quietVerb(
 ): VerbContext {
   return { signal, attempt: 1, heartbeat: () => undefined, log: () => undefined, secret };
 }
+
+/** A verb that nothing stops. For what others wait for too: an abort of the one who asked first must not end it. */
+export function unstopped<Verb extends VerbContext>(verb: Verb): Verb {
+  return { ...verb, signal: new AbortController().signal };
+}

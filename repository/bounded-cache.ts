@@ -29,7 +29,9 @@ export class BoundedCache<T> {
     return this.#keptBytes;
   }
 
-  /** The value of a name. Whoever asks while it is being made gets the same; a failure is not kept. */
+  /**
+   * The value of a name. Whoever asks while it is being made gets the same, so `make` must not heed the signal of one who asks. A failure is not kept.
+   */
   get(name: string, make: () => Promise<T>): Promise<T> {
     const entry = this.#entries.get(name) ?? this.#made(name, make);
     entry.usedAt = Date.now();

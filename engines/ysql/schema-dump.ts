@@ -37,7 +37,9 @@ export async function dumpSchema(
   const atReadPoint = await driver.readPointOptions(from.readPoint, reader.database);
   const isHeld = atReadPoint !== undefined && tablesLockedAtOnce(from.readPoint) === undefined;
   const dump = () => dumpSections(from, driver, reader, [...args, ...(atReadPoint ?? [])], selection);
-  const scripts = await (isHeld ? dumpHeld(from, reader, dump) : dumpUnchanged(from, reader, dump));
+  const scripts = await (isHeld
+    ? dumpHeld(from, reader, dump, selection)
+    : dumpUnchanged(from, reader, dump));
   requireDumpOf(reader.database, scripts.preData, selection.dumped, driver.program.path);
   return scripts;
 }
@@ -50,6 +52,7 @@ async function dumpHeld(
   { verb, target, server }: SchemaSource,
   reader: Session,
   dump: () => Promise<SchemaScripts>,
+  { excluded }: Pick<Selection, 'excluded'>,
 ): Promise<SchemaScripts> {
   if (server.product !== 'postgresql') return await dump();
   const { database } = reader;
@@ -61,7 +64,10 @@ async function dumpHeld(
     if (!(error instanceof HoldfastError) || error.transient) throw error;
     scripts = error;
   }
-  const changed = await withPresent(target, database, verb.signal, (now) => changedNames(reader, now));
+  const leftOut = new Set(excluded.map(({ oid }) => oid));
+  const changed = await withPresent(target, database, verb.signal, (now) =>
+    changedNames(reader, now, leftOut),
+  );
   if (changed.length > 0) throw schemaChanged(database, changed);
   if (scripts instanceof HoldfastError) throw scripts;
   return scripts;

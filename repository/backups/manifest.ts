@@ -16,8 +16,11 @@ import type { Cancellable, Store } from '../store.ts';
 import { damaged, ifThere, isDamage } from '../store-errors.ts';
 import { PackGatherer } from './packs.ts';
 
+/** The format version of a manifest whose rows lie in shared objects. */
+export const SHARED_ROWS_FORMAT_VERSION = 3;
+
 /** The newest format version that this Holdfast reads. */
-export const MANIFEST_FORMAT_VERSION = 3;
+export const MANIFEST_FORMAT_VERSION = SHARED_ROWS_FORMAT_VERSION;
 
 /** The version of a tombstone, and of a manifest that every Holdfast can read. */
 export const PLAIN_FORMAT_VERSION = 1;
@@ -34,7 +37,7 @@ export function formatVersionOf(
   { packs = [] }: Pick<Manifest, 'packs'>,
   sharesRows: boolean,
 ): Manifest['formatVersion'] {
-  if (sharesRows || packs.some(({ key }) => isShared(key))) return MANIFEST_FORMAT_VERSION;
+  if (sharesRows || packs.some(({ key }) => isShared(key))) return SHARED_ROWS_FORMAT_VERSION;
   return packs.length === 0 ? PLAIN_FORMAT_VERSION : PACKS_FORMAT_VERSION;
 }
 

@@ -3,9 +3,9 @@ import type { Manifest } from '../../model/manifest.ts';
 import type { SharedObject, TabletList } from '../../model/tablets.ts';
 import { isShared, manifestKey } from '../layout.ts';
 import { readTabletLists } from '../objects/tablet-lists.ts';
-import type { Store } from '../store.ts';
+import type { Cancellable, Store } from '../store.ts';
 import { damaged } from '../store-errors.ts';
-import { MANIFEST_FORMAT_VERSION, readDataObjects } from './manifest.ts';
+import { readDataObjects, SHARED_ROWS_FORMAT_VERSION } from './manifest.ts';
 
 /** A shared object that a manifest names, with the ranges of it that the backup needs. */
 export interface NamedSharedObject extends SharedObject {
@@ -28,7 +28,7 @@ type Options = {
 
 /** Whether a backup's rows lie in shared objects, as far as it has any. */
 export function sharesRows({ formatVersion }: Pick<Manifest, 'formatVersion'>): boolean {
-  return formatVersion === MANIFEST_FORMAT_VERSION;
+  return formatVersion >= SHARED_ROWS_FORMAT_VERSION;
 }
 
 /**
@@ -47,6 +47,20 @@ export async function* readSharedObjects(
     }
   }
   if (sharesRows(manifest)) yield* sharedRows(store, manifest, options);
+}
+
+/** The keys of the shared objects that a manifest names, some of them more than once. Holds one list in memory. Throws as `readSharedObjects`. */
+export async function* sharedKeys(
+  store: Store,
+  manifest: Manifest,
+  options: Cancellable = {},
+): AsyncGenerator<string> {
+  for await (const { objects } of readTabletLists(store, manifest, options)) {
+    for (const { key } of objects) yield key;
+  }
+  if (!sharesRows(manifest)) return;
+  for await (const { key } of readDataObjects(store, manifest, options)) if (isShared(key)) yield key;
+  for (const { key } of manifest.packs ?? []) if (isShared(key)) yield key;
 }
 
 async function* sharedRows(

@@ -277,7 +277,9 @@ async function checkDownload(
   { entry, data, pieces, ranges }: Checkable,
   cancellable: Cancellable,
 ): Promise<Checked> {
-  if (pieces !== undefined) return checkPack(store, { entry, pieces }, cancellable);
+  if (pieces !== undefined) {
+    return checkPack(store, { entry, pieces, isShared: ranges !== undefined }, cancellable);
+  }
   if (ranges !== undefined && data === undefined) return checkShared(store, { entry, ranges }, cancellable);
   const check = async (): Promise<Checked> => {
     const bytes = await store.get(entry.key, { expect: entry, ...cancellable });
@@ -287,27 +289,34 @@ async function checkDownload(
   return await recover(check(), isDamage, ({ message }) => problem(message));
 }
 
-/** Checks a pack and its pieces. If the pack is damaged, each piece is read by itself, to name the tables that have lost something. */
+/**
+ * Checks a pack and its pieces. If the pack is damaged, each piece is read by itself, to name the tables that have lost something. Damage in bytes of a
+ * shared pack that only other backups need is a note, as in `checkShared`.
+ */
 async function checkPack(
   store: Store,
-  { entry, pieces }: Required<Pick<Checkable, 'entry' | 'pieces'>>,
+  { entry, pieces, isShared }: Required<Pick<Checkable, 'entry' | 'pieces'>> & { readonly isShared: boolean },
   cancellable: Cancellable,
 ): Promise<Checked> {
-  const problems: string[] = [];
+  let damage: string | undefined;
   let whole: Uint8Array | undefined;
   try {
     whole = await store.get(entry.key, { expect: entry, ...cancellable });
   } catch (error) {
     if (!isDamage(error)) throw error;
-    problems.push(messageOf(error));
+    damage = messageOf(error);
     // If the whole pack is missing, there are no pieces to read.
-    if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) return { bytes: 0, problems };
+    if (error instanceof HoldfastError && error.code === STORE_NOT_FOUND) return problem(damage);
   }
+  const lost: string[] = [];
   for (const piece of pieces) {
     const difference = await differenceInPiece(store, entry.key, whole, piece, cancellable);
-    if (difference !== undefined) problems.push(difference);
+    if (difference !== undefined) lost.push(difference);
   }
-  return problems.length === 0 ? sound(entry) : { bytes: 0, problems };
+  if (damage === undefined) return lost.length === 0 ? sound(entry) : { bytes: 0, problems: lost };
+  const isHarmless = isShared && lost.length === 0 && pieces.length > 0;
+  if (isHarmless && (await hasItsSize(store, entry, cancellable))) return harmless(entry, damage);
+  return { bytes: 0, problems: [damage, ...lost] };
 }
 
 /** @param whole the pack's contents. Undefined: the pack is damaged, so the piece is read by itself */
@@ -350,15 +359,24 @@ async function checkShared(
     return wrong.length === 0 ? sound(entry) : { bytes: 0, problems: wrong };
   } catch (error) {
     if (!isDamage(error)) throw error;
-    const found = await store.head(entry.key, cancellable);
-    if (found?.sizeBytes !== entry.sizeBytes) return problem(messageOf(error));
+    if (!(await hasItsSize(store, entry, cancellable))) return problem(messageOf(error));
     const lost = await damagedRanges(store, entry.key, ranges, cancellable);
     if (lost.length > 0 || ranges.length === 0) return { bytes: 0, problems: [messageOf(error), ...lost] };
-    return {
-      ...sound(entry),
-      notes: [`${messageOf(error)} The bytes in it that this backup needs are whole.`],
-    };
+    return harmless(entry, messageOf(error));
   }
+}
+
+async function hasItsSize(
+  store: Store,
+  { key, sizeBytes }: ObjectEntry,
+  cancellable: Cancellable,
+): Promise<boolean> {
+  return (await store.head(key, cancellable))?.sizeBytes === sizeBytes;
+}
+
+/** A damaged object that costs this backup nothing. */
+function harmless(entry: ObjectEntry, damage: string): Checked {
+  return { ...sound(entry), notes: [`${damage} The bytes in it that this backup needs are whole.`] };
 }
 
 /** The ranges of a damaged object that can't be read as they were written. */

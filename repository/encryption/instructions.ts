@@ -29,7 +29,7 @@ node decrypt.mjs . ../keys.txt ../clear
 \`\`\`
 
 \`../clear\` then holds what a clear repository would. Each \`backups/PLAN/BACKUP/\` there has a RESTORE.md of its own, which goes on from here. To decrypt one backup
-only, add its folder: \`node decrypt.mjs . ../keys.txt ../clear backups/PLAN/BACKUP/\`. Remove \`keys.txt\` afterwards: it opens everything.
+only, add its folder: \`node decrypt.mjs . ../keys.txt ../clear backups/PLAN/BACKUP/\`, and where its RESTORE.md asks for \`objects/\` run it once more with that. Remove \`keys.txt\` afterwards: it opens everything.
 
 Whoever could write here could have changed \`decrypt.mjs\`. Where that matters, take it from a Holdfast that you trust: \`holdfast keys decryptor > decrypt.mjs\`.
 `;

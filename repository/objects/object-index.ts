@@ -77,9 +77,12 @@ export class ObjectIndex {
     const { maxAgeMs = 0, ...cancellable } = options;
     const startedAt = performance.now();
     if (startedAt - this.#seenAt < maxAgeMs) return;
+    const before = this.#present;
     const condemnations = await readCondemnations(this.#store, cancellable);
     const present = new Set<string>();
     for await (const { key } of this.#store.list(INDEX_FOLDER, cancellable)) present.add(key);
+    // Another slot may have written one since the listing began, which then lacks it.
+    for (const key of this.#present) if (!before.has(key)) present.add(key);
     const executed = condemnations.filter(({ verdict }) => verdict === 'executed');
     this.#doomed = new Set(executed.flatMap(({ objects }) => objects));
     this.#present = present;
@@ -122,17 +125,18 @@ export class ObjectIndex {
   }
 
   async #readAll(options: Cancellable): Promise<void> {
-    // Slots that ask at the same time share one reading.
-    this.#reading ??= this.#readMissing(options).finally(() => {
+    // Slots that ask at the same time share one reading, so an abort of the first must not end it.
+    this.#reading ??= this.#readMissing().finally(() => {
       this.#reading = undefined;
     });
     await this.#reading;
+    options.signal?.throwIfAborted();
   }
 
-  async #readMissing(options: Cancellable): Promise<void> {
+  async #readMissing(): Promise<void> {
     const missing = [...this.#present].filter((key) => !this.#read.has(key));
     await forEachBounded(missing, READ_AT_ONCE, async (key) => {
-      const objects = await readIndexObject(this.#store, key, options);
+      const objects = await readIndexObject(this.#store, key);
       this.#read.add(key);
       if (objects !== undefined) this.#remember(key, objects);
     });

@@ -4,7 +4,7 @@ import { HoldfastError } from '../../model/errors.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import { listPlans } from '../backups/list-backups.ts';
 import { findManifest } from '../backups/manifest.ts';
-import { readSharedObjects } from '../backups/shared-objects.ts';
+import { sharedKeys } from '../backups/shared-objects.ts';
 import { isTaskResult, readTaskResult } from '../backups/work.ts';
 import { type BackupId, backupFolder, isShared, manifestKey, planFolder } from '../layout.ts';
 import { whyMissed } from '../retention/missed.ts';
@@ -40,7 +40,7 @@ async function* neededBy(store: Store, ref: BackupId, cancellable: Cancellable):
     if (finished === undefined || finished === 'discarded') await requireUnmissed(store, ref, cancellable);
     if (finished === 'discarded') return;
     if (finished !== undefined) {
-      for await (const { key } of readSharedObjects(store, finished, cancellable)) yield key;
+      yield* sharedKeys(store, finished, cancellable);
       return;
     }
     yield* neededByResults(store, ref, cancellable);

@@ -250,6 +250,30 @@ describe('shared rows', () => {
     },
   );
 
+  it('cost a backup nothing by damage in a piece that only another backup needs, which is told', async () => {
+    const store = await emptyStore();
+    await night(store, 'first', [[1, 2]]);
+    await night(store, 'second', [[1]]);
+    const [pack = '', ...others] = await keysIn(store, OBJECTS_FOLDER);
+    expect(others).toEqual([]);
+    const file = path.join(store.description, pack);
+    const sound = await readFile(file);
+    const reports = async () => [
+      await verifyBackup(store, { plan: PLAN, backup: 'first' }, 'content'),
+      await verifyBackup(store, { plan: PLAN, backup: 'second' }, 'content'),
+    ];
+    // The last byte is of the piece that the second backup doesn't need.
+    const bent = Buffer.from(sound);
+    bent.writeUInt8(bent.readUInt8(bent.length - 1) ^ 1, bent.length - 1);
+    await writeFile(file, bent);
+    await expect(reports()).resolves.toMatchObject([
+      { verdict: 'FAILED', problems: [expect.stringContaining(pack), expect.stringContaining('t0-c1-0')] },
+      { verdict: 'OK', problems: [], notes: [expect.stringContaining(pack)] },
+    ]);
+    await writeFile(file, Buffer.concat([sound, Buffer.from('x')]));
+    await expect(reports()).resolves.toMatchObject([{ verdict: 'FAILED' }, { verdict: 'FAILED' }]);
+  });
+
   it('that were damaged are healed for every backup, as docs/repository-format.md says', async () => {
     const store = await emptyStore();
     await night(store, 'first', THREE_TABLES);

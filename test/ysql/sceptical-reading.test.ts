@@ -1,4 +1,8 @@
+import { setImmediate } from 'node:timers/promises';
 import { ysqlEngine } from '../../engines/ysql/engine.ts';
+import { restoreJob } from '../../engines/ysql/restore/job.ts';
+import { ForwardingStore } from '../../repository/forwarding-store.ts';
+import type { GetOptions } from '../../repository/store.ts';
 import { runBackup } from '../support/engine-runs.ts';
 import { query } from '../support/sql.ts';
 import {
@@ -14,6 +18,24 @@ import {
 } from './harness.ts';
 
 const { restore } = ysqlEngine;
+
+/** A store whose reads stand still until `go` is called. */
+class StandingStill extends ForwardingStore {
+  readonly #asked = Promise.withResolvers<void>();
+  readonly #go = Promise.withResolvers<void>();
+  readonly asked = this.#asked.promise;
+
+  go(): void {
+    this.#go.resolve();
+  }
+
+  override async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
+    this.#asked.resolve();
+    await this.#go.promise;
+    options.signal?.throwIfAborted();
+    return super.get(key, options);
+  }
+}
 
 describe('what a sceptical reading of the engine found', () => {
   let server: TestServer;
@@ -184,6 +206,11 @@ describe('what a sceptical reading of the engine found', () => {
     ['an index is built anew beside itself', 'ALTER INDEX t_n RENAME TO t_m'],
     ['a sequence is dropped', 'DROP SEQUENCE numbers'],
     ['a view is dropped', 'DROP VIEW v'],
+    [
+      'the default of an argument changes',
+      "CREATE OR REPLACE FUNCTION d(a int DEFAULT 2) RETURNS int LANGUAGE sql AS 'SELECT a'",
+    ],
+    ['a body in standard SQL changes', 'CREATE OR REPLACE FUNCTION std() RETURNS int LANGUAGE sql RETURN 2'],
   ] as const;
   test.each(changes)('the read point is lost where %s before the schema is dumped', async (_, change) => {
     const name = `ddl_${changes.findIndex(([, one]) => one === change)}`;
@@ -197,6 +224,8 @@ describe('what a sceptical reading of the engine found', () => {
       'CREATE SEQUENCE numbers',
       "CREATE PROCEDURE p(a int) LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE '%', a; END $$",
       "CREATE FUNCTION f(a int) RETURNS int LANGUAGE sql AS 'SELECT a'",
+      "CREATE FUNCTION d(a int DEFAULT 1) RETURNS int LANGUAGE sql AS 'SELECT a'",
+      'CREATE FUNCTION std() RETURNS int LANGUAGE sql RETURN 1',
       'CREATE STATISTICS s ON id, n FROM t',
       "CREATE TYPE mood AS ENUM ('a')",
       'CREATE TABLE m (m mood)',
@@ -228,6 +257,21 @@ describe('what a sceptical reading of the engine found', () => {
       ),
     );
     expect(backup.manifest.databases[0]?.tables).toHaveLength(1);
+  });
+
+  test('a table that the plan leaves out may be dropped beside a backup', async () => {
+    const url = await database(
+      'leaving_out',
+      'CREATE TABLE kept (id int PRIMARY KEY)',
+      'CREATE TABLE staging (id int PRIMARY KEY, n int)',
+      'CREATE INDEX ON staging (n)',
+      'CREATE VIEW staged AS SELECT * FROM staging',
+    );
+    const source = ysqlSource({ tables: { include: [], exclude: ['public.staging'] } });
+    const backup = await takeBackup(repository, url, source, () =>
+      query(url, 'DROP TABLE staging CASCADE', 'CREATE TABLE staging (id int)'),
+    );
+    expect(backup.manifest.databases[0]?.tables).toMatchObject([{ table: 'kept' }]);
   });
 
   test('privileges that one owner for all leaves out are told', async () => {
@@ -339,5 +383,21 @@ describe('what a sceptical reading of the engine found', () => {
     const wanted = await database('wanted', 'CREATE TABLE theirs (id int)');
     await expect(restore.prepare(context)).rejects.toMatchObject({ code: 'RESTORE_TARGET_NOT_EMPTY' });
     expect(await valueIn(wanted, "to_regclass('t')")).toBeNull();
+  });
+
+  test('a restore that is cancelled while it reads a script does not cancel another of the same backup', async () => {
+    const url = await database('read_by_two', 'CREATE TABLE read_by_two (id int)');
+    const backup = await takeBackup(repository, url);
+    const context = restoreContext(backup, server.url());
+    const store = new StandingStill(context.store);
+    const stop = new AbortController();
+    const jobs = [restoreJob({ ...context, store, signal: stop.signal }), restoreJob({ ...context, store })];
+    const outcomes = Promise.allSettled(jobs);
+    await store.asked;
+    // The other one is to be waiting for the same script.
+    for (let turn = 0; turn < 20; turn++) await setImmediate();
+    stop.abort(new Error('cancelled'));
+    store.go();
+    expect((await outcomes)[1]).toMatchObject({ status: 'fulfilled' });
   });
 });

@@ -353,7 +353,7 @@ async function isWhole(
 }
 
 async function savedTablet(
-  { store, ref, signal }: BackupContext,
+  { store, ref }: BackupContext,
   manifest: Manifest,
   { from, list: place }: TabletFill,
 ): Promise<{ readonly objects: TabletList['objects']; readonly tablet: SavedTablet }> {
@@ -361,7 +361,7 @@ async function savedTablet(
   const list =
     entry === undefined
       ? undefined
-      : await lists.get(entry.sha256, () => readTabletList(store, ref, entry, { signal }));
+      : await lists.get(entry.sha256, () => readTabletList(store, ref, entry));
   const tablet = list?.tablets.find((saved) => saved.tablet === from);
   if (list !== undefined && tablet !== undefined) return { objects: list.objects, tablet };
   throw damaged(entry?.key ?? 'manifest.json', store.description, `it does not tell of the tablet ${from}`);

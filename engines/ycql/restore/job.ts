@@ -7,6 +7,7 @@ import { BoundedCache } from '../../../repository/bounded-cache.ts';
 import { type RestoreContext, sourceOf } from '../../engine.ts';
 import { nameMatcher } from '../../name-patterns.ts';
 import { packLoadTasks } from '../../pack-load-tasks.ts';
+import { unstopped } from '../../quiet-verb.ts';
 import type { KeyspaceSchema, TableSchema, ViewSchema } from '../schema.ts';
 import { readSchemaObject } from '../schema-objects.ts';
 import { type CqlTarget, resolveTarget } from '../target.ts';
@@ -87,7 +88,9 @@ export async function restoreJob(context: RestoreContext): Promise<RestoreJob> {
 }
 
 function schemaOf(context: RestoreContext, database: ManifestDatabase): Promise<KeyspaceSchema> {
-  return parsed.get(JSON.stringify(database.schemaObjects), () => readSchemaObject(context, database));
+  return parsed.get(JSON.stringify(database.schemaObjects), () =>
+    readSchemaObject(unstopped(context), database),
+  );
 }
 
 /** The data objects that the request selects, in the manifest's order. */

@@ -72,7 +72,7 @@ export async function dropBookkeeping(session: Session): Promise<void> {
  */
 export async function claimObjects(
   session: Session,
-  objects: readonly Pick<DataObject, 'key' | 'at' | 'rows'>[],
+  objects: readonly Pick<DataObject, 'key' | 'at' | 'part' | 'rows'>[],
 ): Promise<ReadonlySet<string>> {
   const claimed = await session.query<{ object: string }>(
     'note the objects in the bookkeeping',

@@ -4,6 +4,7 @@ import type { ManifestDatabase } from '../../../model/manifest.ts';
 import { BoundedCache } from '../../../repository/bounded-cache.ts';
 import { type RestoreContext, sourceOf } from '../../engine.ts';
 import { packLoadTasks } from '../../pack-load-tasks.ts';
+import { unstopped } from '../../quiet-verb.ts';
 import { neverRestored } from '../dump-sections.ts';
 import { BOOKKEEPING_SCHEMA } from '../server/bookkeeping-schema.ts';
 import type { ConnectionTarget } from '../server/connection-url.ts';
@@ -156,7 +157,7 @@ async function scriptEntries(
   if (object === undefined) return [];
   // Skips the planner's statistics: ANALYZE gathers them anew, and servers older than the dump program can't load them.
   return parsedScripts.get(object.sha256, async () => {
-    const dumped = dumpEntries(await readScript(context, object));
+    const dumped = dumpEntries(await readScript(unstopped(context), object));
     const never = neverRestored(dumped);
     return dumped.filter((entry) => !never(entry));
   });

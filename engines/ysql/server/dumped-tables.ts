@@ -1,7 +1,7 @@
 import { permanent } from '../../../model/errors.ts';
 import { BOOKKEEPING_SCHEMA } from './bookkeeping-schema.ts';
 import type { Relation } from './catalog.ts';
-import { dumpEntries } from './dump-script.ts';
+import { outlineDump } from './dump-script.ts';
 
 const NAMED = 5;
 
@@ -22,8 +22,9 @@ export function requireDumpOf(
   expected: readonly Relation[],
   program: string,
 ): void {
+  const { entries } = outlineDump(script);
   const dumped = new Set(
-    dumpEntries(script)
+    entries
       .filter(({ type, schema }) => TABLES.has(type) && schema !== undefined && schema !== BOOKKEEPING_SCHEMA)
       .map(({ schema, name }) => `${schema}.${name}`),
   );

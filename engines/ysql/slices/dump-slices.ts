@@ -1,7 +1,7 @@
 import { permanent } from '../../../model/errors.ts';
 import { lockRoom, requireRoomForLocks, slicesOf } from '../lock-budget.ts';
 import type { Relation } from '../server/catalog.ts';
-import { dumpEntries } from '../server/dump-script.ts';
+import { outlineDump } from '../server/dump-script.ts';
 import type { Session } from '../server/session.ts';
 import { expectedObjects, requireEachOnce } from './account.ts';
 import { mergeSlices } from './merge.ts';
@@ -72,7 +72,8 @@ export async function dumpInSlices(
     const patterns = tablePatterns(slice).map((pattern) => `--table=${pattern}`);
     ofSlices.push(await dump([...patterns, '--schema-only']));
   }
-  requireEachOnce(reader.database, expected, ofSlices.flatMap(dumpEntries), dumpEntries(ofRest));
+  const entriesOf = (script: string) => outlineDump(script).entries;
+  requireEachOnce(reader.database, expected, ofSlices.flatMap(entriesOf), entriesOf(ofRest));
   return mergeSlices(ofRest, ofSlices);
 }
 

@@ -1,7 +1,7 @@
 import { permanent } from '../../../model/errors.ts';
 import { BEHIND_ROWS } from '../dump-sections.ts';
 import { describesDatabase } from '../server/database-entries.ts';
-import { type DumpEntry, dumpEntries } from '../server/dump-script.ts';
+import { type DumpEntry, outlineDump } from '../server/dump-script.ts';
 
 /** Where an entry of a slice belongs in the whole dump. */
 type Place = 'tables' | 'keys' | 'triggers' | 'foreignKeys' | 'privileges';
@@ -48,7 +48,7 @@ const BEHIND_FOREIGN_KEYS = new Set([
  */
 export function mergeSlices(script: string, slices: readonly string[]): string {
   const parts = slices.map(partsOf);
-  const entries = dumpEntries(script);
+  const { entries } = outlineDump(script);
   const keys = firstBehindRows(entries);
   const places = [
     { at: behindSchemas(entries), of: ['tables'] },
@@ -75,7 +75,7 @@ function partsOf(script: string): ReadonlyMap<Place, string> {
   const parts = new Map<Place, string>();
   const settings = new Map<Place, string>();
   let before: Place | undefined;
-  for (const entry of dumpEntries(script)) {
+  for (const entry of outlineDump(script).entries) {
     const last = entry.statements.at(-1);
     if (last === undefined || entry.type === 'STATISTICS DATA') continue;
     const place = REMARKS.has(entry.type) ? before : PLACES[entry.type];
