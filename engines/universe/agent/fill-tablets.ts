@@ -359,9 +359,7 @@ async function savedTablet(
 ): Promise<{ readonly objects: TabletList['objects']; readonly tablet: SavedTablet }> {
   const entry = manifest.tablets?.lists[place];
   const list =
-    entry === undefined
-      ? undefined
-      : await lists.get(entry.sha256, () => readTabletList(store, ref, entry));
+    entry === undefined ? undefined : await lists.get(entry.sha256, () => readTabletList(store, ref, entry));
   const tablet = list?.tablets.find((saved) => saved.tablet === from);
   if (list !== undefined && tablet !== undefined) return { objects: list.objects, tablet };
   throw damaged(entry?.key ?? 'manifest.json', store.description, `it does not tell of the tablet ${from}`);
