@@ -220,7 +220,17 @@ export class PlanEntity {
     if (message === 'backup' || outcome !== 'accepted') return;
     const isOfAPlan = message === 'pause' || message === 'resume';
     const noted = { action: message, ...act, ...(isOfAPlan ? {} : { subject: workflowId ?? requestId }) };
-    this.#change({ acts: [...(this.#current.acts ?? []), noted].slice(-AT_MOST.acts) });
+    const { acts = [] } = this.#current;
+    if (acts.length < AT_MOST.acts) {
+      this.#change({ acts: [...acts, noted] });
+      return;
+    }
+    // Those that wait stay: whoever sends many signals must not push an earlier one out of the log.
+    this.refuse('audit', {
+      code: 'AUDIT_BUSY',
+      reason: `the ${message} of ${act.by} is not in the log: ${acts.length} entries wait to be written already`,
+      remedy: 'See why the repository is slow. Temporal has the signal, in the history of the plan’s workflow.',
+    });
   }
 
   /** The first act that was noted is in the log, or can't be written. */
@@ -317,12 +327,13 @@ export class PlanEntity {
     if (this.#current.isRemoved) return undefined;
     const [cancelled] = this.#current.cancelling ?? [];
     if (cancelled !== undefined) return { do: 'cancel', workflowId: cancelled };
-    const [act] = this.#current.acts ?? [];
-    if (act !== undefined) return { do: 'record', act };
     const undecided = this.#current.requests.find(({ kind, state }) => kind === 'restore' && state === 'new');
     if (undecided !== undefined) return { do: 'decide', request: undecided };
     const start = this.#nextStart();
     if (start !== undefined) return start;
+    // After what was asked for: where storage can't be written, each entry takes minutes, and no restore waits for that.
+    const [act] = this.#current.acts ?? [];
+    if (act !== undefined) return { do: 'record', act };
     if (this.#isSurveyDue || nowMs - this.#surveyedMs >= this.#surveyEveryMs) return { do: 'survey' };
     if (this.#discoverInMs(nowMs) <= 0) return { do: 'discover' };
     if (this.#silentRuns(nowMs).length > 0 && nowMs - this.#lookedAtMs >= SILENCE_MS) {
@@ -356,9 +367,9 @@ export class PlanEntity {
 
   /** After how many milliseconds the plan looks for databases. Infinite where it never does. */
   #discoverInMs(nowMs: number): number {
-    const { revision, generation, discovery, paused } = this.#current;
+    const { revision, generation, discovery, paused, isRemoved } = this.#current;
     const { discover } = revision.plan;
-    if (discover === undefined || paused !== undefined) return Number.POSITIVE_INFINITY;
+    if (discover === undefined || paused !== undefined || isRemoved) return Number.POSITIVE_INFINITY;
     if (discovery?.generation !== generation) return 0;
     return Date.parse(discovery.at) + discover.everyMs - nowMs;
   }
