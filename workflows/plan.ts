@@ -131,6 +131,8 @@ export async function plan(state: PlanState): Promise<void> {
       const generation = entity.apply(application);
       schedules.keepPauses = application.keepPauses;
       heard();
+      // Whoever found this plan waits in an activity, and another one writes the schedules: with as many plans as a worker has slots, all would wait for ever.
+      if (application.revision.plan.discovered !== undefined) return { generation, changes: [] };
       return schedules.reconciled(generation);
     },
     {

@@ -1,6 +1,8 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { Worker } from '@temporalio/worker';
 import type { Activities, AdoptInput } from '../../activities/contract.ts';
+import { createActivities } from '../../activities/index.ts';
+import { defined } from '../../model/defined.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import { workflowBundle } from '../../worker/bundle.ts';
 import { newPlanState } from '../../workflows/plan-entity.ts';
@@ -24,6 +26,7 @@ async function withFleet(
   name: string,
   activities: Partial<Activities>,
   body: (handle: ReturnType<Bench['client']['workflow']['getHandle']>) => Promise<void>,
+  slots?: number,
 ): Promise<void> {
   const pipeline = { ...pipelineOf(CAPTURE), plan: name };
   const plan: CompiledPlan = {
@@ -34,7 +37,7 @@ async function withFleet(
     ...{ readAt: new Date().toISOString(), backups: 0, unusable: 0, storedBytes: 0, schedules: [] },
     window: { instants: [], ranges: [] },
   });
-  await bench.withActivities({ surveyPlan, ...activities }, async () => {
+  const fleet = async () => {
     const { taskQueue } = bench;
     const state = newPlanState({ plan, set: 'default', taskQueue }, new Date().toISOString());
     const handle = await bench.client.workflow.start('plan', {
@@ -44,7 +47,8 @@ async function withFleet(
     const history = await handle.fetchHistory();
     await Worker.runReplayHistory({ workflowBundle: await workflowBundle() }, history, handle.workflowId);
     await handle.terminate();
-  });
+  };
+  await bench.withActivities({ surveyPlan, ...activities }, fleet, defined({ slots }));
 }
 
 test('what can’t be listed or applied is told once, and stops neither the others nor the next look', async () => {
@@ -77,6 +81,31 @@ test('what can’t be listed or applied is told once, and stops neither the othe
     expect(adopted).toEqual(['plan:fleet-orders']);
     expect(told.toSorted()).toEqual(['discover.failed', 'discover.found', 'discover.refused']);
   });
+});
+
+test('a worker with one slot makes plans of many databases: none waits for what the next activity has to do', async () => {
+  const real = createActivities(bench.client);
+  const activities: Partial<Activities> = {
+    listDatabases: async () => ['one', 'three', 'two'],
+    // The plans of the test make no backup.
+    adoptPlan: ({ backup: _, ...input }) => real.activities.adoptPlan(input),
+  };
+  const body = async (handle: ReturnType<Bench['client']['workflow']['getHandle']>) => {
+    await eventually('the look has ended', async () => {
+      const { discovery } = await handle.query(planStatus);
+      return discovery !== undefined;
+    });
+    const { discovery } = await handle.query(planStatus);
+    expect(discovery?.refused).toEqual([]);
+    expect(discovery?.members.map(({ database }) => database).sort()).toEqual(['one', 'three', 'two']);
+    const member = bench.client.workflow.getHandle(planWorkflowId('narrow-two'));
+    await eventually('its schedules are in line', async () => {
+      const { survey } = await member.query(planStatus);
+      return survey !== null;
+    });
+  };
+  await withFleet('narrow', activities, body, 1);
+  await real.close();
 });
 
 test('a plan that is paused looks for no database until it is resumed', async () => {
