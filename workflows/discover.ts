@@ -1,7 +1,13 @@
 import { isCancellation } from '@temporalio/workflow';
 import { defined } from '../model/defined.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
-import { type Adoption, adoptionsFor, type RefusedDatabase } from '../planning/discovery.ts';
+import {
+  type Adoption,
+  adoptionsFor,
+  REFUSED_AT_MOST,
+  type RefusedDatabase,
+  remembered,
+} from '../planning/discovery.ts';
 import { audienceOf } from '../planning/notification.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { describeFailure } from './failures.ts';
@@ -36,14 +42,20 @@ export async function discover(entity: PlanEntity, now: () => Date): Promise<voi
   const { adoptions, refused: unfit } = adoptionsFor(plan, before, { found, at, generation });
   const failed = await adoptAll(revision, adoptions, at);
   const done = adoptions.filter(({ database }) => !failed.some((each) => each.database === database));
-  const refused = [...unfit, ...failed];
+  // Those that a person can mend come first.
+  const allRefused = [...failed, ...unfit];
+  const refused = allRefused.slice(0, REFUSED_AT_MOST);
+  const moreRefused = allRefused.length > refused.length ? allRefused.length - refused.length : undefined;
   const changed = new Map(done.map((each) => [each.database, each.plan.discovered?.goneSince]));
   const unchanged = known.members.filter(({ database }) => !changed.has(database));
   const members = [...changed].map(([database, goneSince]) => ({
     ...{ database, inLineWith: generation },
     ...defined({ goneSince }),
   }));
-  entity.discovered({ at, generation, members: [...unchanged, ...members], refused });
+  entity.discovered({
+    ...{ at, generation, members: remembered([...unchanged, ...members]), refused },
+    ...defined({ moreRefused }),
+  });
   await tellAll(
     plan,
     at,

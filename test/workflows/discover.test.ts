@@ -83,6 +83,19 @@ test('what can’t be listed or applied is told once, and stops neither the othe
   });
 });
 
+test('thousands of databases that can’t be plans don’t fill what an entity can carry: the first are named, and how many more there are', async () => {
+  const listDatabases = async () => Array.from({ length: 5_000 }, (_, index) => `Tenant${index}`);
+  await withFleet('shouting', { listDatabases }, async (handle) => {
+    await eventually('it has looked', async () => {
+      const { discovery } = await handle.query(planStatus);
+      return discovery !== undefined;
+    });
+    const { discovery } = await handle.query(planStatus);
+    expect(discovery?.refused).toHaveLength(100);
+    expect(discovery?.moreRefused).toBe(4_900);
+  });
+});
+
 test('a worker with one slot makes plans of many databases: none waits for what the next activity has to do', async () => {
   const real = createActivities(bench.client);
   const activities: Partial<Activities> = {
