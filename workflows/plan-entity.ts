@@ -100,6 +100,8 @@ export interface PlanWays {
   readonly followsArchive?: boolean;
   /** True: work that failed waits, while other work goes on. */
   readonly failuresWait?: boolean;
+  /** True: signals for a restore are taken as an older release took them, since what a history holds was taken. Updates are checked before. */
+  readonly takesAnyRequest?: boolean;
 }
 
 /**
@@ -208,7 +210,8 @@ export class PlanEntity {
    * not draw a random number: all ids chosen later would differ.
    */
   check(message: PersonsMessage, argument: unknown, by?: string): void {
-    new PlanEntity(this.#current, this.#clock, ZEROS, this.#ways).receive(message, argument, by);
+    const ways = { ...this.#ways, takesAnyRequest: false };
+    new PlanEntity(this.#current, this.#clock, ZEROS, ways).receive(message, argument, by);
   }
 
   /** Notes what a signal did, for the log of the plan. Commands write there themselves; so a backup, which they don't, isn't noted either. */
@@ -501,8 +504,9 @@ export class PlanEntity {
   }
 
   #acceptRestore(argument: unknown, by: string | undefined): Receipt {
-    const { options, wish } = splitOptions(argument);
-    const reading = readRecoveryRequest(wish);
+    const { takesAnyRequest } = this.#ways;
+    const { options, wish } = splitOptions(argument, takesAnyRequest);
+    const reading = readRecoveryRequest(wish, takesAnyRequest);
     if ('refusal' in reading) {
       const { code, reason, remedy } = reading.refusal;
       throw new Refused({ code, reason, remedy });
@@ -567,7 +571,8 @@ export class PlanEntity {
       run: { id, workflowId },
       ...defined({ reason, by: more.by, wish: more.wish, options }),
     };
-    if (JSON.stringify([...requests, request]).length > REQUESTS_AT_MOST) {
+    const isBounded = this.#ways.takesAnyRequest !== true;
+    if (isBounded && JSON.stringify([...requests, request]).length > REQUESTS_AT_MOST) {
       throw new Refused({
         code: 'BAD_REQUEST',
         reason: 'the request is too large, alone or together with those that wait already',

@@ -57,6 +57,7 @@ export async function plan(state: PlanState): Promise<void> {
       joinsBases: knowsArchives,
       followsArchive: knowsArchives,
       failuresWait: patched('failures hold nothing up'),
+      takesAnyRequest: !patched('requests are checked'),
     },
   );
   let news = true;

@@ -531,6 +531,18 @@ test.each([
   expect(refusal.reason).toContain(what);
 });
 
+test('a run that an older release began takes what that release took, so that its history replays, and no unknown option reaches a restore', () => {
+  const clock = new Clock();
+  const state = { ...newPlanState({ plan: compiled, set: 'default', taskQueue: 'q' }, NOW), schedulesOf: 0 };
+  const entity = new PlanEntity(state, clock, clock, { takesAnyRequest: true });
+  entity.surveyed(SURVEY);
+  const wish = { reason: 'r'.repeat(300), options: { replace: true, parallelism: 3 } };
+  // What comes by an update now is checked before it is in the history.
+  expect(refusalOf(() => entity.check('restore', wish)).refusal.code).toBe('BAD_REQUEST');
+  entity.receive('restore', wish);
+  expect(carryOut(entity)).toMatchObject([{ do: 'restore', input: { replace: false, parallelism: 3 } }]);
+});
+
 test('requests that wait are bounded together, as Temporal bounds what an entity can carry into its next run', () => {
   const { entity } = entityOf();
   const tables = Array.from({ length: 5_000 }, (_, index) => `public.table_${index}`);
