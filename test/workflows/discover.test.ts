@@ -5,6 +5,7 @@ import { createActivities } from '../../activities/index.ts';
 import { defined } from '../../model/defined.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import { workflowBundle } from '../../worker/bundle.ts';
+import { planSources } from '../../worker/plan-sources.ts';
 import { newPlanState } from '../../workflows/plan-entity.ts';
 import { personsUpdate, planStatus, planWorkflowId } from '../../workflows/plan-messages.ts';
 import { eventually } from '../support/processes.ts';
@@ -112,10 +113,16 @@ test('a worker with one slot makes plans of many databases: none waits for what 
     expect(discovery?.refused).toEqual([]);
     expect(discovery?.members.map(({ database }) => database).sort()).toEqual(['one', 'three', 'two']);
     const member = bench.client.workflow.getHandle(planWorkflowId('narrow-two'));
-    await eventually('its schedules are in line', async () => {
+    await eventually('it has looked at storage, after its schedules', async () => {
       const { survey } = await member.query(planStatus);
       return survey !== null;
     });
+    // Of the plan that found them there are no metrics: it has no backup, and an alarm about that would never end.
+    const unread = async () => Promise.reject(new Error('no repository is read here'));
+    const measured = planSources(bench.client, { catalogueOf: unread, archiveOf: unread });
+    const names = async () => (await measured.plans()).map(({ plan }) => plan);
+    await eventually('metrics know them', async () => (await names()).length >= 3);
+    expect(await names()).toEqual(['narrow-one', 'narrow-three', 'narrow-two']);
   };
   await withFleet('narrow', activities, body, 1);
   await real.close();
