@@ -40,7 +40,9 @@ export async function discover(entity: PlanEntity, now: () => Date): Promise<voi
     return tell(plan, at, { type: 'discover.failed', ok: false, headline, error: reason });
   }
   const { adoptions, refused: unfit } = adoptionsFor(plan, before, { found, at, generation });
-  const failed = await adoptAll(revision, adoptions, at);
+  const isRemoved = () => entity.state.isRemoved === true;
+  const failed = await adoptAll(revision, adoptions, at, isRemoved);
+  if (isRemoved()) return;
   const done = adoptions.filter(({ database }) => !failed.some((each) => each.database === database));
   // Those that a person can mend come first.
   const allRefused = [...failed, ...unfit];
@@ -68,16 +70,20 @@ function isSame(one: RefusedDatabase, other: RefusedDatabase): boolean {
   return one.database === other.database && one.reason === other.reason;
 }
 
-/** Applies plans, some at once. Returns those that could not be, each with the reason: one that fails stops no other. */
+/**
+ * Applies plans, some at once. Returns those that could not be, each with the reason: one that fails stops no other. Where the plan itself is removed meanwhile,
+ * its plans are too (`apply --prune`), and none may be made anew.
+ */
 async function adoptAll(
   revision: Revision,
   adoptions: readonly Adoption[],
   at: string,
+  isRemoved: () => boolean,
 ): Promise<readonly RefusedDatabase[]> {
   const failed: RefusedDatabase[] = [];
   const waiting = [...adoptions];
   const adoptRest = async () => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+    for (let next = waiting.shift(); next !== undefined && !isRemoved(); next = waiting.shift()) {
       const { plan, database, because } = next;
       const application = { revision: { ...revision, plan }, after: 0, keepPauses: true };
       const state = newPlanState(application.revision, at);

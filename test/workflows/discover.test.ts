@@ -7,7 +7,7 @@ import type { CompiledPlan } from '../../model/pipeline.ts';
 import { workflowBundle } from '../../worker/bundle.ts';
 import { planSources } from '../../worker/plan-sources.ts';
 import { newPlanState } from '../../workflows/plan-entity.ts';
-import { personsUpdate, planStatus, planWorkflowId } from '../../workflows/plan-messages.ts';
+import { personsUpdate, planStatus, planWorkflowId, removePlan } from '../../workflows/plan-messages.ts';
 import { eventually } from '../support/processes.ts';
 import { endPromiseHooksAfterwards } from '../support/promise-hooks.ts';
 import { type Bench, CAPTURE, pipelineOf, startBench } from './scripted-worker.ts';
@@ -47,7 +47,7 @@ async function withFleet(
     await body(handle);
     const history = await handle.fetchHistory();
     await Worker.runReplayHistory({ workflowBundle: await workflowBundle() }, history, handle.workflowId);
-    await handle.terminate();
+    if ((await handle.describe()).status.name === 'RUNNING') await handle.terminate();
   };
   await bench.withActivities({ surveyPlan, ...activities }, fleet, defined({ slots }));
 }
@@ -81,6 +81,28 @@ test('what can’t be listed or applied is told once, and stops neither the othe
     // A refused one is tried at each look, since the name may have become free; a plan that is in line is left alone.
     expect(adopted).toEqual(['plan:fleet-orders']);
     expect(told.toSorted()).toEqual(['discover.failed', 'discover.found', 'discover.refused']);
+  });
+});
+
+test('a plan that is removed during a look makes no more plans: those that are removed with it must not come back', async () => {
+  const adopted: string[] = [];
+  let removed = (): void => undefined;
+  const removal = new Promise<void>((resolve) => {
+    removed = resolve;
+  });
+  const activities: Partial<Activities> = {
+    listDatabases: async () => Array.from({ length: 20 }, (_, index) => `tenant${index}`),
+    adoptPlan: async ({ workflowId }: AdoptInput) => {
+      adopted.push(workflowId);
+      await removal;
+    },
+  };
+  await withFleet('leaving', activities, async (handle) => {
+    await eventually('some are being made', async () => adopted.length === 8);
+    await handle.startUpdate(removePlan, { waitForStage: 'ACCEPTED' });
+    removed();
+    await handle.result();
+    expect(adopted).toHaveLength(8);
   });
 });
 
