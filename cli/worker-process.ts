@@ -11,7 +11,8 @@ export function workerProcess(environment: NodeJS.ProcessEnv): {
   readonly execArgv: readonly string[];
   readonly env: NodeJS.ProcessEnv;
 } {
-  const isSet = `${process.execArgv.join(' ')} ${environment.NODE_OPTIONS ?? ''}`.includes('semi-space-size');
+  // V8 reads `_` as `-`, and the last value counts.
+  const isSet = /semi[-_]space[-_]size/.test(`${process.execArgv.join(' ')} ${environment.NODE_OPTIONS ?? ''}`);
   return {
     execArgv: [...process.execArgv, ...(isSet ? [] : FLAGS)],
     env: { ...VARIABLES, ...environment },
@@ -25,7 +26,8 @@ export function workerProcess(environment: NodeJS.ProcessEnv): {
 export function becomeWorkerProcess(): void {
   const { execArgv, env } = workerProcess(process.env);
   const isOne = Object.keys(VARIABLES).every((name) => process.env[name] !== undefined);
-  if (process.execve === undefined || process.send !== undefined) return;
+  // On Windows the function is there, and throws.
+  if (process.platform === 'win32' || process.execve === undefined || process.send !== undefined) return;
   if (isOne && execArgv.length === process.execArgv.length) return;
   process.execve(process.execPath, [process.execPath, ...execArgv, ...process.argv.slice(1)], env);
 }

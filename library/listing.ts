@@ -84,11 +84,11 @@ export function listPlan(access: Access, plan: CompiledPlan): Promise<PlanListin
   });
 }
 
-/** The plans that a plan with `discover` has found and that have backups in its repository. */
+/** The plans that a plan with `discover` has found and that have backups in its repository, and itself where it has some, of the time before. */
 export function discoveredPlans(access: Access, plan: CompiledPlan): Promise<readonly CompiledPlan[]> {
   return withStore(access, plan.pipeline.repository, async (store) => {
     const names = await Array.fromAsync(listPlans(store));
-    return names.flatMap((name) => memberNamed([plan], name) ?? []);
+    return names.flatMap((name) => (name === plan.name ? plan : (memberNamed([plan], name) ?? [])));
   });
 }
 

@@ -6,8 +6,10 @@ import type { CompiledPlan } from '../model/pipeline.ts';
  * without asking Temporal: `_`, which names of plans can't have, is `--`.
  */
 
-/** Most databases that one plan turns into plans. */
+/** Most databases that one plan turns into plans. Those that are gone don't count, and as many of them are remembered. */
 export const DISCOVERED_AT_MOST = 1_000;
+/** Most refused databases that are named: what an entity remembers must fit into 2 MB, whatever a server has. */
+export const REFUSED_AT_MOST = 100;
 
 const NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
@@ -20,6 +22,8 @@ export interface Discovery {
   /** Databases that are plans. */
   readonly members: readonly Member[];
   readonly refused: readonly RefusedDatabase[];
+  /** How many more are refused than are named. */
+  readonly moreRefused?: number;
   /** Why the databases could not be listed. */
   readonly failure?: string;
 }
@@ -85,7 +89,7 @@ export function adoptionsFor(
   const adoptions: Adoption[] = [];
   const adopt = (database: string, because: Adoption['because'], goneSince?: string) =>
     adoptions.push({ database, because, plan: memberPlan(plan, database, goneSince) });
-  let room = DISCOVERED_AT_MOST - members.size;
+  let room = DISCOVERED_AT_MOST - found.filter((database) => members.has(database)).length;
   for (const database of found) {
     const member = members.get(database);
     if (member !== undefined) {
@@ -107,6 +111,17 @@ export function adoptionsFor(
     else if (inLineWith !== generation) adopt(database, 'changed', goneSince);
   }
   return { adoptions, refused };
+}
+
+/**
+ * What a plan remembers of its databases: each that is there, and the last ones that are gone. One that is forgotten keeps its plan, and is found again if it
+ * comes back.
+ */
+export function remembered(members: readonly Member[]): readonly Member[] {
+  const gone = members.flatMap(({ goneSince }) => goneSince ?? []);
+  if (gone.length <= DISCOVERED_AT_MOST) return members;
+  const since = gone.sort().at(-DISCOVERED_AT_MOST) ?? '';
+  return members.filter(({ goneSince }) => goneSince === undefined || goneSince >= since);
 }
 
 const TOO_MANY = `more than ${DISCOVERED_AT_MOST} databases are plans of this one already`;

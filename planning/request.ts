@@ -39,8 +39,10 @@ const MEMBERS: Readonly<
 /**
  * Reads a request that a person has typed into the Temporal UI, so it may be anything. Nothing at all, or `{}`, asks for the
  * newest instant. A refusal says what is wrong and what to write.
+ *
+ * @param ofAnyLength true: reason and id are of any length, as an older release took them
  */
-export function readRecoveryRequest(value: unknown): RequestReading {
+export function readRecoveryRequest(value: unknown, ofAnyLength = false): RequestReading {
   if (value === undefined || value === null) return { request: {} };
   if (!isMapping(value)) {
     return refusal(
@@ -56,7 +58,8 @@ export function readRecoveryRequest(value: unknown): RequestReading {
         `Members are ${Object.keys(MEMBERS).join(', ')}.`,
       );
     }
-    if (!member.is(given)) {
+    const is = member.is === LINE && ofAnyLength ? TEXT : member.is;
+    if (!is(given)) {
       return refusal(`\`${name}\` can't be ${shortened(given)}`, `Write ${member.what}.`);
     }
   }

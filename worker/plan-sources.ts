@@ -18,6 +18,8 @@ export function planSources(
       for await (const { workflowId } of client.workflow.list({ query })) {
         const entity = client.workflow.getHandle(workflowId);
         const { plan } = await entity.query(planRevision);
+        // Neither makes backups, so an alarm that one is missing or old would never end.
+        if (plan.discover !== undefined || plan.discovered?.goneSince !== undefined) continue;
         const { paused, refused } = await entity.query(planStatus);
         const { repository, source } = plan.pipeline;
         found.push({

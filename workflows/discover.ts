@@ -1,7 +1,13 @@
 import { isCancellation } from '@temporalio/workflow';
 import { defined } from '../model/defined.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
-import { type Adoption, adoptionsFor, type RefusedDatabase } from '../planning/discovery.ts';
+import {
+  type Adoption,
+  adoptionsFor,
+  REFUSED_AT_MOST,
+  type RefusedDatabase,
+  remembered,
+} from '../planning/discovery.ts';
 import { audienceOf } from '../planning/notification.ts';
 import { activitiesFor, PATIENT_RETRY } from './activity-proxies.ts';
 import { describeFailure } from './failures.ts';
@@ -34,16 +40,24 @@ export async function discover(entity: PlanEntity, now: () => Date): Promise<voi
     return tell(plan, at, { type: 'discover.failed', ok: false, headline, error: reason });
   }
   const { adoptions, refused: unfit } = adoptionsFor(plan, before, { found, at, generation });
-  const failed = await adoptAll(revision, adoptions, at);
+  const isRemoved = () => entity.state.isRemoved === true;
+  const failed = await adoptAll(revision, adoptions, at, isRemoved);
+  if (isRemoved()) return;
   const done = adoptions.filter(({ database }) => !failed.some((each) => each.database === database));
-  const refused = [...unfit, ...failed];
+  // Those that a person can mend come first.
+  const allRefused = [...failed, ...unfit];
+  const refused = allRefused.slice(0, REFUSED_AT_MOST);
+  const moreRefused = allRefused.length > refused.length ? allRefused.length - refused.length : undefined;
   const changed = new Map(done.map((each) => [each.database, each.plan.discovered?.goneSince]));
   const unchanged = known.members.filter(({ database }) => !changed.has(database));
   const members = [...changed].map(([database, goneSince]) => ({
     ...{ database, inLineWith: generation },
     ...defined({ goneSince }),
   }));
-  entity.discovered({ at, generation, members: [...unchanged, ...members], refused });
+  entity.discovered({
+    ...{ at, generation, members: remembered([...unchanged, ...members]), refused },
+    ...defined({ moreRefused }),
+  });
   await tellAll(
     plan,
     at,
@@ -56,16 +70,20 @@ function isSame(one: RefusedDatabase, other: RefusedDatabase): boolean {
   return one.database === other.database && one.reason === other.reason;
 }
 
-/** Applies plans, some at once. Returns those that could not be, each with the reason: one that fails stops no other. */
+/**
+ * Applies plans, some at once. Returns those that could not be, each with the reason: one that fails stops no other. Where the plan itself is removed meanwhile,
+ * its plans are too (`apply --prune`), and none may be made anew.
+ */
 async function adoptAll(
   revision: Revision,
   adoptions: readonly Adoption[],
   at: string,
+  isRemoved: () => boolean,
 ): Promise<readonly RefusedDatabase[]> {
   const failed: RefusedDatabase[] = [];
   const waiting = [...adoptions];
   const adoptRest = async () => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+    for (let next = waiting.shift(); next !== undefined && !isRemoved(); next = waiting.shift()) {
       const { plan, database, because } = next;
       const application = { revision: { ...revision, plan }, after: 0, keepPauses: true };
       const state = newPlanState(application.revision, at);

@@ -100,6 +100,8 @@ export interface PlanWays {
   readonly followsArchive?: boolean;
   /** True: work that failed waits, while other work goes on. */
   readonly failuresWait?: boolean;
+  /** True: signals for a restore are taken as an older release took them, since what a history holds was taken. Updates are checked before. */
+  readonly takesAnyRequest?: boolean;
 }
 
 /**
@@ -208,7 +210,8 @@ export class PlanEntity {
    * not draw a random number: all ids chosen later would differ.
    */
   check(message: PersonsMessage, argument: unknown, by?: string): void {
-    new PlanEntity(this.#current, this.#clock, ZEROS, this.#ways).receive(message, argument, by);
+    const ways = { ...this.#ways, takesAnyRequest: false };
+    new PlanEntity(this.#current, this.#clock, ZEROS, ways).receive(message, argument, by);
   }
 
   /** Notes what a signal did, for the log of the plan. Commands write there themselves; so a backup, which they don't, isn't noted either. */
@@ -220,7 +223,17 @@ export class PlanEntity {
     if (message === 'backup' || outcome !== 'accepted') return;
     const isOfAPlan = message === 'pause' || message === 'resume';
     const noted = { action: message, ...act, ...(isOfAPlan ? {} : { subject: workflowId ?? requestId }) };
-    this.#change({ acts: [...(this.#current.acts ?? []), noted].slice(-AT_MOST.acts) });
+    const { acts = [] } = this.#current;
+    if (acts.length < AT_MOST.acts) {
+      this.#change({ acts: [...acts, noted] });
+      return;
+    }
+    // Those that wait stay: whoever sends many signals must not push an earlier one out of the log.
+    this.refuse('audit', {
+      code: 'AUDIT_BUSY',
+      reason: `the ${message} of ${act.by} is not in the log: ${acts.length} entries wait to be written already`,
+      remedy: 'See why the repository is slow. Temporal has the signal, in the history of the plan’s workflow.',
+    });
   }
 
   /** The first act that was noted is in the log, or can't be written. */
@@ -317,12 +330,13 @@ export class PlanEntity {
     if (this.#current.isRemoved) return undefined;
     const [cancelled] = this.#current.cancelling ?? [];
     if (cancelled !== undefined) return { do: 'cancel', workflowId: cancelled };
-    const [act] = this.#current.acts ?? [];
-    if (act !== undefined) return { do: 'record', act };
     const undecided = this.#current.requests.find(({ kind, state }) => kind === 'restore' && state === 'new');
     if (undecided !== undefined) return { do: 'decide', request: undecided };
     const start = this.#nextStart();
     if (start !== undefined) return start;
+    // After what was asked for: where storage can't be written, each entry takes minutes, and no restore waits for that.
+    const [act] = this.#current.acts ?? [];
+    if (act !== undefined) return { do: 'record', act };
     if (this.#isSurveyDue || nowMs - this.#surveyedMs >= this.#surveyEveryMs) return { do: 'survey' };
     if (this.#discoverInMs(nowMs) <= 0) return { do: 'discover' };
     if (this.#silentRuns(nowMs).length > 0 && nowMs - this.#lookedAtMs >= SILENCE_MS) {
@@ -356,9 +370,9 @@ export class PlanEntity {
 
   /** After how many milliseconds the plan looks for databases. Infinite where it never does. */
   #discoverInMs(nowMs: number): number {
-    const { revision, generation, discovery, paused } = this.#current;
+    const { revision, generation, discovery, paused, isRemoved } = this.#current;
     const { discover } = revision.plan;
-    if (discover === undefined || paused !== undefined) return Number.POSITIVE_INFINITY;
+    if (discover === undefined || paused !== undefined || isRemoved) return Number.POSITIVE_INFINITY;
     if (discovery?.generation !== generation) return 0;
     return Date.parse(discovery.at) + discover.everyMs - nowMs;
   }
@@ -490,8 +504,9 @@ export class PlanEntity {
   }
 
   #acceptRestore(argument: unknown, by: string | undefined): Receipt {
-    const { options, wish } = splitOptions(argument);
-    const reading = readRecoveryRequest(wish);
+    const { takesAnyRequest } = this.#ways;
+    const { options, wish } = splitOptions(argument, takesAnyRequest);
+    const reading = readRecoveryRequest(wish, takesAnyRequest);
     if ('refusal' in reading) {
       const { code, reason, remedy } = reading.refusal;
       throw new Refused({ code, reason, remedy });
@@ -556,7 +571,8 @@ export class PlanEntity {
       run: { id, workflowId },
       ...defined({ reason, by: more.by, wish: more.wish, options }),
     };
-    if (JSON.stringify([...requests, request]).length > REQUESTS_AT_MOST) {
+    const isBounded = this.#ways.takesAnyRequest !== true;
+    if (isBounded && JSON.stringify([...requests, request]).length > REQUESTS_AT_MOST) {
       throw new Refused({
         code: 'BAD_REQUEST',
         reason: 'the request is too large, alone or together with those that wait already',

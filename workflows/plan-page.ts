@@ -129,7 +129,7 @@ export function discoveryLines({
   discovery,
 }: Pick<PlanStatus, 'plan' | 'discovery'>): readonly string[] {
   if (discovery === undefined) return [];
-  const { at, members, refused, failure } = discovery;
+  const { at, members, refused, moreRefused, failure } = discovery;
   const names = members.map(
     ({ database, goneSince }) => `${memberName(plan, database)}${goneSince === undefined ? '' : ' (GONE)'}`,
   );
@@ -137,6 +137,7 @@ export function discoveryLines({
     `discovers ${formatCount(members.length)} plans, as of ${at}: ${names.join(', ') || 'none yet'}`,
     ...(failure === undefined ? [] : [`THE DATABASES CAN'T BE LISTED: ${failure}`]),
     ...refused.map(({ database, reason }) => `REFUSED: database ${database}: ${reason}`),
+    ...(moreRefused === undefined ? [] : [`REFUSED: ${formatCount(moreRefused)} more databases`]),
   ];
 }
 

@@ -84,14 +84,20 @@ const OPTIONS: Readonly<Record<keyof RestoreOptions, (value: unknown) => boolean
 /**
  * Separates the command line's own options from what a person can type. Whoever sends a signal can write options too, so they are checked: another member
  * would become one of the restore's own (`replace`, which then nobody would have to approve), and a wrong type would keep the entity from going on.
+ *
+ * @param unchecked true: they are taken as an older release took them
  */
-export function splitOptions(argument: unknown): {
+export function splitOptions(
+  argument: unknown,
+  unchecked = false,
+): {
   readonly wish: unknown;
   readonly options?: RestoreOptions;
 } {
   if (typeof argument !== 'object' || argument === null || !('options' in argument))
     return { wish: argument };
   const { options, ...wish } = argument;
+  if (unchecked) return { wish, options: options as RestoreOptions };
   const bad = (what: string) =>
     new Refused({
       code: 'BAD_REQUEST',
@@ -104,6 +110,12 @@ export function splitOptions(argument: unknown): {
     if (!isRight && value !== undefined) throw bad(`options.${shortened(name)}`);
   }
   return { wish, options };
+}
+
+/** Only what a restore takes as an option, of options that nobody may have checked. */
+export function knownOptions(options: RestoreOptions): RestoreOptions {
+  const known = Object.entries(options).filter(([name]) => Object.hasOwn(OPTIONS, name));
+  return Object.fromEntries(known) as RestoreOptions;
 }
 
 function isSecretRef(value: unknown): boolean {

@@ -8,6 +8,7 @@ import { safetyPipeline } from '../model/safety-backup.ts';
 import { audienceOf } from '../planning/notification.ts';
 import type { BackupInput } from './messages.ts';
 import type { PlanRequest } from './plan-messages.ts';
+import { knownOptions } from './plan-request-reading.ts';
 
 /** Makes the inputs of the runs that a plan's requests ask for. Pure. */
 
@@ -22,7 +23,7 @@ export function restoreInput(
   { wish = {}, options = {}, decision, databases = [], run }: PlanRequest,
   safetyId: () => string,
 ): RestoreRequest {
-  const { taskQueue: _, excludeTables = [], ...given } = options;
+  const { taskQueue: _, excludeTables = [], ...given } = knownOptions(options);
   return {
     restore: run.id,
     from: {

@@ -57,6 +57,7 @@ export async function plan(state: PlanState): Promise<void> {
       joinsBases: knowsArchives,
       followsArchive: knowsArchives,
       failuresWait: patched('failures hold nothing up'),
+      takesAnyRequest: !patched('requests are checked'),
     },
   );
   let news = true;
@@ -131,6 +132,8 @@ export async function plan(state: PlanState): Promise<void> {
       const generation = entity.apply(application);
       schedules.keepPauses = application.keepPauses;
       heard();
+      // Whoever found this plan waits in an activity, and another one writes the schedules: with as many plans as a worker has slots, all would wait for ever.
+      if (application.revision.plan.discovered !== undefined) return { generation, changes: [] };
       return schedules.reconciled(generation);
     },
     {

@@ -51,8 +51,15 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
     execute: (input, next) =>
       startIsForged ? Promise.reject(ApplicationFailure.nonRetryable(REFUSAL, UNSIGNED_INPUT)) : next(input),
     validateUpdate(input, next) {
-      if (forgedUpdates.has(input.updateId)) throw ApplicationFailure.nonRetryable(REFUSAL, UNSIGNED_INPUT);
-      sentBy(updaters.get(input.updateId), () => next(input));
+      try {
+        if (forgedUpdates.has(input.updateId)) throw ApplicationFailure.nonRetryable(REFUSAL, UNSIGNED_INPUT);
+        sentBy(updaters.get(input.updateId), () => next(input));
+      } catch (error) {
+        // What is refused here reaches no handler. A plan lives for years, and may refuse many.
+        updaters.delete(input.updateId);
+        forgedUpdates.delete(input.updateId);
+        throw error;
+      }
     },
     // The SDK skips the validator of an update that, by the history, was accepted. A stranger's worker could have written that.
     handleUpdate(input, next) {

@@ -33,6 +33,11 @@ describe('a worker, however it is started,', () => {
     ).resolves.toHaveLength(1);
   });
 
+  it('has what its operator has set in V8’s other spelling', () => {
+    const { execArgv } = workerProcess({ NODE_OPTIONS: '--max_semi_space_size=32' });
+    expect(execArgv).toEqual(process.execArgv);
+  });
+
   it('is no concern of other commands', async () => {
     await expect(processesOf(['list', '--help'])).resolves.toEqual([[expect.any(Number), [], null]]);
   });

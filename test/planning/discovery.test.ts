@@ -5,6 +5,7 @@ import {
   type Discovery,
   memberNamed,
   memberPlan,
+  remembered,
 } from '../../planning/discovery.ts';
 
 const fleet = {
@@ -87,4 +88,20 @@ test('one plan finds a bounded number of others', () => {
   const { adoptions, refused } = look(names);
   expect(adoptions).toHaveLength(DISCOVERED_AT_MOST);
   expect(refused).toHaveLength(2);
+});
+
+test('databases that are gone take the place of none that comes, and only the last of them are remembered', () => {
+  const minute = (index: number) => new Date(Date.parse(at) + index * 60_000).toISOString();
+  const members = Array.from({ length: DISCOVERED_AT_MOST + 2 }, (_, index) => ({
+    ...{ database: `preview${index}`, inLineWith: 1, goneSince: minute(index) },
+  }));
+  expect(look(['new'], { members })).toEqual({ adoptions: ['found fleet-new'], refused: [] });
+  const there = { database: 'shop', inLineWith: 1 };
+  const kept = remembered([...members, there]);
+  expect(kept).toHaveLength(DISCOVERED_AT_MOST + 1);
+  expect(kept).toContain(there);
+  expect(kept).not.toContainEqual(members[1]);
+  expect(kept).toContainEqual(members[2]);
+  // One that was forgotten is found like a new one, and has its plan still.
+  expect(look(['preview0'], { members: kept }).adoptions).toEqual(['found fleet-preview0']);
 });

@@ -1,10 +1,13 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { Worker } from '@temporalio/worker';
 import type { Activities, AdoptInput } from '../../activities/contract.ts';
+import { createActivities } from '../../activities/index.ts';
+import { defined } from '../../model/defined.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import { workflowBundle } from '../../worker/bundle.ts';
+import { planSources } from '../../worker/plan-sources.ts';
 import { newPlanState } from '../../workflows/plan-entity.ts';
-import { personsUpdate, planStatus, planWorkflowId } from '../../workflows/plan-messages.ts';
+import { personsUpdate, planStatus, planWorkflowId, removePlan } from '../../workflows/plan-messages.ts';
 import { eventually } from '../support/processes.ts';
 import { endPromiseHooksAfterwards } from '../support/promise-hooks.ts';
 import { type Bench, CAPTURE, pipelineOf, startBench } from './scripted-worker.ts';
@@ -24,6 +27,7 @@ async function withFleet(
   name: string,
   activities: Partial<Activities>,
   body: (handle: ReturnType<Bench['client']['workflow']['getHandle']>) => Promise<void>,
+  slots?: number,
 ): Promise<void> {
   const pipeline = { ...pipelineOf(CAPTURE), plan: name };
   const plan: CompiledPlan = {
@@ -34,7 +38,7 @@ async function withFleet(
     ...{ readAt: new Date().toISOString(), backups: 0, unusable: 0, storedBytes: 0, schedules: [] },
     window: { instants: [], ranges: [] },
   });
-  await bench.withActivities({ surveyPlan, ...activities }, async () => {
+  const fleet = async () => {
     const { taskQueue } = bench;
     const state = newPlanState({ plan, set: 'default', taskQueue }, new Date().toISOString());
     const handle = await bench.client.workflow.start('plan', {
@@ -43,8 +47,9 @@ async function withFleet(
     await body(handle);
     const history = await handle.fetchHistory();
     await Worker.runReplayHistory({ workflowBundle: await workflowBundle() }, history, handle.workflowId);
-    await handle.terminate();
-  });
+    if ((await handle.describe()).status.name === 'RUNNING') await handle.terminate();
+  };
+  await bench.withActivities({ surveyPlan, ...activities }, fleet, defined({ slots }));
 }
 
 test('what can’t be listed or applied is told once, and stops neither the others nor the next look', async () => {
@@ -77,6 +82,72 @@ test('what can’t be listed or applied is told once, and stops neither the othe
     expect(adopted).toEqual(['plan:fleet-orders']);
     expect(told.toSorted()).toEqual(['discover.failed', 'discover.found', 'discover.refused']);
   });
+});
+
+test('a plan that is removed during a look makes no more plans: those that are removed with it must not come back', async () => {
+  const adopted: string[] = [];
+  let removed = (): void => undefined;
+  const removal = new Promise<void>((resolve) => {
+    removed = resolve;
+  });
+  const activities: Partial<Activities> = {
+    listDatabases: async () => Array.from({ length: 20 }, (_, index) => `tenant${index}`),
+    adoptPlan: async ({ workflowId }: AdoptInput) => {
+      adopted.push(workflowId);
+      await removal;
+    },
+  };
+  await withFleet('leaving', activities, async (handle) => {
+    await eventually('some are being made', async () => adopted.length === 8);
+    await handle.startUpdate(removePlan, { waitForStage: 'ACCEPTED' });
+    removed();
+    await handle.result();
+    expect(adopted).toHaveLength(8);
+  });
+});
+
+test('thousands of databases that can’t be plans don’t fill what an entity can carry: the first are named, and how many more there are', async () => {
+  const listDatabases = async () => Array.from({ length: 5_000 }, (_, index) => `Tenant${index}`);
+  await withFleet('shouting', { listDatabases }, async (handle) => {
+    await eventually('it has looked', async () => {
+      const { discovery } = await handle.query(planStatus);
+      return discovery !== undefined;
+    });
+    const { discovery } = await handle.query(planStatus);
+    expect(discovery?.refused).toHaveLength(100);
+    expect(discovery?.moreRefused).toBe(4_900);
+  });
+});
+
+test('a worker with one slot makes plans of many databases: none waits for what the next activity has to do', async () => {
+  const real = createActivities(bench.client);
+  const activities: Partial<Activities> = {
+    listDatabases: async () => ['one', 'three', 'two'],
+    // The plans of the test make no backup.
+    adoptPlan: ({ backup: _, ...input }) => real.activities.adoptPlan(input),
+  };
+  const body = async (handle: ReturnType<Bench['client']['workflow']['getHandle']>) => {
+    await eventually('the look has ended', async () => {
+      const { discovery } = await handle.query(planStatus);
+      return discovery !== undefined;
+    });
+    const { discovery } = await handle.query(planStatus);
+    expect(discovery?.refused).toEqual([]);
+    expect(discovery?.members.map(({ database }) => database).sort()).toEqual(['one', 'three', 'two']);
+    const member = bench.client.workflow.getHandle(planWorkflowId('narrow-two'));
+    await eventually('it has looked at storage, after its schedules', async () => {
+      const { survey } = await member.query(planStatus);
+      return survey !== null;
+    });
+    // Of the plan that found them there are no metrics: it has no backup, and an alarm about that would never end.
+    const unread = async () => Promise.reject(new Error('no repository is read here'));
+    const measured = planSources(bench.client, { catalogueOf: unread, archiveOf: unread });
+    const names = async () => (await measured.plans()).map(({ plan }) => plan);
+    await eventually('metrics know them', async () => (await names()).length >= 3);
+    expect(await names()).toEqual(['narrow-one', 'narrow-three', 'narrow-two']);
+  };
+  await withFleet('narrow', activities, body, 1);
+  await real.close();
 });
 
 test('a plan that is paused looks for no database until it is resumed', async () => {

@@ -422,6 +422,48 @@ test('a removed plan waits for its schedules to go, and begins nothing any more'
   expect(entity.status.closed).toMatchObject([{ outcome: 'cancelled' }]);
 });
 
+test('a removed plan with `discover` looks for no database, and wakes only when its schedules are tried again', () => {
+  const { entity, clock } = entityOf({}, { ...compiled, discover: { everyMs: 60_000 } });
+  entity.remove();
+  entity.schedulesFailed();
+  expect(workOf(entity)).toBeUndefined();
+  expect(entity.wakeAfterMs).toBe(60_000);
+  clock.ms += entity.wakeAfterMs;
+  expect(workOf(entity)).toBe('schedules');
+});
+
+describe('acts by signals', () => {
+  const by = 'alice@example.com, by a signal';
+
+  test('are written to the log after what they asked for has begun, since storage may be down', () => {
+    const { entity } = entityOf();
+    entity.noteAct('restore', entity.receive('restore', { replace: true }), { by });
+    expect(workOf(entity)).toBe('decide');
+    carryOut(entity);
+    entity.noteAct('approve', entity.receive('approve', {}), { by });
+    expect(carryOut(entity).map((work) => work.do)).toEqual(['restore']);
+    expect(entity.nextWork()).toMatchObject({ do: 'record', act: { action: 'restore', by } });
+    entity.recorded();
+    expect(entity.nextWork()).toMatchObject({ do: 'record', act: { action: 'approve', by } });
+    entity.recorded();
+    expect(workOf(entity)).not.toBe('record');
+  });
+
+  test('are never pushed out of the log by many that come later: those are told', () => {
+    const { entity } = entityOf();
+    entity.noteAct('restore', entity.receive('restore', { replace: true }), { by });
+    const before = entity.status.refused.count;
+    for (let count = 0; count < 101; count += 1) {
+      const message = count % 2 === 0 ? 'pause' : 'resume';
+      entity.noteAct(message, entity.receive(message, {}), { by });
+    }
+    expect(entity.state.acts).toHaveLength(100);
+    expect(entity.state.acts?.[0]).toMatchObject({ action: 'restore' });
+    expect(entity.status.refused.count - before).toBe(2);
+    expect(entity.status.refused.last[0]).toMatchObject({ code: 'AUDIT_BUSY' });
+  });
+});
+
 describe('a piece of work that fails', () => {
   test('holds up nothing else, and is not tried again and again without a pause', async () => {
     const { entity, clock } = entityOf();
@@ -487,6 +529,18 @@ test.each([
   const { refusal } = refusalOf(() => entity.receive('restore', wish));
   expect(refusal.code).toBe('BAD_REQUEST');
   expect(refusal.reason).toContain(what);
+});
+
+test('a run that an older release began takes what that release took, so that its history replays, and no unknown option reaches a restore', () => {
+  const clock = new Clock();
+  const state = { ...newPlanState({ plan: compiled, set: 'default', taskQueue: 'q' }, NOW), schedulesOf: 0 };
+  const entity = new PlanEntity(state, clock, clock, { takesAnyRequest: true });
+  entity.surveyed(SURVEY);
+  const wish = { reason: 'r'.repeat(300), options: { replace: true, parallelism: 3 } };
+  // What comes by an update now is checked before it is in the history.
+  expect(refusalOf(() => entity.check('restore', wish)).refusal.code).toBe('BAD_REQUEST');
+  entity.receive('restore', wish);
+  expect(carryOut(entity)).toMatchObject([{ do: 'restore', input: { replace: false, parallelism: 3 } }]);
 });
 
 test('requests that wait are bounded together, as Temporal bounds what an entity can carry into its next run', () => {

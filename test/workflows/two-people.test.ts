@@ -184,7 +184,9 @@ test('signals are in the log of the plan, with who sent them; commands write the
     await plan.signal('alice@example.com', 'approve');
     await plan.signal('bob@example.com', 'approve', { requestId: 'r-1' });
     await eventually('it is restored', async () => (await plan.status()).closed[0]?.outcome === 'done');
-    const { entries, problems } = await readAudit(await open(), plan.name);
+    const log = async () => readAudit(await open(), plan.name);
+    await eventually('all is in the log', async () => (await log()).entries.length === 3);
+    const { entries, problems } = await log();
     expect(problems).toEqual([]);
     expect(entries.map(({ by, action, reason }) => [by, action, reason])).toEqual([
       ['alice@example.com, by a signal', 'pause', 'migration'],
