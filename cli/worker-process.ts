@@ -12,7 +12,9 @@ export function workerProcess(environment: NodeJS.ProcessEnv): {
   readonly env: NodeJS.ProcessEnv;
 } {
   // V8 reads `_` as `-`, and the last value counts.
-  const isSet = /semi[-_]space[-_]size/.test(`${process.execArgv.join(' ')} ${environment.NODE_OPTIONS ?? ''}`);
+  const isSet = /semi[-_]space[-_]size/.test(
+    `${process.execArgv.join(' ')} ${environment.NODE_OPTIONS ?? ''}`,
+  );
   return {
     execArgv: [...process.execArgv, ...(isSet ? [] : FLAGS)],
     env: { ...VARIABLES, ...environment },

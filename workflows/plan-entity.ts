@@ -232,7 +232,8 @@ export class PlanEntity {
     this.refuse('audit', {
       code: 'AUDIT_BUSY',
       reason: `the ${message} of ${act.by} is not in the log: ${acts.length} entries wait to be written already`,
-      remedy: 'See why the repository is slow. Temporal has the signal, in the history of the plan’s workflow.',
+      remedy:
+        'See why the repository is slow. Temporal has the signal, in the history of the plan’s workflow.',
     });
   }
 
