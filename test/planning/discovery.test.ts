@@ -103,5 +103,5 @@ test('databases that are gone take the place of none that comes, and only the la
   expect(kept).not.toContainEqual(members[1]);
   expect(kept).toContainEqual(members[2]);
   // One that was forgotten is found like a new one, and has its plan still.
-  expect(look(['preview0'], { members: kept }).adoptions).toEqual(['found fleet-preview0']);
+  expect(look(['shop', 'preview0'], { members: kept }).adoptions).toEqual(['found fleet-preview0']);
 });
