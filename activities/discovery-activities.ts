@@ -1,11 +1,11 @@
-import { type Client, WithStartWorkflowOperation, WorkflowUpdateFailedError } from '@temporalio/client';
-import { ApplicationFailure, type Workflow } from '@temporalio/common';
+import { type Client, WorkflowUpdateFailedError } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
 import { selectDatabases } from '../engines/ysql/databases.ts';
 import { resolveTarget, withSession } from '../engines/ysql/server/session.ts';
 import { HoldfastError, isFailureDetails, permanent } from '../model/errors.ts';
-import { type Activities, type AdoptInput, APPLY_PLAN } from './contract.ts';
+import { applyPlanTo } from './apply-plan.ts';
+import type { Activities } from './contract.ts';
 import { asActivity } from './run-activity.ts';
-import { attributesOf } from './schedules.ts';
 
 /** The activities of a plan with `discover`. */
 export function discoveryActivities(client: Client): Pick<Activities, 'listDatabases' | 'adoptPlan'> {
@@ -36,27 +36,6 @@ export function discoveryActivities(client: Client): Pick<Activities, 'listDatab
         }
       }),
   };
-}
-
-/** Sends the update `applyPlan` to the entity of a plan, and starts the entity if there is none. Its result is that of the update. */
-export function applyPlanTo<Result>(
-  client: Client,
-  { workflowId, state, application }: Pick<AdoptInput, 'workflowId' | 'state' | 'application'>,
-): Promise<Result> {
-  const { plan, taskQueue } = application.revision;
-  const { engine } = plan.pipeline.source;
-  const startWorkflowOperation = new WithStartWorkflowOperation('plan', {
-    workflowId,
-    taskQueue,
-    workflowIdConflictPolicy: 'USE_EXISTING',
-    args: [state],
-    staticSummary: `Plan ${plan.name}: ${engine} into ${plan.pipeline.repository.name}`,
-    typedSearchAttributes: attributesOf(plan.name, engine),
-  });
-  return client.workflow.executeUpdateWithStart<Workflow, Result, [AdoptInput['application']]>(APPLY_PLAN, {
-    startWorkflowOperation,
-    args: [application],
-  });
 }
 
 function refusalIn(error: unknown): unknown {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
-import { applyPlanTo } from '../activities/discovery-activities.ts';
+import { applyPlanTo } from '../activities/apply-plan.ts';
 import { isPolled } from '../activities/pollers.ts';
 import { isFailureDetails, messageOf, permanent, transient } from '../model/errors.ts';
 import { newPlanState } from '../workflows/plan-entity.ts';

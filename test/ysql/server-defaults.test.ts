@@ -73,8 +73,8 @@ describe('what is set for a database and a role', () => {
     await query(server.url('hasty'), ...WITH_BACKSLASHES);
     const timeouts = [
       "statement_timeout = '1ms'",
-      "idle_session_timeout = '5ms'",
-      "idle_in_transaction_session_timeout = '5ms'",
+      "idle_session_timeout = '100ms'",
+      "idle_in_transaction_session_timeout = '100ms'",
     ];
     await query(server.url(), ...timeouts.map((timeout) => `ALTER DATABASE hasty SET ${timeout}`));
     await query(
