@@ -17,8 +17,8 @@ module.exports = {
   setupFiles: ['<rootDir>/test/support/one-realm.ts', '<rootDir>/test/support/seeded-properties.ts'],
   // For a test that hangs; no verdict depends on how fast the machine is.
   testTimeout: 900_000,
-  // Tests wait for servers more than half of the time, so four keep two cores busy. The heaviest (a ring of Cassandra, a universe with its agents) take 3 GB each.
-  maxWorkers: 4,
+  // Tests wait for servers half of the time, so three keep two cores busy. With four, two tests were seen failing by slowness alone.
+  maxWorkers: 3,
   testSequencer: '<rootDir>/test/support/heavy-first.cjs',
   transform: {
     '^.+\\.[cm]?[jt]s$': [
