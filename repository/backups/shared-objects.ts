@@ -26,7 +26,7 @@ type Options = {
   readonly onDamagedList?: (error: unknown) => void;
 };
 
-/** Whether a backup's rows lie in shared objects, as far as it has any. */
+/** Whether a backup's rows may lie in shared objects. Told by the version, since their keys stand in lists, which are large. */
 export function sharesRows({ formatVersion }: Pick<Manifest, 'formatVersion'>): boolean {
   return formatVersion >= SHARED_ROWS_FORMAT_VERSION;
 }

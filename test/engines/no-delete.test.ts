@@ -1,14 +1,10 @@
-import type { BackupContext, RowEngine } from '../../engines/engine.ts';
-import { sealBackup } from '../../engines/sealing.ts';
+import type { BackupContext } from '../../engines/engine.ts';
 import { ycqlEngine } from '../../engines/ycql/engine.ts';
 import { ysqlEngine } from '../../engines/ysql/engine.ts';
-import type { BackupSummary, DataObject } from '../../model/backup.ts';
-import type { LogicalSource } from '../../model/pipeline.ts';
 import { startCassandra } from '../../parts/cassandra.ts';
 import { startPostgres } from '../../parts/postgres.ts';
 import { createScratchFolder } from '../../parts/scratch.ts';
 import { verifyBackup } from '../../repository/backups/verify.ts';
-import { readBatch, readWorkList, writeTaskResult } from '../../repository/backups/work.ts';
 import { backupFolder, isWork } from '../../repository/layout.ts';
 import { sweepNotes } from '../../repository/notes.ts';
 import { sweepObjects } from '../../repository/objects/sweep-objects.ts';
@@ -16,6 +12,7 @@ import { removeOrphans } from '../../repository/retention/sweep.ts';
 import { backupContext } from '../support/engine-runs.ts';
 import { type GuardedStores, startGuardedStores } from '../support/guarded-stores.ts';
 import { query } from '../support/sql.ts';
+import { wholeBackup } from '../support/whole-backup.ts';
 import { fill } from '../universe/engine/contents.ts';
 import { backUp, rightAgents, sourceOf } from '../universe/engine/rig.ts';
 import { startUniverse } from '../universe/launcher.ts';
@@ -60,32 +57,6 @@ async function expectBackupsWithoutDelete(plan: string, backUpOnce: () => Promis
   }
 }
 
-/** As the activities do it. */
-async function backUpRows<S extends LogicalSource>(
-  engine: RowEngine<S>,
-  context: BackupContext,
-  source: S,
-): Promise<BackupSummary> {
-  const { store, ref } = context;
-  const { readPoint, held } = await engine.openReadPoint(context, source, 1);
-  try {
-    const { shards } = await engine.listWork(context, source, readPoint);
-    const workList = await readWorkList(store, ref, readPoint.epoch);
-    for (let batch = 0; batch < shards; batch += 1) {
-      for (const { index, chunks } of await readBatch(store, ref, workList, batch)) {
-        const objects: DataObject[] = [];
-        for (const chunk of chunks)
-          objects.push(...(await engine.upload(context, source, readPoint, [chunk], { zstdLevel: 1 })));
-        await writeTaskResult(store, ref, readPoint.epoch, { index, objects });
-      }
-    }
-    const startedAt = readPoint.takenAt;
-    return await sealBackup(engine, context, { ref, source, readPoint, pipelineHash: 'test', startedAt });
-  } finally {
-    await held?.close();
-  }
-}
-
 /** A context of a new backup of `plan`, with the store that may not delete. */
 function contextFor(plan: string, url?: string): BackupContext {
   const repository = { store: stores.writer, path: '/nowhere', remove: async () => undefined };
@@ -100,7 +71,7 @@ test('engine ysql', async () => {
     await query(postgres.url('postgres'), 'CREATE DATABASE shop');
     await query(postgres.url('shop'), 'CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 50)');
     await expectBackupsWithoutDelete('ysql', async () => {
-      const { backup, rows } = await backUpRows(
+      const { backup, rows } = await wholeBackup(
         ysqlEngine,
         contextFor('ysql', postgres.url('shop')),
         ysqlSource(),
@@ -126,7 +97,7 @@ test('engine ycql', async () => {
     );
     const source = ycqlSource(cluster, { keyspaces: { include: ['shop'], exclude: [] } });
     await expectBackupsWithoutDelete('ycql', async () => {
-      const { backup, rows } = await backUpRows(ycqlEngine, contextFor('ycql'), source);
+      const { backup, rows } = await wholeBackup(ycqlEngine, contextFor('ycql'), source);
       expect(rows).toBe(2);
       return backup;
     });
