@@ -112,6 +112,8 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
       account,
       logFile: path.join(directory, 'postgres.log'),
       checkReady: () => checkAccepts(url()),
+      // PostgreSQL's processes outlive a killed postmaster until they notice: each leads a session of its own.
+      childrenRemain: /FATAL: {2}pre-existing shared memory block/,
       stopSignal: STOP_SIGNALS.fast,
       orphanSignal: STOP_SIGNALS.immediate,
     });

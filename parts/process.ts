@@ -13,6 +13,7 @@ const STARTUP_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 10_000;
 const READINESS_POLL_MS = 50;
 const LOG_TAIL_LINES = 15;
+const LAST_WORDS_LINES = 2;
 
 /** How to start a server, to find out whether it is ready, and to stop it. */
 type ServerSpec = {
@@ -37,6 +38,8 @@ type ServerSpec = {
   readonly checkReady?: () => Promise<void>;
   /** Longest time until it is ready. Default one minute. */
   readonly startupTimeoutMs?: number;
+  /** The last words of a start that ended because a child of the killed server still runs. It is started again until that child is gone. */
+  readonly childrenRemain?: RegExp;
   /** Asks the server to end; SIGTERM when left out. */
   readonly stopSignal?: NodeJS.Signals;
   /** The signal that the guard sends if this process dies. Default: `stopSignal`. */
@@ -106,9 +109,9 @@ type Running = {
 };
 
 async function launch(spec: ServerSpec): Promise<Running> {
-  const running = await spawnServer(spec);
   const patienceMs = spec.startupTimeoutMs ?? STARTUP_TIMEOUT_MS;
   const deadline = Date.now() + patienceMs;
+  let running = await spawnServer(spec);
   for (;;) {
     let reason: string;
     try {
@@ -119,14 +122,18 @@ async function launch(spec: ServerSpec): Promise<Running> {
     } catch (error) {
       reason = messageOf(error);
     }
+    const isLate = Date.now() > deadline;
     if (running.hasExited()) {
       const { code, signal } = await running.exit;
-      throw await startFailure(
-        spec,
-        `ended while it started (${signal === null ? `exit code ${code}` : signal})`,
-      );
+      if (isLate || !spec.childrenRemain?.test(await endOfLog(spec, LAST_WORDS_LINES))) {
+        throw await startFailure(
+          spec,
+          `ended while it started (${signal === null ? `exit code ${code}` : signal})`,
+        );
+      }
+      running = await spawnServer(spec);
     }
-    if (Date.now() > deadline) {
+    if (isLate) {
       await end(running, 'SIGKILL');
       throw await startFailure(spec, `did not get ready within ${patienceMs / 1000} seconds: ${reason}`);
     }
@@ -230,7 +237,11 @@ function notRunning(name: string) {
 }
 
 async function startFailure(spec: ServerSpec, what: string) {
-  const log = await readFile(spec.logFile, 'utf8');
-  const tail = log.trimEnd().split('\n').slice(-LOG_TAIL_LINES).join('\n');
+  const tail = await endOfLog(spec, LOG_TAIL_LINES);
   return permanent('SERVER_START', `${spec.name} ${what}\n${tail}`, `See the whole log in ${spec.logFile}.`);
+}
+
+async function endOfLog(spec: ServerSpec, lines: number): Promise<string> {
+  const log = await readFile(spec.logFile, 'utf8');
+  return log.trimEnd().split('\n').slice(-lines).join('\n');
 }

@@ -1,4 +1,4 @@
-import { access } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { Connection, Client as TemporalClient } from '@temporalio/client';
@@ -7,7 +7,7 @@ import { startPostgres } from '../../parts/postgres.ts';
 import { type S3Gateway, startS3Gateway } from '../../parts/s3.ts';
 import { startTemporal } from '../../parts/temporal.ts';
 import { startToxiproxy } from '../../parts/toxiproxy.ts';
-import { isRunning } from '../support/processes.ts';
+import { eventually, isRunning } from '../support/processes.ts';
 
 type Server = {
   readonly pid: number | undefined;
@@ -113,6 +113,27 @@ describe.each([
 });
 
 describe('PostgreSQL', () => {
+  it('starts after a kill -9 though a child of the killed server takes its time to end', async () => {
+    const server = await startPostgres();
+    const client = new Client({ connectionString: server.url() });
+    client.on('error', () => undefined); // the killed server cuts the connection, which is what the test is about
+    try {
+      await client.connect();
+      const child = Number((await client.query('SELECT pg_backend_pid() AS pid')).rows[0].pid);
+      process.kill(child, 'SIGSTOP');
+      await server.kill9();
+      const restarted = server.restart();
+      await eventually('the first start was refused', async () =>
+        (await readFile(server.logFile, 'utf8')).includes('pre-existing shared memory block'),
+      );
+      process.kill(child, 'SIGKILL');
+      await restarted;
+      expect(server.pid).toBeDefined();
+    } finally {
+      await server.stop();
+    }
+  });
+
   it('runs unprivileged, asks for the password, and takes settings', async () => {
     const server = await startPostgres({ settings: { fsync: 'on', max_connections: '17' } });
     try {
