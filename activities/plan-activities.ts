@@ -6,7 +6,7 @@ import { archiveStandings } from '../engines/ysql/archive/window.ts';
 import { messageOf } from '../model/errors.ts';
 import type { UniverseSource } from '../model/pipeline.ts';
 import type { RecoverySource } from '../model/recovery.ts';
-import { planRecovery } from '../planning/recovery.ts';
+import { planRecovery } from '../planning/recovery/plan.ts';
 import { scheduleIdsOf } from '../planning/schedules.ts';
 import { surveyOf } from '../planning/survey.ts';
 import { recordAct } from '../repository/audit.ts';

@@ -1,7 +1,7 @@
 import type { BegunRestore } from '../library/begin-restore.ts';
 import type { Waiting } from '../library/entity-runs.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
-import { decisionLines } from '../planning/decision-text.ts';
+import { decisionLines } from '../planning/recovery/decision-text.ts';
 import type { PlanRequest } from '../workflows/plan-messages.ts';
 import { localZone } from './local-zone.ts';
 import { say } from './output.ts';

@@ -7,7 +7,7 @@ import type {
   RecoveryRequest,
   RecoverySource,
 } from '../model/recovery.ts';
-import { planRecovery } from '../planning/recovery.ts';
+import { planRecovery } from '../planning/recovery/plan.ts';
 import { readManifest } from '../repository/backups/manifest.ts';
 import { readCatalogue } from '../repository/catalogue.ts';
 import type { Access } from './access.ts';

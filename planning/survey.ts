@@ -1,7 +1,7 @@
 import { defined } from '../model/defined.ts';
 import { type Catalogue, type CatalogueEntry, damageIn, type RecoverySource } from '../model/recovery.ts';
 import type { PlanSurvey, SurveyedSchedule } from '../model/survey.ts';
-import { recoveryWindow } from './recovery.ts';
+import { recoveryWindow } from './recovery/plan.ts';
 
 const SUSPECTS_SHOWN = 5;
 const HELD_SHOWN = 10;

@@ -2,8 +2,8 @@ import { formatBytes, formatCount, formatDuration } from '../model/amounts.ts';
 import type { Discovered } from '../model/pipeline.ts';
 import type { RecoveryHole, RecoveryWindow } from '../model/recovery.ts';
 import { archiveLines } from '../planning/archive/standing.ts';
-import { decisionLines, wishLine } from '../planning/decision-text.ts';
 import { memberName } from '../planning/discovery.ts';
+import { decisionLines, wishLine } from '../planning/recovery/decision-text.ts';
 import type { PlanRequest, PlanStatus, Refusal, RunReport } from './plan-messages.ts';
 
 /**

@@ -298,7 +298,7 @@ function requestOf({
 /** Prints the decision. A refusal has the exit code 1 or 2 that the restore itself would have. */
 async function explain(plan: CompiledPlan, request: RecoveryRequest, options: Options): Promise<ExitCode> {
   const { explainRestore } = await import('../../library/index.ts');
-  const { decisionLines } = await import('../../planning/decision-text.ts');
+  const { decisionLines } = await import('../../planning/recovery/decision-text.ts');
   const { describeForesight } = await import('../../library/foresight.ts');
   const { localZone } = await import('../local-zone.ts');
   const { connectionEnv, owner, globals } = options;

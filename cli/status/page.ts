@@ -3,7 +3,7 @@ import { formatAge, formatDuration } from '../../model/amounts.ts';
 import type { RecoveryWindow } from '../../model/recovery.ts';
 import type { PlanSurvey } from '../../model/survey.ts';
 import { archiveLines } from '../../planning/archive/standing.ts';
-import { decisionLines, wishLine } from '../../planning/decision-text.ts';
+import { decisionLines, wishLine } from '../../planning/recovery/decision-text.ts';
 import { timelineLines } from '../../planning/timeline.ts';
 import type { PlanRequest, PlanStatus } from '../../workflows/plan-messages.ts';
 import { discoveredText, discoveryLines, nextRun } from '../../workflows/plan-page.ts';

@@ -2,7 +2,7 @@ import type { HistoryWindow } from '../../model/carried-history.ts';
 import { windowOf } from '../../model/history-window.ts';
 import type { CatalogueEntry, RecoverySource } from '../../model/recovery.ts';
 import { exportTimesOf, schedulePolicyOf } from '../../planning/off-cluster.ts';
-import { planRecovery, recoveryWindow } from '../../planning/recovery.ts';
+import { planRecovery, recoveryWindow } from '../../planning/recovery/plan.ts';
 import { decideRetention } from '../../planning/retention.ts';
 import { DAY_MS, entryAt, FAILED, HOUR_MS, NOW, OK } from './catalogue-samples.ts';
 

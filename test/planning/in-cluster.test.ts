@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { InClusterLimit, RecoverySource } from '../../model/recovery.ts';
-import { planRecovery, recoveryWindow } from '../../planning/recovery.ts';
+import { planRecovery, recoveryWindow } from '../../planning/recovery/plan.ts';
 import { anyEntries, DAY_MS, entryAt, HOUR_MS, NOW, OK } from './catalogue-samples.ts';
 
 const CASES = 2_000;

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { unionOf } from '../../planning/range-union.ts';
+import { unionOf } from '../../planning/recovery/range-union.ts';
 
 const at = (ms: number) => new Date(ms).toISOString();
 const ranges = fc.array(

@@ -7,8 +7,8 @@ import type {
   RecoverySource,
 } from '../../model/recovery.ts';
 import type { ArchiveChain } from '../../model/replay.ts';
-import { decisionLines } from '../../planning/decision-text.ts';
-import { planRecovery, recoveryWindow } from '../../planning/recovery.ts';
+import { decisionLines } from '../../planning/recovery/decision-text.ts';
+import { planRecovery, recoveryWindow } from '../../planning/recovery/plan.ts';
 import { standingOf } from '../../planning/standing.ts';
 import { anyEntries, DAY_MS, entryAt, FAILED, HOUR_MS, NOW, OK, told } from './catalogue-samples.ts';
 

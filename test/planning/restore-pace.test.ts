@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { estimateRestoreMs, restorePace } from '../../planning/restore-pace.ts';
+import { estimateRestoreMs, restorePace } from '../../planning/recovery/restore-pace.ts';
 
 const MIB = 1_048_576;
 

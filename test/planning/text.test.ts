@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { decisionLines } from '../../planning/decision-text.ts';
-import { planRecovery, recoveryWindow } from '../../planning/recovery.ts';
+import { decisionLines } from '../../planning/recovery/decision-text.ts';
+import { planRecovery, recoveryWindow } from '../../planning/recovery/plan.ts';
 import { readRecoveryRequest } from '../../planning/request.ts';
 import { timelineLines } from '../../planning/timeline.ts';
 import { anyEntries, DAY_MS, entryAt, FAILED, HOUR_MS, NOW, OK, told } from './catalogue-samples.ts';

@@ -17,7 +17,7 @@ import { createSnapshotSchedule, listSnapshotSchedules } from '../../engines/uni
 import { findSnapshot } from '../../engines/universe/yb-admin/snapshots.ts';
 import { parseConnectionUrl } from '../../engines/ysql/server/connection-url.ts';
 import { type Session, withSession } from '../../engines/ysql/server/session.ts';
-import { planRecovery } from '../../planning/recovery.ts';
+import { planRecovery } from '../../planning/recovery/plan.ts';
 import { DirectoryStore } from '../../repository/directory/store.ts';
 import { sealRewind } from '../../repository/rewind-records.ts';
 import { eventually } from '../support/processes.ts';

@@ -4,7 +4,7 @@ import type { BackupRef } from '../../../model/backup.ts';
 import type { Manifest } from '../../../model/manifest.ts';
 import type { PendingExports } from '../../../model/off-cluster.ts';
 import type { CatalogueEntry } from '../../../model/recovery.ts';
-import { planRecovery } from '../../../planning/recovery.ts';
+import { planRecovery } from '../../../planning/recovery/plan.ts';
 import { readManifest } from '../../../repository/backups/manifest.ts';
 import { readCatalogue } from '../../../repository/catalogue.ts';
 import { writeScheduleRecord } from '../../../repository/in-cluster.ts';

@@ -1,4 +1,4 @@
-import type { CatalogueEntry, InstantRange, RecoveryHole } from '../model/recovery.ts';
+import type { CatalogueEntry, InstantRange, RecoveryHole } from '../../model/recovery.ts';
 
 /** What backups that were exported from a snapshot schedule can restore besides their own instants. Pure. */
 

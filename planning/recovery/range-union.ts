@@ -1,4 +1,4 @@
-import type { InstantRange } from '../model/recovery.ts';
+import type { InstantRange } from '../../model/recovery.ts';
 
 /** The same instants in as few ranges as possible, oldest first. Ranges that overlap or touch are joined. Pure. */
 export function unionOf(ranges: readonly InstantRange[]): readonly InstantRange[] {

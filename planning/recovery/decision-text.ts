@@ -1,7 +1,7 @@
-import { formatAmount, formatBytes, formatDuration } from '../model/amounts.ts';
-import type { ArchiveCost, RecoveryDecision, RecoveryRequest } from '../model/recovery.ts';
-import { describeRows } from '../model/rows.ts';
-import { describeInstant } from './instant.ts';
+import { formatAmount, formatBytes, formatDuration } from '../../model/amounts.ts';
+import type { ArchiveCost, RecoveryDecision, RecoveryRequest } from '../../model/recovery.ts';
+import { describeRows } from '../../model/rows.ts';
+import { describeInstant } from '../instant.ts';
 
 /**
  * A decision as lines for people: what is done and why, what it costs, what an overwriting restore would lose, and what else the

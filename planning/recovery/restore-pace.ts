@@ -1,4 +1,4 @@
-import type { RestoreMeasurement } from '../model/recovery.ts';
+import type { RestoreMeasurement } from '../../model/recovery.ts';
 
 /** No estimate for a restore more than this many times larger than the largest measured one: it would be a guess. */
 const FARTHEST = 1_000;
