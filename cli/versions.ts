@@ -4,7 +4,11 @@ import { appliedPlans, findEntity } from '../library/plan-entities.ts';
 import { recover } from '../model/errors.ts';
 import { versionOfWorker } from '../model/task-queue.ts';
 import { ARCHIVE_FORMAT_VERSION } from '../repository/archive/archive.ts';
-import { MANIFEST_FORMAT_VERSION, PLAIN_FORMAT_VERSION } from '../repository/backups/manifest.ts';
+import {
+  PACKS_FORMAT_VERSION,
+  PLAIN_FORMAT_VERSION,
+  SHARED_ROWS_FORMAT_VERSION,
+} from '../repository/backups/manifest.ts';
 import { CLEAR_FORMAT_VERSION, REPOSITORY_FORMAT_VERSION } from '../repository/repository.ts';
 import { findSession, type Session } from './session.ts';
 
@@ -16,8 +20,8 @@ export const FORMATS = {
     writes: [CLEAR_FORMAT_VERSION, REPOSITORY_FORMAT_VERSION],
   },
   manifests: {
-    reads: [PLAIN_FORMAT_VERSION, MANIFEST_FORMAT_VERSION],
-    writes: [PLAIN_FORMAT_VERSION, MANIFEST_FORMAT_VERSION],
+    reads: [PLAIN_FORMAT_VERSION, PACKS_FORMAT_VERSION, SHARED_ROWS_FORMAT_VERSION],
+    writes: [PLAIN_FORMAT_VERSION, PACKS_FORMAT_VERSION, SHARED_ROWS_FORMAT_VERSION],
   },
   archives: { reads: [ARCHIVE_FORMAT_VERSION], writes: [ARCHIVE_FORMAT_VERSION] },
 } as const;

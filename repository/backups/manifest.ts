@@ -26,7 +26,7 @@ export const MANIFEST_FORMAT_VERSION = SHARED_ROWS_FORMAT_VERSION;
 export const PLAIN_FORMAT_VERSION = 1;
 
 /** The format version of a manifest with packs, for programs that know no shared rows. */
-const PACKS_FORMAT_VERSION = 2;
+export const PACKS_FORMAT_VERSION = 2;
 
 /**
  * The format version of a manifest: the oldest that has all it needs. Pure.
