@@ -1,4 +1,4 @@
-import { formatAmount, formatBytes, formatDuration } from '../model/amounts.ts';
+import { barOf, formatAmount, formatBytes, formatDuration } from '../model/amounts.ts';
 import { type Progress, rateOf, type StepProgress } from '../workflows/progress.ts';
 
 /** Progress as text: a screen of bars for a terminal, lines for a pipe. Pure. */
@@ -11,8 +11,6 @@ const MARKS: Readonly<Record<StepProgress['state'], string>> = {
   skipped: '–',
   cancelled: '■',
 };
-
-const BAR_WIDTH = 24;
 
 /** The whole view, which is redrawn in place. Lines are cut at `columns`. */
 export function renderScreen(progress: Progress, nowMs: number, columns: number): string {
@@ -43,7 +41,7 @@ export function changedLines(previous: Progress | undefined, current: Progress, 
 function describeStep(step: StepProgress, nowMs: number): string {
   const parts: string[] = [];
   const rate = rateOf(step, nowMs);
-  if (step.state === 'running' && step.tasksTotal) parts.push(bar((step.tasksDone ?? 0) / step.tasksTotal));
+  if (step.state === 'running' && step.tasksTotal) parts.push(barOf((step.tasksDone ?? 0) / step.tasksTotal));
   if (step.state === 'running' || step.state === 'skipped' || step.state === 'cancelled')
     parts.push(step.state);
   if (step.tasksTotal !== undefined)
@@ -57,11 +55,6 @@ function describeStep(step: StepProgress, nowMs: number): string {
   }
   if (step.note !== undefined) parts.push(step.note);
   return parts.join('  ');
-}
-
-function bar(done: number): string {
-  const filled = Math.round(Math.min(1, done) * BAR_WIDTH);
-  return `${'█'.repeat(filled)}${'░'.repeat(BAR_WIDTH - filled)}`;
 }
 
 function cut(line: string, columns: number): string {

@@ -34,6 +34,14 @@ export function formatDuration(milliseconds: number): string {
   return `${Math.floor(hours / 24)} d ${String(hours % 24).padStart(2, '0')} h`;
 }
 
+const BAR_WIDTH = 24;
+
+/** A bar of 24 characters, `█████░░░…`. @param share from 0 to 1; more counts as 1 */
+export function barOf(share: number): string {
+  const filled = Math.round(Math.min(1, share) * BAR_WIDTH);
+  return `${'█'.repeat(filled)}${'░'.repeat(BAR_WIDTH - filled)}`;
+}
+
 /** `3 h 05 min ago`; a time in the future counts as now. @param time ISO 8601 */
 export function formatAge(time: string, now: Date): string {
   return `${formatDuration(Math.max(0, now.getTime() - Date.parse(time)))} ago`;

@@ -5,7 +5,8 @@ import { promisify } from 'node:util';
 import { withLock } from '../bootstrap/lock.mjs';
 import { messageOf, permanent } from '../model/errors.ts';
 import { findOnPath } from './path.ts';
-import { cacheFolder, type Report, toStandardError } from './tools.ts';
+import { type Report, toStandardError } from './report.ts';
+import { cacheFolder } from './tools.ts';
 
 /** Error codes for a missing Java or Maven. */
 export const JAVA_MISSING = 'CASSANDRA_NEEDS_JAVA';

@@ -7,7 +7,8 @@ import { withLock } from '../bootstrap/lock.mjs';
 import { messageOf, permanent } from '../model/errors.ts';
 import { type JarSet, jarsOf } from './cassandra-programs.ts';
 import { findOnPath, isProgram } from './path.ts';
-import { cacheFolder, type Report, toStandardError } from './tools.ts';
+import { type Report, toStandardError } from './report.ts';
+import { cacheFolder } from './tools.ts';
 
 /** Major versions that are fetched for the tests; 15 or newer comes with Debian. */
 export type FetchedVersion = 11 | 16 | 17 | 18;

@@ -4,12 +4,15 @@ import { homedir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { withLock } from '../bootstrap/lock.mjs';
+import { barOf, formatCount } from '../model/amounts.ts';
 import { messageOf, permanent } from '../model/errors.ts';
 import { FOR_DOWNLOADS, programEnvironment } from '../model/program-environment.ts';
 import { forgetProcess, guardProcess } from './guard.ts';
 import { findOnPath, isProgram } from './path.ts';
+import { fetchRelease, type Release } from './release.ts';
+import { progressLines, type Report, toStandardError } from './report.ts';
 
-/** A program written in Go, built once with the user's Go into the user's cache folder. */
+/** A program written in Go, had once into the user's cache folder: its makers' release, or built by the user's Go. */
 export type Tool = {
   readonly name: string;
   readonly version: string;
@@ -21,7 +24,13 @@ export type Tool = {
   readonly pathName: string;
   /** How long the build takes; printed before it starts. */
   readonly buildTime: string;
+  /** How many packages a build from nothing compiles, about. */
+  readonly packages: number;
+  /** The makers' own builds, by Node's `platform-arch`. Where there is one, it is tried before a build. */
+  readonly releases?: Readonly<Record<string, Release>>;
 };
+
+const TEMPORAL_RELEASE = 'https://github.com/temporalio/cli/releases/download/v1.5.1/temporal_cli_1.5.1';
 
 /** v1.5.1 is the newest tag that `go install` accepts: later ones have a `replace` in their go.mod. */
 export const TEMPORAL: Tool = {
@@ -31,6 +40,25 @@ export const TEMPORAL: Tool = {
   binary: 'temporal',
   pathName: 'temporal',
   buildTime: 'about 5 minutes on 2 cores',
+  packages: 1_300,
+  releases: {
+    'linux-x64': {
+      url: `${TEMPORAL_RELEASE}_linux_amd64.tar.gz`,
+      sha256: 'ddc95e08b0b076efd4ea9733a3f488eb7d2be875f8834e616cd2a37358b4852d',
+    },
+    'linux-arm64': {
+      url: `${TEMPORAL_RELEASE}_linux_arm64.tar.gz`,
+      sha256: 'bd1b0db9f18b051026de8bf6cc1505f2510f14bbb7a8b9a4a91fff46c77454f5',
+    },
+    'darwin-x64': {
+      url: `${TEMPORAL_RELEASE}_darwin_amd64.tar.gz`,
+      sha256: 'bbb73e2a31135abe50a1f1cdb35030c42961df618e8ce9c60ae89f201540c5d9',
+    },
+    'darwin-arm64': {
+      url: `${TEMPORAL_RELEASE}_darwin_arm64.tar.gz`,
+      sha256: 'cca01b7ea35ad56e2a328d9ae596bf716bd22313ef63c7a761c88354457c2415',
+    },
+  },
 };
 
 export const VERSITYGW: Tool = {
@@ -40,6 +68,7 @@ export const VERSITYGW: Tool = {
   binary: 'versitygw',
   pathName: 'versitygw',
   buildTime: 'about 2 minutes on 2 cores',
+  packages: 590,
 };
 
 export const TOXIPROXY: Tool = {
@@ -49,6 +78,7 @@ export const TOXIPROXY: Tool = {
   binary: 'server',
   pathName: 'toxiproxy-server',
   buildTime: 'about a minute on 2 cores',
+  packages: 260,
 };
 
 /** Checks the workflows of GitHub's continuous integration. */
@@ -59,6 +89,7 @@ export const ACTIONLINT: Tool = {
   binary: 'actionlint',
   pathName: 'actionlint',
   buildTime: 'about 15 seconds on 2 cores',
+  packages: 200,
 };
 
 /** Encrypts files to recipients. A restore without Holdfast opens key files with it. */
@@ -69,20 +100,14 @@ export const AGE: Tool = {
   binary: 'age',
   pathName: 'age',
   buildTime: 'about 15 seconds on 2 cores',
+  packages: 200,
 };
 
 export const ALL_TOOLS: readonly Tool[] = [TEMPORAL, VERSITYGW, TOXIPROXY, ACTIONLINT, AGE];
 
-/** Receives lines about a build, without line ends. */
-export type Report = (line: string) => void;
-
-export const toStandardError: Report = (line) => {
-  process.stderr.write(`${line}\n`);
-};
-
 /**
- * Returns the path of a tool's executable: from PATH, otherwise from the cache folder. If it is in neither, this builds it, once,
- * which takes minutes and needs Go and the network.
+ * Returns the path of a tool's executable: from PATH, otherwise from the cache folder. If it is in neither, this downloads
+ * its release or, where that can't be had, builds it, once, which takes minutes and needs Go and the network.
  *
  * @throws HoldfastError `TOOL_NEEDS_GO` where Go is missing, `TOOL_BUILD` when the build fails
  */
@@ -95,7 +120,7 @@ export async function executableOf(tool: Tool, report: Report = toStandardError)
     `${cacheFolderOf(tool)}.lock`,
     { onWait: (pid) => report(`${label(tool)}: process ${pid} is building it; waiting for it`) },
     async () => {
-      if (!(await isProgram(executable))) await build(tool, report);
+      if (!(await isProgram(executable))) await provide(tool, report);
       return executable;
     },
   );
@@ -111,8 +136,32 @@ export function cacheFolder(name: string): string {
   return path.join(cache, 'holdfast', 'tools', name);
 }
 
-/** Builds into a folder beside the final one and renames it, so that an interrupted build never counts as complete. */
-async function build(tool: Tool, report: Report): Promise<void> {
+/** Fills a folder beside the final one and renames it, so that what was interrupted never counts as complete. */
+async function provide(tool: Tool, report: Report): Promise<void> {
+  const folder = cacheFolderOf(tool);
+  const unfinished = `${folder}.building`;
+  await rm(unfinished, { recursive: true, force: true });
+  await mkdir(unfinished, { recursive: true });
+  const startedAt = Date.now();
+  const how = (await downloadInto(unfinished, tool, report)) ? 'downloaded' : 'built';
+  if (how === 'built') await buildInto(unfinished, tool, report);
+  await rm(folder, { recursive: true, force: true });
+  await rename(unfinished, folder);
+  report(`${label(tool)}: ${how} in ${Math.round((Date.now() - startedAt) / 1000)} s, kept in ${folder}`);
+}
+
+/** False: its makers publish none for this platform, or it can't be had from here. */
+async function downloadInto(folder: string, tool: Tool, report: Report): Promise<boolean> {
+  const release = tool.releases?.[`${process.platform}-${process.arch}`];
+  if (release === undefined) return false;
+  report(`${label(tool)}: downloading it, once, from ${release.url}`);
+  const { binary } = tool;
+  const problem = await fetchRelease(release, { name: label(tool), binary, into: folder, report });
+  if (problem !== undefined) report(`${label(tool)}: not downloaded: ${problem}`);
+  return problem === undefined;
+}
+
+async function buildInto(folder: string, tool: Tool, report: Report): Promise<void> {
   const go = await findOnPath('go');
   if (go === undefined) {
     throw permanent(
@@ -121,19 +170,10 @@ async function build(tool: Tool, report: Report): Promise<void> {
       `Install Go 1.25 or newer (https://go.dev/dl), or put \`${tool.pathName}\` itself on PATH.`,
     );
   }
-  const folder = cacheFolderOf(tool);
-  const unfinished = `${folder}.building`;
-  await rm(unfinished, { recursive: true, force: true });
-  await mkdir(unfinished, { recursive: true });
   report(`${label(tool)}: building it, once, with ${go} (${tool.buildTime})`);
-  const startedAt = Date.now();
-  await goInstall(tool, go, unfinished, report);
-  await rm(folder, { recursive: true, force: true });
-  await rename(unfinished, folder);
-  report(`${label(tool)}: built in ${Math.round((Date.now() - startedAt) / 1000)} s, kept in ${folder}`);
+  await goInstall(tool, go, folder, report);
 }
 
-const PROGRESS_INTERVAL_MS = 10_000;
 const KEPT_OUTPUT_LINES = 20;
 
 /** Environment variables that a Go build reads: its own settings, the C compiler, and how to reach modules. */
@@ -155,9 +195,11 @@ async function goInstall(tool: Tool, go: string, into: string, report: Report): 
   let downloaded = 0;
   let compiled = 0;
   const lastLines: string[] = [];
-  const progress = setInterval(() => {
-    report(`${label(tool)}: ${downloaded} modules downloaded, ${compiled} packages compiled`);
-  }, PROGRESS_INTERVAL_MS);
+  const progress = progressLines(label(tool), report);
+  progress.show(
+    () =>
+      `${barOf(compiled / tool.packages)} ${downloaded} modules downloaded, ${compiled} of about ${formatCount(tool.packages)} packages compiled`,
+  );
   try {
     for await (const line of createInterface({ input: child.stderr })) {
       if (line.startsWith('go: downloading')) downloaded++;
@@ -174,7 +216,7 @@ async function goInstall(tool: Tool, go: string, into: string, report: Report): 
       );
     }
   } finally {
-    clearInterval(progress);
+    progress.end();
     if (pid !== undefined) forgetProcess(pid);
   }
 }
