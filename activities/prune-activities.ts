@@ -59,7 +59,7 @@ export function pruneActivities(
     markBackups: (input) =>
       inPrune(input, async ({ store, signal, now, holdLease }) => {
         const judgement = await judge(store, input, { now, isLive, signal });
-        const { toMark, toUnmark, verdicts, waiting, due, deadPins } = judgement;
+        const { heldBack, toMark, toUnmark, verdicts, waiting, due, deadPins } = judgement;
         for (const pin of deadPins) await removePin(store, pin, { signal });
         const there = new Set(verdicts.map(({ backup }) => backup));
         for (const mark of toUnmark) {
@@ -78,7 +78,10 @@ export function pruneActivities(
           marked: namesOf(toMark),
           unmarked: namesOf(toUnmark.filter(({ backup }) => there.has(backup))),
           waiting: waiting.length,
-          ...defined({ nextDeletion: next }),
+          ...defined({
+            nextDeletion: next,
+            heldBack: heldBack.size === 0 ? undefined : heldBack.size,
+          }),
           due: due.length + (await approvedDeletions(store, input, signal)).length,
         };
       }),

@@ -20,6 +20,8 @@ interface Judgement {
   readonly verdicts: readonly RetentionVerdict[];
   /** New or changed marks. */
   readonly toMark: readonly Mark[];
+  /** Backups that no rule keeps, of which too many came at once to be marked without approval. */
+  readonly heldBack: ReadonlySet<string>;
   /** Marks to be removed: their backups are kept now, or are gone. */
   readonly toUnmark: readonly Mark[];
   /** Backups within their grace time; the one to be deleted first comes first. */
@@ -59,12 +61,19 @@ export async function judge(
   });
   const entries = new Map(catalogue.entries.map((entry) => [entry.backup, entry]));
   const dropped = verdicts.filter(({ keep }) => !keep);
-  const wanted = dropped.map(({ backup }) => markOf(input, backup, marks.get(backup), now));
+  const heldBack = tooMany(
+    dropped.map(({ backup }) => backup).filter((backup) => !marks.has(backup)),
+    input.repository.deletion?.atOnce,
+  );
+  const wanted = dropped
+    .filter(({ backup }) => !heldBack.has(backup))
+    .map(({ backup }) => markOf(input, backup, marks.get(backup), now));
   const wantedBackups = new Set(dropped.map(({ backup }) => backup));
   const isDue = ({ deleteAfter }: Mark) => Date.parse(deleteAfter) <= now.getTime();
   return {
     catalogue,
     verdicts,
+    heldBack,
     toMark: wanted.filter((mark) => differs(mark, marks.get(mark.backup))),
     toUnmark: [...marks.values()].filter(({ backup }) => !wantedBackups.has(backup)),
     waiting: wanted
@@ -75,6 +84,23 @@ export async function judge(
       .sort((one, other) => instantOf(entries.get(one.backup)) - instantOf(entries.get(other.backup))),
     deadPins,
   };
+}
+
+/** All of these backups if they are more than may be marked at once, otherwise none. */
+function tooMany(fresh: readonly string[], atOnce = Number.POSITIVE_INFINITY): ReadonlySet<string> {
+  return new Set(fresh.length > atOnce ? fresh : []);
+}
+
+/**
+ * As `judge`, for a command that asks no Temporal server. Only that knows whether a reader still runs, so every pin counts until it expires.
+ */
+export async function judgeByStorage(
+  store: Store,
+  input: PruneInput,
+  now = new Date(),
+): Promise<Judgement> {
+  const isLive = async ({ expiresAt }: Pin) => Date.parse(expiresAt) > now.getTime();
+  return await judge(store, input, { now, isLive });
 }
 
 /** The base of the oldest instant that the archive must keep: the newest backup before that instant. */
@@ -112,14 +138,22 @@ function instantOf(entry: CatalogueEntry | undefined): number {
 
 /** What a prune would do with a backup now. */
 export type BackupFate = RetentionVerdict &
+  /** `ask`: no rule keeps it, and it stays until its deletion is asked for and approved. */
   (
-    | { readonly fate: 'keep' | 'unmark' }
+    | { readonly fate: 'keep' | 'unmark' | 'ask' }
     /** Marked now; marked before and within its grace time; deleted now. */
     | { readonly fate: 'mark' | 'wait' | 'delete'; readonly deleteAfter: string }
   );
 
 /** The judgement, backup by backup, newest instant first. */
-export function fatesOf({ verdicts, toMark, toUnmark, waiting, due }: Judgement): readonly BackupFate[] {
+export function fatesOf({
+  verdicts,
+  heldBack,
+  toMark,
+  toUnmark,
+  waiting,
+  due,
+}: Judgement): readonly BackupFate[] {
   const marked = new Set(toMark.map(({ backup }) => backup));
   const unmarked = new Set(toUnmark.map(({ backup }) => backup));
   const waits = new Map(waiting.map((mark) => [mark.backup, mark]));
@@ -132,6 +166,7 @@ export function fatesOf({ verdicts, toMark, toUnmark, waiting, due }: Judgement)
     if (waitingMark !== undefined) {
       return { ...verdict, fate: marked.has(backup) ? 'mark' : 'wait', deleteAfter: waitingMark.deleteAfter };
     }
+    if (heldBack.has(backup)) return { ...verdict, fate: 'ask' };
     return { ...verdict, fate: unmarked.has(backup) ? 'unmark' : 'keep' };
   });
 }

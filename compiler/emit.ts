@@ -20,6 +20,7 @@ import type {
   Step,
   UniverseSource,
 } from '../model/pipeline.ts';
+import type { DeletionSpec } from '../model/source.ts';
 import type { TransferWindow, WindowSpan } from '../model/transfer-window.ts';
 import type { PlanDocument } from './schema/documents.ts';
 import { USUAL_EVENTS } from './schema/notify.ts';
@@ -42,7 +43,7 @@ export function emitRepository({ metadata, spec }: RepositoryDocument): Reposito
       },
       ...given('encryption', encryption),
       ...given('signing', signing),
-      ...given('deletion', spec.deletion),
+      ...given('deletion', spec.deletion && emitDeletion(spec.deletion)),
       ...given('shareRows', spec.shareRows),
     });
   }
@@ -67,9 +68,17 @@ export function emitRepository({ metadata, spec }: RepositoryDocument): Reposito
     },
     ...given('encryption', encryption),
     ...given('signing', signing),
-    ...given('deletion', spec.deletion),
+    ...given('deletion', spec.deletion && emitDeletion(spec.deletion)),
     ...given('shareRows', spec.shareRows),
   });
+}
+
+function emitDeletion({
+  approvers,
+  approvals,
+  atOnce,
+}: NonNullable<RepositoryDocument['spec']['deletion']>): DeletionSpec {
+  return { approvers, approvals, ...given('atOnce', atOnce) };
 }
 
 type S3Document = NonNullable<RepositoryDocument['spec']['s3']>;

@@ -44,6 +44,8 @@ export interface MarkSummary {
   readonly nextDeletion?: string;
   /** Number of backups to delete now. */
   readonly due: number;
+  /** Number of backups that no rule keeps and that were not marked, since they are more than the Repository's `deletion.atOnce`. Absent: none. */
+  readonly heldBack?: number;
 }
 
 /** What was deleted. */

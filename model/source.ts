@@ -195,6 +195,8 @@ export interface DeletionSpec {
   readonly approvers: readonly string[];
   /** How many other approvers must agree. */
   readonly approvals: number;
+  /** The most backups that retention marks by itself in one prune. Absent: it marks whatever no rule keeps. */
+  readonly atOnce?: number;
 }
 
 /** A repository as a plan describes it. */

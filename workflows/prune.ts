@@ -81,12 +81,26 @@ function queueFor({ repository }: PruneInput): string | undefined {
   return hasOwnCredentials(repository) ? pruneQueue(workflowInfo().taskQueue) : undefined;
 }
 
-function markNote({ backups, kept, marked, unmarked, waiting, nextDeletion, due }: MarkSummary): string {
+function markNote({
+  backups,
+  kept,
+  marked,
+  unmarked,
+  waiting,
+  nextDeletion,
+  due,
+  heldBack,
+}: MarkSummary): string {
   const next = nextDeletion === undefined ? '' : `, the next after ${nextDeletion}`;
   return (
     `${formatAmount(backups, 'backup')}, ${formatCount(kept)} kept; marked ${namesOf(marked)}; ` +
-    `unmarked ${namesOf(unmarked)}; ${waiting} within their grace time${next}; ${due} to delete now`
+    `unmarked ${namesOf(unmarked)}; ${waiting} within their grace time${next}; ${due} to delete now${heldBackText(heldBack)}`
   );
+}
+
+function heldBackText(heldBack: number | undefined): string {
+  if (heldBack === undefined) return '';
+  return `; ${formatAmount(heldBack, 'backup')} not dropped: more than \`deletion.atOnce\`, so their deletion must be approved (holdfast delete PLAN --dropped)`;
 }
 
 function deleteNote({ deleted, deletedObjects, deletedBytes, inUse }: DeleteSummary): string {
@@ -123,6 +137,6 @@ function headlineOf({ plan, marks, deletions, orphans }: PruneOutcome): string {
   return (
     `${plan}: ${formatAmount(kept, 'backup')} kept, ${marked.length} marked, ${unmarked.length} unmarked, ` +
     `${formatCount(deletedBackups)} deleted (${formatBytes(deletedBytes)}), ` +
-    `${formatCount(orphans.deletedObjects)} left-over objects swept`
+    `${formatCount(orphans.deletedObjects)} left-over objects swept${heldBackText(marks.heldBack)}`
   );
 }

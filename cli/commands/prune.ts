@@ -72,16 +72,13 @@ async function tellWhereItRuns({ client, taskQueue }: Session): Promise<void> {
 
 /** Shows what a prune would do. Reads the repository directly and needs no server. */
 async function dryRun(plan: CompiledPlan, options: Options): Promise<ExitCode> {
-  const { fatesOf, judge } = await import('../../activities/prune.ts');
+  const { fatesOf, judgeByStorage } = await import('../../activities/prune.ts');
   const { pruneInputOf } = await import('../../planning/prune.ts');
   const { findOrphans } = await import('../../repository/retention/sweep.ts');
   const { formatAmount, formatBytes } = await import('../../model/amounts.ts');
   const { withStore } = await import('../../library/backups.ts');
   return withStore(HERE, plan.pipeline.repository, async (store) => {
-    const now = new Date();
-    // Only Temporal knows whether a reader still runs, so here every pin counts until it expires.
-    const isLive = async (pin: { readonly expiresAt: string }) => Date.parse(pin.expiresAt) > now.getTime();
-    const backups = fatesOf(await judge(store, pruneInputOf(plan), { now, isLive }));
+    const backups = fatesOf(await judgeByStorage(store, pruneInputOf(plan)));
     const orphans = await Array.fromAsync(findOrphans(store, plan.name, options.grace * HOUR_MS));
     if (options.json) {
       const found = orphans.map(({ backup, kind, objects, bytes }) => ({ backup, kind, objects, bytes }));
@@ -99,7 +96,7 @@ async function dryRun(plan: CompiledPlan, options: Options): Promise<ExitCode> {
       backups.filter(({ fate }) => fates.includes(fate)).length;
     print(
       `${formatAmount(backups.length, 'backup')}: ${count('keep', 'unmark')} kept, ${count('mark')} to mark, ` +
-        `${count('unmark')} to unmark, ${count('delete')} to delete; ${orphans.length} left-overs to remove. ` +
+        `${count('unmark')} to unmark, ${count('delete')} to delete${heldBackText(count('ask'), plan.name)}; ${orphans.length} left-overs to remove. ` +
         'Nothing was changed (--dry-run).',
     );
     return EXIT.done;
@@ -119,6 +116,7 @@ async function report(outcome: PruneOutcome, options: Options): Promise<ExitCode
   );
   if (marks.marked.length > 0) print(`Marked: ${marks.marked.join(', ')}`);
   if (marks.unmarked.length > 0) print(`Unmarked: ${marks.unmarked.join(', ')}`);
+  if (marks.heldBack !== undefined) print(`Not dropped${heldBackText(marks.heldBack, plan)}.`);
   if (deletions.deletedBackups > 0) {
     print(`Deleted: ${deletions.deleted.join(', ')} (${formatBytes(deletions.deletedBytes)})`);
   }
@@ -128,6 +126,12 @@ async function report(outcome: PruneOutcome, options: Options): Promise<ExitCode
     `Left-overs: ${formatAmount(removed.deletedObjects, 'object')} removed, ${formatBytes(removed.deletedBytes)}.`,
   );
   return EXIT.done;
+}
+
+/** A clause on backups that retention doesn't drop without approval. */
+function heldBackText(count: number, plan: string): string {
+  if (count === 0) return '';
+  return `, ${count} that must be approved, since they are more than the Repository’s \`deletion.atOnce\`: holdfast delete ${plan} --dropped`;
 }
 
 function hours(text: string): number {

@@ -120,6 +120,8 @@ function fateInWords(fate: BackupFate | undefined): Markup {
       return markup`<span class="wait">marked, waits</span>`;
     case 'unmark':
       return markup`takes the mark away`;
+    case 'ask':
+      return markup`<span class="wait">keeps it until others approve</span>`;
     default:
       return markup`keeps it`;
   }

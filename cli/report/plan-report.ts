@@ -1,4 +1,4 @@
-import { type BackupFate, fatesOf, judge } from '../../activities/prune.ts';
+import { type BackupFate, fatesOf, judgeByStorage } from '../../activities/prune.ts';
 import { archiveStandings } from '../../engines/ysql/archive/window.ts';
 import { withStore } from '../../library/backups.ts';
 import type { ArchiveStanding } from '../../model/archive-standing.ts';
@@ -42,9 +42,7 @@ export async function reportOnPlan(plan: CompiledPlan, now: Date): Promise<PlanR
   try {
     return await withStore(HERE, repository, async (store) => {
       const catalogue = await readCatalogue(store, repository, plan.name);
-      // Only Temporal knows whether a reader still runs, so here every pin counts until it expires.
-      const isLive = async (pin: { readonly expiresAt: string }) => Date.parse(pin.expiresAt) > now.getTime();
-      const fates = fatesOf(await judge(store, pruneInputOf(plan), { now, isLive }));
+      const fates = fatesOf(await judgeByStorage(store, pruneInputOf(plan), now));
       const history: VerifyReport[] = [];
       for (const { backup } of catalogue.entries.slice(0, MAX_BACKUPS)) {
         let shown = 0;

@@ -241,6 +241,15 @@ const deletion = z
       .max(20)
       .prefault(1)
       .meta({ description: 'How many others must approve; who asks never counts.', examples: [2] }),
+    atOnce: z
+      .int()
+      .min(1)
+      .optional()
+      .meta({
+        description:
+          'The most backups that retention drops by itself in one prune. Would it be more, as after a mistake in `retention`, it drops none until a person asks and others approve (`holdfast delete --dropped`). Left out, retention asks nobody.',
+        examples: [20],
+      }),
   })
   .check(
     alsoCheck(({ approvers, approvals }) => {
