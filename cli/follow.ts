@@ -14,8 +14,10 @@ interface FollowOptions {
   readonly quiet: boolean;
   /** How often to ask the run for its progress. Default: once a second. */
   readonly pollEveryMs?: number;
-  /** Called with each progress that the run reports. */
-  readonly onProgress?: (progress: Progress) => Promise<void>;
+  /** Called with each progress that the run reports. `tell` writes a line that stays, which the next picture would wipe out otherwise. */
+  readonly onProgress?: (progress: Progress, tell: (line: string) => void) => Promise<void>;
+  /** True: Ctrl-C asks nothing, and this returns. */
+  readonly endsAtInterrupt?: boolean;
   /** Interrupts that the caller has caught since it announced the run. Absent: this catches them from now on. */
   readonly interrupts?: Interrupts;
   /** Called at intervals, to restart the embedded server and worker if they have died. */
@@ -28,6 +30,10 @@ interface FollowOptions {
  */
 export async function follow<T>(run: RunHandle<T>, options: FollowOptions): Promise<Followed<T>> {
   const view = options.quiet ? silentView() : process.stderr.isTTY ? screenView() : lineView();
+  const tell = (line: string) => {
+    view.suspend();
+    say(line);
+  };
   const interrupts = options.interrupts ?? catchInterrupts();
   const views = run.follow(defined({ everyMs: options.pollEveryMs }))[Symbol.asyncIterator]();
   let next = views.next();
@@ -39,7 +45,7 @@ export async function follow<T>(run: RunHandle<T>, options: FollowOptions): Prom
       if (seen === 'interrupted') {
         interrupted = interrupts.next();
         view.suspend();
-        const choice = await askHowToStop();
+        const choice = options.endsAtInterrupt === true ? 'detach' : await askHowToStop();
         if (choice === 'detach') return { ended: false };
         if (choice === 'cancel') {
           say('Cancelling; what the run left behind is being removed …');
@@ -51,7 +57,7 @@ export async function follow<T>(run: RunHandle<T>, options: FollowOptions): Prom
       const { progress, troubles, ended } = seen.value;
       view.update(progress, troubles);
       if (!ended) {
-        if (progress !== undefined) await options.onProgress?.(progress);
+        if (progress !== undefined) await options.onProgress?.(progress, tell);
         await options.keepAlive?.();
       }
       next = views.next();

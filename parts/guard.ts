@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { programEnvironment } from '../model/program-environment.ts';
 
 /**
@@ -56,6 +57,19 @@ export function guardFolder(folder: string): void {
 export function forgetFolder(folder: string): void {
   watched.delete(`folder ${folder}`);
   dismissIfIdle();
+}
+
+/** Has the guard stop and remove everything that it watches, also what is started meanwhile, and waits until that is done. */
+export async function cleanUpNow(): Promise<void> {
+  while (guard !== undefined) {
+    const ending = guard;
+    guard = undefined;
+    if (ending.exitCode !== null || ending.signalCode !== null) continue;
+    const gone = once(ending, 'exit');
+    ending.ref();
+    ending.stdin?.end();
+    await gone;
+  }
 }
 
 function tell(line: string): void {

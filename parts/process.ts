@@ -171,6 +171,9 @@ async function spawnServer(spec: ServerSpec): Promise<Running> {
         gid: spec.account?.gid,
       });
     child = spec.isPrivate === true ? underUmask(0o077, start) : start();
+    // At once and before anything is awaited, so that no signal which ends this process comes between.
+    if (child.pid !== undefined && spec.lifetime !== 'detached')
+      guardProcess(child.pid, spec.orphanSignal ?? spec.stopSignal ?? 'SIGTERM');
     // Listen at once: the program may end before anything here awaits it.
     exited = exitOf(child);
     await once(child, 'spawn');
@@ -185,7 +188,6 @@ async function spawnServer(spec: ServerSpec): Promise<Running> {
     await log.close();
   }
   const pid = pidOf(child, spec.name);
-  if (spec.lifetime !== 'detached') guardProcess(pid, spec.orphanSignal ?? spec.stopSignal ?? 'SIGTERM');
   // A server that wasn't stopped (after a failed test) must not keep this process alive; the guard stops it afterwards.
   child.unref();
   const exit = exited.then((how) => {

@@ -1,8 +1,8 @@
 import type { TableDigest } from './shop.ts';
 
-/** The database of the demo: which engine it shows, and which real server it runs on. */
+/** The database of the demo: which engine it shows, and which server it runs on. */
 export interface DemoDatabase {
-  /** Completes "Starting …". */
+  /** Completes "The database is …". */
   readonly part: string;
   /** Completes "Filling …". */
   readonly contents: string;
@@ -10,7 +10,11 @@ export interface DemoDatabase {
   readonly source: string;
   /** Environment variables that the plan's references name. */
   readonly environment: Readonly<Record<string, string>>;
+  /** `host:port` of each tablet server that needs an agent. Absent: none does. */
+  readonly nodes?: readonly string[];
   fill(): Promise<void>;
+  /** What is done to the original between backup and restore, and what of it is told. Absent: nothing. */
+  readonly accident?: { readonly told: string; happens(): Promise<void> };
   /** Digests of the rows; their order doesn't matter. */
   digests(name: string): Promise<readonly TableDigest[]>;
   stop(): Promise<void>;

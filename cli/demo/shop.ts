@@ -26,11 +26,17 @@ BEGIN RAISE EXCEPTION 'orders are never deleted'; END $$;
 CREATE TRIGGER orders_stay BEFORE DELETE ON orders EXECUTE FUNCTION no_deletes();
 `;
 
-const CUSTOMERS = 100_000;
-const ORDERS = 900_000;
+/** How many rows the tables of a shop get. */
+interface ShopSize {
+  readonly customers: number;
+  readonly orders: number;
+}
 
-/** Creates the database `shop` on the server and fills it. */
-export async function fillShop(url: (database?: string) => string): Promise<void> {
+/** Creates the database `shop` on the server and fills it. @param size left out: a million rows */
+export async function fillShop(
+  url: (database?: string) => string,
+  { customers, orders }: ShopSize = { customers: 100_000, orders: 900_000 },
+): Promise<void> {
   await withClient(url(), (client) => client.query('CREATE DATABASE shop'));
   await withClient(url('shop'), async (client) => {
     await client.query(SCHEMA);
@@ -39,7 +45,7 @@ export async function fillShop(url: (database?: string) => string): Promise<void
        SELECT 'Customer ' || n, 'customer' || n || '@example.com', date '2020-01-01' + n % 2000,
               jsonb_build_object('news', n % 3 = 0, 'tags', ARRAY[md5(n::text), 'shop'])
        FROM generate_series(1, $1::int) n`,
-      [CUSTOMERS],
+      [customers],
     );
     await client.query(
       `INSERT INTO orders (customer, state, total, note, token, placed_at)
@@ -47,7 +53,7 @@ export async function fillShop(url: (database?: string) => string): Promise<void
               CASE WHEN n % 5 = 0 THEN 'leave it at the door, floor ' || n % 40 END,
               md5('order' || n)::uuid, timestamptz '2024-01-01' + n * interval '37 seconds'
        FROM generate_series(1, $1::int) n`,
-      [ORDERS, CUSTOMERS],
+      [orders, customers],
     );
     await client.query('ANALYZE');
   });
@@ -76,7 +82,7 @@ export async function digestTables(url: string): Promise<readonly TableDigest[]>
   });
 }
 
-async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+export async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {

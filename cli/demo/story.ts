@@ -71,24 +71,29 @@ export interface DemoOutcome {
 /**
  * Plays the whole story with real parts, in a scratch folder: a database, a plan, a backup whose worker is killed half-way, a
  * restore, a comparison. Calls `explore` at the end, while everything still runs, and then stops everything.
+ *
+ * @param signal once it is aborted, no further part is started
  */
 export async function tellStory(
   startDatabase: () => Promise<DemoDatabase>,
   explore: (folder: string) => Promise<void>,
+  signal: AbortSignal,
 ): Promise<DemoOutcome> {
   await using cleanUp = new AsyncDisposableStack();
+  const started = <P extends { stop(): Promise<void> }>(part: P): P => {
+    cleanUp.defer(() => part.stop());
+    signal.throwIfAborted();
+    return part;
+  };
   const folder = await createScratchFolder('demo');
   cleanUp.defer(() => folder.remove());
 
   chapter(1, 'Starting a database, an S3 gateway and Temporal, all on this machine');
-  const database = await startDatabase();
-  cleanUp.defer(() => database.stop());
+  const database = started(await startDatabase());
   say(`   The database is ${database.part}.`);
-  const s3 = await startS3Gateway();
-  cleanUp.defer(() => s3.stop());
+  const s3 = started(await startS3Gateway());
   await s3.createBucket(BUCKET);
-  const temporal = await startTemporal({ dbFile: join(folder.path, 'temporal.db') });
-  cleanUp.defer(() => temporal.stop());
+  const temporal = started(await startTemporal({ dbFile: join(folder.path, 'temporal.db') }));
   Object.assign(process.env, {
     ...database.environment,
     DEMO_S3_KEY: s3.accessKeyId,
@@ -125,11 +130,13 @@ export async function tellStory(
   const plan = await resolvePlan(planFile);
 
   chapter(4, 'Backing up; half-way the worker is killed with kill -9');
+  for (const node of database.nodes ?? []) {
+    const agent = started(await startWorker(folder.path, '--tserver', node));
+    say(`   agent ${agent.pid} runs beside node ${node}`);
+  }
   // A process of its own holds the read point, as in production, so that the death of the worker costs only one chunk.
-  const holder = await startWorker('read-points', folder.path);
-  cleanUp.defer(() => holder.stop());
-  const worker = await startWorker('lanes', folder.path);
-  cleanUp.defer(() => worker.stop());
+  started(await startWorker(folder.path, '--only', 'read-points'));
+  const worker = started(await startWorker(folder.path, '--only', 'lanes'));
   const backupRun = await startBackup(session, plan);
   say(`   watch it: ${runUrl(session, backupRun.workflowId)}`);
   const dataFolder = join(
@@ -141,16 +148,18 @@ export async function tellStory(
   let killedAt = 0;
   const followed = await follow(runOf<BackupOutcome>(session, backupRun.workflowId), {
     quiet: false,
+    endsAtInterrupt: true,
     pollEveryMs: KILL_POLL_MS,
-    onProgress: async (progress) => {
-      const { state, tasksTotal = 0 } = progress.steps.find(({ verb }) => verb === 'upload') ?? {};
-      if (killedAt > 0 || state !== 'running') return;
-      // Count in the bucket, since the run reports only every two seconds and may have ended by then.
-      const stored = await countFiles(dataFolder);
-      if (stored * 3 < tasksTotal) return;
+    onProgress: async (progress, tell) => {
+      const upload = progress.steps.find(({ verb }) => verb === 'upload');
+      if (killedAt > 0 || upload?.state !== 'running') return;
+      const { tasksDone = 0, tasksTotal = 0, unit = 'chunks' } = upload;
+      // Count chunks in the bucket, since the run reports only every two seconds and may have ended by then.
+      const stored = Math.max(tasksDone, await countFiles(dataFolder));
+      if (stored === 0 || stored * 3 < tasksTotal) return;
       killedAt = stored;
-      say(
-        `   kill -9 ${worker.pid} (the worker) after ${stored} of ${tasksTotal} chunks; starting another one …`,
+      tell(
+        `   kill -9 ${worker.pid} (the worker) after ${stored} of ${tasksTotal} ${unit}; starting another one …`,
       );
       await worker.kill9();
       await worker.restart();
@@ -159,16 +168,30 @@ export async function tellStory(
   if (!followed.ended) throw permanent('DEMO_ENDED', 'the demo was ended', 'Run holdfast demo again.');
   const { summary, durationMs, epochs } = followed.result;
 
-  chapter(5, 'Restoring it beside the original');
+  const before = await database.digests(ORIGINAL);
+  const { accident } = database;
+  chapter(
+    5,
+    `Restoring it beside the original${accident === undefined ? '' : ', to which an accident happens first'}`,
+  );
+  if (accident !== undefined) {
+    await accident.happens();
+    say(`   ${accident.told}`);
+  }
   const restoreRun = await startRestore(session, plan, {
     backup: summary.backup,
     into: { [ORIGINAL]: RESTORED },
   });
-  const restored = await follow(runOf<RestoreSummary>(session, restoreRun.workflowId), { quiet: false });
+  const restored = await follow(runOf<RestoreSummary>(session, restoreRun.workflowId), {
+    quiet: false,
+    endsAtInterrupt: true,
+  });
   if (!restored.ended) throw permanent('DEMO_ENDED', 'the demo was ended', 'Run holdfast demo again.');
 
-  chapter(6, 'Comparing every row of both');
-  const before = await database.digests(ORIGINAL);
+  chapter(
+    6,
+    `Comparing every row of both${accident === undefined ? '' : ', the original as it was before the accident'}`,
+  );
   const after = await database.digests(RESTORED);
   for (const [index, table] of before.entries()) {
     const same = JSON.stringify(table) === JSON.stringify(after[index]);
@@ -204,13 +227,16 @@ function chapter(number: number, title: string): void {
   say(`\n${number}. ${title}`);
 }
 
-function startWorker(only: 'lanes' | 'read-points', folder: string): Promise<ServerProcess> {
+/** @param option with its value: what the worker does */
+function startWorker(folder: string, option: '--only' | '--tserver', value: string): Promise<ServerProcess> {
   const extension = import.meta.url.endsWith('.js') ? 'js' : 'ts';
   return startServer({
-    name: `the worker (${only})`,
+    name: `the worker (${option} ${value})`,
     command: process.execPath,
-    args: [fileURLToPath(new URL(`../main.${extension}`, import.meta.url)), 'worker', '--only', only],
+    args: [fileURLToPath(new URL(`../main.${extension}`, import.meta.url)), 'worker', option, value],
     inherits: 'everything',
-    logFile: join(folder, `worker-${only}.log`),
+    // An agent remembers there what it sent.
+    environment: { HOLDFAST_STATE_DIR: join(folder, 'state') },
+    logFile: join(folder, `worker-${value.replace(':', '-')}.log`),
   });
 }

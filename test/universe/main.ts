@@ -41,6 +41,9 @@ if (values.directory === undefined) {
   process.exit(2);
 }
 const directory = values.directory;
+// From the first moment, so that nothing which is being started stays behind.
+const ending = Promise.withResolvers<void>();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.resolve());
 const state = loadState(directory) ?? (await newState(JSON.parse(values.config ?? '{}') as UniverseConfig));
 let info: UniverseInfo | undefined;
 const control = createServer((request, response) => {
@@ -84,8 +87,7 @@ info = describe();
 const aging = setInterval(() => void age(), AGE_EVERY_MS);
 world.save();
 process.stdout.write(`${JSON.stringify(info)}\n`);
-
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop());
+void ending.promise.then(stop);
 
 async function stop(): Promise<void> {
   clearInterval(aging);
