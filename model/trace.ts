@@ -17,11 +17,14 @@ export interface FinishedSpan {
   readonly startMs: number;
   readonly endMs: number;
   readonly attributes: SpanAttributes;
-  /** Code of the error with which it ended. Messages are left out. */
+  /** Code of the error with which it ended, or `CANCELLED`, which is no error. Messages are left out. */
   readonly errorCode?: string;
 }
 
 export type SpanAttributes = Readonly<Record<string, string | number>>;
+
+/** How a span ended that was cancelled on request. */
+export const CANCELLED = 'CANCELLED';
 
 /** The header, as all of Temporal's SDKs name it. */
 export const TRACE_HEADER = '_tracer-data';

@@ -10,6 +10,7 @@ import {
 import type { ActivityInterceptorsFactory, InjectedSinks, WorkflowBundleOption } from '@temporalio/worker';
 import { partTeller } from '../activities/tell-part.ts';
 import {
+  CANCELLED,
   type FinishedSpan,
   readTraceHeader,
   type SpanAttributes,
@@ -121,5 +122,5 @@ function countsOf(result: unknown): SpanAttributes {
 
 function codeOf(error: unknown): string {
   if (error instanceof ApplicationFailure) return error.type ?? 'FAILED';
-  return error instanceof CancelledFailure ? 'CANCELLED' : 'FAILED';
+  return error instanceof CancelledFailure ? CANCELLED : 'FAILED';
 }

@@ -1,7 +1,7 @@
 import type { ReadableSpan, SpanExporter } from '@opentelemetry/sdk-trace';
 import { workerIdentity } from '../engines/worker-identity.ts';
 import { messageOf } from '../model/errors.ts';
-import type { FinishedSpan } from '../model/trace.ts';
+import { CANCELLED, type FinishedSpan } from '../model/trace.ts';
 
 /** Sends spans by OTLP, as the standard variables (`OTEL_…`) say. Nothing waits for it: what can't be sent in time is dropped. */
 export interface Tracing {
@@ -102,7 +102,8 @@ async function sender(warn: (sentence: string) => void): Promise<Tracing> {
       );
       if (errorCode !== undefined) {
         span.setAttribute('error.type', errorCode);
-        span.setStatus({ code: SpanStatusCode.ERROR });
+        // Whoever holds a snapshot is cancelled at the end of each good backup.
+        if (errorCode !== CANCELLED) span.setStatus({ code: SpanStatusCode.ERROR });
       }
       span.end(Math.max(startMs, endMs));
     },

@@ -137,6 +137,9 @@ describe('with a receiver', () => {
       ),
     );
     expect(new Set(ofRun.map(({ attributes }) => attributes['holdfast.attempt']))).toEqual(new Set(['1']));
+    // The activity that holds the snapshot is cancelled at the end, and that is no error.
+    expect(ofRun.filter(({ status }) => status === 2)).toEqual([]);
+    expect(ofRun.map(({ attributes }) => attributes['error.type'])).toContain('CANCELLED');
     expect(new Set(ofRun.map(({ traceId }) => traceId))).toEqual(new Set([run.traceId]));
   });
 
