@@ -1,6 +1,8 @@
 import { activityInfo, Context, heartbeat, log } from '@temporalio/activity';
 import type { VerbContext } from '../engines/engine.ts';
 import { resolveSecret } from '../engines/resolve-secret.ts';
+import { defined } from '../model/defined.ts';
+import { partTeller } from './tell-part.ts';
 import { asFailure, lastFailureIn } from './temporal-failure.ts';
 
 /** Time between heartbeats, well below the timeout of 15 s. Heartbeats are cheap: the SDK sends only some of them. */
@@ -26,6 +28,7 @@ export async function asActivity<T>(body: (verb: VerbContext) => Promise<T>): Pr
       },
       log: (message, fields) => log.info(message, fields),
       secret: resolveSecret,
+      ...defined({ tellPart: partTeller.getStore() }),
     });
   } catch (error) {
     // After a cancellation, any error that the body throws counts as the cancellation.

@@ -30,6 +30,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 await runCommandLine(process.argv.slice(2));
+await (await import('./command-trace.ts')).endCommandTrace(first);
 
 // What a command leaves open must not keep it running: a worker's runtime after a failed start, or a call that Temporal's client would retry
 // on a closed connection.

@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import type { Client } from '@temporalio/client';
+import type { Client, WorkflowClientInterceptor } from '@temporalio/client';
 import { isPolled } from '../activities/pollers.ts';
 import { defined } from '../model/defined.ts';
 import { messageOf, transient } from '../model/errors.ts';
@@ -11,6 +11,7 @@ import {
   temporalIsConfigured,
 } from '../worker/connection.ts';
 import { registerSearchAttributes } from '../worker/search-attributes.ts';
+import { commandTrace } from './command-trace.ts';
 import { ensureEmbedded, leaveEmbedded, type Needs } from './embedded.ts';
 import { say } from './output.ts';
 import { variablesOf } from './worker-environment.ts';
@@ -52,8 +53,11 @@ const REVIVALS_TRIED = 5;
 
 /** Opens a session. With `starts: 'nothing'`: undefined if nothing runs and nothing was ever applied. */
 export async function findSession(needs: SessionNeeds): Promise<Session | undefined> {
-  if (temporalIsConfigured()) return external(await connectClient(undefined, undefined, needs.identity));
-  const local = await tryDefaultAddress(needs.identity);
+  // A server of MCP, which names itself, serves many requests, and they belong to no common trace.
+  const trace = needs.identity === undefined ? await commandTrace() : undefined;
+  if (temporalIsConfigured())
+    return external(await connectClient(undefined, undefined, needs.identity, trace));
+  const local = await tryDefaultAddress(needs.identity, trace);
   if (local !== undefined) return external(local);
 
   const wants: Needs = {
@@ -66,7 +70,7 @@ export async function findSession(needs: SessionNeeds): Promise<Session | undefi
   let embedded = found;
   let revivals = 0;
   const { address, uiUrl, taskQueue, key } = embedded;
-  const { client, connection, target } = await connectClient(address, key, needs.identity);
+  const { client, connection, target } = await connectClient(address, key, needs.identity, trace);
   await registerSearchAttributes(connection, target.namespace);
   return {
     client,
@@ -142,11 +146,14 @@ async function external({ client, connection, target }: ConnectedClient): Promis
   };
 }
 
-async function tryDefaultAddress(identity: string | undefined): Promise<ConnectedClient | undefined> {
+async function tryDefaultAddress(
+  identity: string | undefined,
+  trace: WorkflowClientInterceptor | undefined,
+): Promise<ConnectedClient | undefined> {
   // Try a plain connection first: if nothing listens, Temporal's client would try for seconds.
   if (!(await somethingListens(DEFAULT_TEMPORAL_ADDRESS))) return undefined;
   try {
-    return await connectClient(DEFAULT_TEMPORAL_ADDRESS, undefined, identity);
+    return await connectClient(DEFAULT_TEMPORAL_ADDRESS, undefined, identity, trace);
   } catch {
     say(
       `What listens on ${DEFAULT_TEMPORAL_ADDRESS} does not answer as Temporal does; using our own server.`,

@@ -19,6 +19,7 @@ import type { LogicalSource, SecretRef, Source } from '../model/pipeline.ts';
 import type { ReplayReport } from '../model/replay.ts';
 import type { SourceIdentity } from '../model/source-lock.ts';
 import type { AgentPoller } from '../model/task-queue.ts';
+import type { SpanAttributes } from '../model/trace.ts';
 import type { StoredManifest } from '../repository/backups/manifest.ts';
 import type { ManifestDraft } from '../repository/backups/write-manifest.ts';
 import type { Store } from '../repository/store.ts';
@@ -251,6 +252,9 @@ export interface RestoreOutcome {
   readonly notes?: readonly string[];
 }
 
+/** Tells a trace of a part of the work that has just ended. Attributes hold names and counts, never a value of a row or a statement. */
+export type TellPart = (name: string, startMs: number, attributes: SpanAttributes) => void;
+
 /** What every verb gets. */
 export interface VerbContext {
   readonly signal: AbortSignal;
@@ -262,6 +266,8 @@ export interface VerbContext {
    */
   heartbeat(progress?: object): void;
   log(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  /** Absent: the verb belongs to no trace. */
+  readonly tellPart?: TellPart;
   /** Reads a secret on this worker. Throws `SECRET_MISSING` (permanent), naming the reference and never a value. */
   secret(reference: SecretRef): Promise<string>;
 }

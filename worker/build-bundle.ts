@@ -17,7 +17,7 @@ const moduleOf = (name: string) =>
 const { code } = await bundleWorkflowCode({
   workflowsPath: moduleOf(entry),
   payloadConverterPath: moduleOf('tolerant-converter'),
-  workflowInterceptorModules: [moduleOf('signed-input')],
+  workflowInterceptorModules: [moduleOf('signed-input'), moduleOf('traced')],
   logger: {
     log: silent,
     trace: silent,

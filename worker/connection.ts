@@ -1,4 +1,4 @@
-import { Client, Connection } from '@temporalio/client';
+import { Client, Connection, type WorkflowClientInterceptor } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import type { NativeConnection } from '@temporalio/worker';
 import type { Environment } from '../engines/resolve-secret.ts';
@@ -31,14 +31,16 @@ export function temporalIsConfigured(): boolean {
 
 /**
  * A client, by Temporal's own environment configuration (address, namespace, TLS, API key); `address` overrides the address. `key` signs what it sends; by
- * default the one that the environment names. `identity` is the name that Temporal records with what it sends: by default that of the person.
+ * default the one that the environment names. `identity` is the name that Temporal records with what it sends: by default that of the person. `trace` is asked
+ * before anything is started or sent.
  */
 export function connectClient(
   address?: string,
   key: SigningKey | undefined = configuredSigningKey(),
   identity?: string,
+  trace?: WorkflowClientInterceptor,
 ): Promise<ConnectedClient> {
-  return connectIn(process.env, address, key, identity);
+  return connectIn(process.env, address, key, identity, trace);
 }
 
 /** As `connectClient`, with the variables of `environment` instead of this process's own. */
@@ -47,6 +49,7 @@ export async function connectIn(
   address?: string,
   key: SigningKey | undefined = configuredSigningKey(environment),
   identity = personHere(environment),
+  trace?: WorkflowClientInterceptor,
 ): Promise<ConnectedClient> {
   const { connectionOptions, namespace } = loadClientConnectConfig({ overrideEnvVars: setIn(environment) });
   const target = targetOf(address ?? connectionOptions.address, namespace, environment);
@@ -58,7 +61,13 @@ export async function connectIn(
       interceptors,
     });
     return {
-      client: new Client({ connection, namespace: target.namespace, identity, ...clientSigning(key) }),
+      client: new Client({
+        connection,
+        namespace: target.namespace,
+        identity,
+        ...clientSigning(key),
+        ...(trace === undefined ? {} : { interceptors: { workflow: [trace] } }),
+      }),
       connection,
       target,
     };

@@ -15,6 +15,8 @@ import { PlanMetrics, type PlanSources } from './plan-metrics.ts';
 import { planSources } from './plan-sources.ts';
 import { registerSearchAttributes } from './search-attributes.ts';
 import { configuredSigningKey, workerSigning } from './signing.ts';
+import { tracedActivities, tracedBundle, traceSinks } from './traced-work.ts';
+import { startTracing, type Tracing } from './tracing.ts';
 
 /**
  * How many chunks one process moves at once. This bounds the worker's memory, since each slot holds at most one compressed chunk. A plan with a
@@ -119,11 +121,12 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   const { client, connection: clientConnection, target } = await connectClient(options.address);
   await registerSearchAttributes(clientConnection, target.namespace);
   const { connection } = await connectWorker(options.address);
+  const tracing = await startTracing((sentence) => process.stderr.write(`${sentence}\n`));
   const activities = createActivities(client);
   workers =
     nodes === undefined
-      ? await createWorkers(connection, target, activities, options)
-      : await createAgents(connection, target.namespace, activities, nodes);
+      ? await createWorkers(connection, target, activities, options, tracing)
+      : await createAgents(connection, target.namespace, activities, nodes, tracing);
   const metrics =
     options.metricsAddress === undefined || temporalMetrics === undefined
       ? undefined
@@ -136,6 +139,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
     metrics?.close();
     health?.close();
     await activities.close();
+    await tracing?.close();
     await connection.close();
     await clientConnection.close();
   }
@@ -176,16 +180,19 @@ async function createWorkers(
   target: { readonly namespace: string; readonly taskQueue: string },
   { activities }: HostedActivities,
   options: WorkerOptions,
+  tracing: Tracing | undefined,
 ): Promise<Worker[]> {
-  const common = { ...commonOptions(connection, target.namespace), ...versioningOf(options.build) };
+  const common = { ...commonOptions(connection, target.namespace, tracing), ...versioningOf(options.build) };
   const workers: Worker[] = [];
   const hosts = (kind: WorkKind) => options.only === undefined || options.only === kind;
   if (hosts('lanes')) {
+    const bundle = await workflowBundle(options.build === undefined ? 'index' : 'versioned');
     workers.push(
       await Worker.create({
         ...common,
         taskQueue: target.taskQueue,
-        workflowBundle: await workflowBundle(options.build === undefined ? 'index' : 'versioned'),
+        workflowBundle: tracing === undefined ? bundle : await tracedBundle(bundle),
+        ...(tracing === undefined ? {} : { sinks: traceSinks(tracing) }),
         activities,
         maxCachedWorkflows: 100,
         maxConcurrentActivityTaskExecutions: options.slots ?? DEFAULT_SLOTS,
@@ -236,11 +243,12 @@ function createAgents(
   namespace: string,
   { ofNode }: HostedActivities,
   nodes: readonly ProvenNode[],
+  tracing: Tracing | undefined,
 ): Promise<Worker[]> {
   return Promise.all(
     nodes.map(({ settings, identity }) =>
       Worker.create({
-        ...commonOptions(connection, namespace),
+        ...commonOptions(connection, namespace, tracing),
         identity,
         taskQueue: nodeQueue(settings.address),
         activities: ofNode(settings),
@@ -264,19 +272,22 @@ function versioningOf(build: WorkerBuild | undefined) {
   } as const;
 }
 
-function commonOptions(connection: NativeConnection, namespace: string) {
+function commonOptions(connection: NativeConnection, namespace: string, tracing: Tracing | undefined) {
   const worker = workerIdentity();
+  const { interceptors, ...signing } = workerSigning(configuredSigningKey());
+  const traced = tracing === undefined ? [] : [tracedActivities(tracing)];
   return {
     connection,
     namespace,
-    ...workerSigning(configuredSigningKey()),
+    ...signing,
+    interceptors: { activity: [...(interceptors?.activity ?? []), ...traced] },
     identity: identityOfWorker(worker.identity, worker.version),
     maxHeartbeatThrottleInterval: HEARTBEAT_EVERY,
     defaultHeartbeatThrottleInterval: HEARTBEAT_EVERY,
     shutdownGraceTime: SHUTDOWN_GRACE,
     shutdownForceTime: SHUTDOWN_AT_MOST,
     isolateExecutionTimeout: STEP_AT_MOST,
-  } as const;
+  };
 }
 
 /** Answers 200 while every worker polls, else 503. The body gives the state of each. Throws `HEALTH_PORT`. */

@@ -11,9 +11,10 @@ import {
   uuid4,
   workflowInfo,
 } from '@temporalio/workflow';
+import type { TraceContext } from '../model/trace.ts';
 import { audienceOf } from '../planning/notification.ts';
 import { sendNotification } from './notify.ts';
-import { PlanEntity } from './plan-entity.ts';
+import { PlanEntity, type Work } from './plan-entity.ts';
 import {
   type Application,
   applyPlan,
@@ -26,6 +27,7 @@ import {
   personsUpdate,
   planRevision,
   planStatus,
+  type Receipt,
   ran,
   recoveryWindow,
   removePlan,
@@ -35,6 +37,7 @@ import { Refused } from './plan-request-reading.ts';
 import { carryOut, refusalIn, ScheduleKeeper } from './plan-work.ts';
 import { currentSender } from './sender.ts';
 import { isUndecodable } from './tolerant-converter.ts';
+import { currentTrace, inTrace } from './traced.ts';
 
 const HISTORY_EVENTS = 2_000;
 
@@ -65,6 +68,7 @@ export async function plan(state: PlanState): Promise<void> {
     news = true;
   };
   const schedules = new ScheduleKeeper();
+  const traces = new RequestTraces();
 
   for (const name of PERSONS_MESSAGES) {
     const description = DESCRIPTIONS[name];
@@ -74,6 +78,7 @@ export async function plan(state: PlanState): Promise<void> {
         try {
           const by = currentSender();
           const receipt = entity.receive(name, legible(argument), by);
+          traces.take(receipt);
           if (recordsSignals)
             entity.noteAct(name, receipt, {
               by: `${by ?? 'nobody by name'}, by a signal`,
@@ -90,7 +95,7 @@ export async function plan(state: PlanState): Promise<void> {
       personsUpdate(name),
       (argument?: unknown) => {
         heard();
-        return answered(() => entity.receive(name, legible(argument), currentSender()));
+        return answered(() => traces.take(entity.receive(name, legible(argument), currentSender())));
       },
       {
         description,
@@ -201,13 +206,39 @@ export async function plan(state: PlanState): Promise<void> {
       const isDone = () => entity.isOver && allHandlersFinished();
       if (isDone()) return;
       await condition(() => news || isDone() || goesOn(), entity.wakeAfterMs);
-    } else await carryOut(entity, work, schedules);
+    } else await inTrace(traces.of(work), () => carryOut(entity, work, schedules));
     show();
     await tellOfRefusals();
     if (goesOn()) {
       const { taskQueue } = entity.state.revision;
       await makeContinueAsNewFunc<typeof plan>({ taskQueue })({ ...entity.state, hostedOn: taskQueue });
     }
+  }
+}
+
+/** How many requests are traced at once. Those that wait are far fewer. */
+const TRACED_REQUESTS = 100;
+
+/**
+ * The spans of the messages that asked for what the entity will do. They are not in its state: a request that waits beyond the entity's run loses its
+ * trace, and nothing else.
+ */
+class RequestTraces {
+  readonly #spans = new Map<string, TraceContext>();
+
+  /** Notes the message that is handled right now as the one that asked for what its receipt names. */
+  take(receipt: Receipt): Receipt {
+    const span = currentTrace();
+    if (span !== undefined && receipt.outcome === 'accepted') {
+      const [oldest] = this.#spans.keys();
+      if (this.#spans.size >= TRACED_REQUESTS && oldest !== undefined) this.#spans.delete(oldest);
+      this.#spans.set(receipt.requestId, span);
+    }
+    return receipt;
+  }
+
+  of(work: Work): TraceContext | undefined {
+    return 'request' in work ? this.#spans.get(work.request.requestId) : undefined;
   }
 }
 

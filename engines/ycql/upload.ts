@@ -2,6 +2,7 @@ import type { ChunkSpec, DataObject, ReadPoint } from '../../model/backup.ts';
 import type { YcqlSource } from '../../model/pipeline.ts';
 import { ChunkStore } from '../data-objects.ts';
 import type { BackupContext } from '../engine.ts';
+import { partsOf } from '../tell-parts.ts';
 import { sharedLimit } from './shared-session.ts';
 import { resolveTarget } from './target.ts';
 import { threads } from './thread-pool.ts';
@@ -30,6 +31,7 @@ async function uploadChunk(
   const target = await resolveTarget(verb, source);
   const stored = new ChunkStore(verb, readPoint, chunk, '.cql.zst');
   const objects: DataObject[] = [];
+  const moved = partsOf(verb, 'UploadPart');
   await threads.run(
     { kind: 'read', target, source, limit: sharedLimit(target, source), chunk, zstdLevel },
     {
@@ -37,7 +39,9 @@ async function uploadChunk(
       onProgress: (rows) => verb.heartbeat({ chunk: chunk.id, rows }),
       onLog: (message, fields) => verb.log(message, fields),
       onPart: async ({ body, sha256, ...counts }) => {
-        objects.push({ ...(await stored.put(body, sha256)), ...counts, format: 'cql-pages' });
+        const object = { ...(await stored.put(body, sha256)), ...counts, format: 'cql-pages' } as const;
+        objects.push(object);
+        moved(object, chunk.id);
       },
     },
   );

@@ -3,6 +3,7 @@ import { defined } from '../../model/defined.ts';
 import type { YsqlSource } from '../../model/pipeline.ts';
 import { ChunkStore } from '../data-objects.ts';
 import type { BackupContext } from '../engine.ts';
+import { partsOf } from '../tell-parts.ts';
 import { resolveTarget } from './server/session.ts';
 import { threads } from './thread-pool.ts';
 
@@ -26,6 +27,7 @@ export async function upload(
         };
   });
   const objects: DataObject[] = [];
+  const moved = partsOf(verb, 'UploadPart');
   await threads.run(
     { kind: 'read', target, readPoint, chunks, partBytes: source.chunkBytes, zstdLevel },
     {
@@ -34,7 +36,9 @@ export async function upload(
       onPart: async ({ chunk = 0, body, sha256, rows, bytes }) => {
         const of = stores[chunk];
         if (of === undefined) throw new Error(`a part of chunk ${chunk} of ${chunks.length}`);
-        objects.push({ ...(await of.stored.put(body, sha256)), ...of.format, rows, bytes });
+        const object = { ...(await of.stored.put(body, sha256)), ...of.format, rows, bytes };
+        objects.push(object);
+        moved(object, chunks[chunk]?.id);
       },
     },
   );

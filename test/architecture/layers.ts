@@ -46,6 +46,10 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     packages: [
       'node:*',
       '@grpc/grpc-js',
+      '@opentelemetry/api',
+      '@opentelemetry/exporter-trace-otlp-proto',
+      '@opentelemetry/resources',
+      '@opentelemetry/sdk-trace',
       '@temporalio/client',
       '@temporalio/common',
       '@temporalio/envconfig',

@@ -28,6 +28,7 @@ describe('the worker of a command', () => {
       { TMUX: '/tmp/t,1,0' },
       { TERM: 'dumb' },
       { FOO: 'bar' },
+      { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318' },
       { HOME: '/' },
     ]) {
       expect(choose({ ...SHELL, ...other }, ['ORDERS_URL'])).toBe('holdfast-a');

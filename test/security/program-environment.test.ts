@@ -14,6 +14,7 @@ const SECRETS: Readonly<Record<string, string>> = {
   AWS_SECRET_ACCESS_KEY: 'hunter2',
   TEMPORAL_API_KEY: 'hunter2',
   CI_TOKEN: 'hunter2',
+  OTEL_EXPORTER_OTLP_HEADERS: 'authorization=hunter2',
 };
 let scratch: ScratchFolder;
 let program: string;

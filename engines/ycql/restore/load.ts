@@ -1,6 +1,7 @@
 import type { DataObject } from '../../../model/backup.ts';
 import { permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
+import { partsOf } from '../../tell-parts.ts';
 import { fetchAhead } from '../../threads/fetch-ahead.ts';
 import { journalTableFor } from '../journal-table.ts';
 import { sharedLimit } from '../shared-session.ts';
@@ -37,10 +38,12 @@ export async function loadObjects(
 ): Promise<{ readonly rows: number; readonly bytes: number }> {
   let rows = 0;
   let bytes = 0;
+  const moved = partsOf(job.context, 'LoadPart');
   for await (const { object, body } of fetchAhead(job.context, objects)) {
     await loadObject(job, object, body, (written) => report(rows + written));
     rows += object.rows;
     bytes += object.bytes;
+    moved(object);
   }
   return { rows, bytes };
 }

@@ -1,6 +1,7 @@
 import { type DataObject, dataObjectName } from '../../../model/backup.ts';
 import { type HoldfastError, permanent } from '../../../model/errors.ts';
 import type { RestoreContext } from '../../engine.ts';
+import { partsOf } from '../../tell-parts.ts';
 import { fetchGroupsAhead } from '../../threads/fetch-ahead.ts';
 import { copyFromStatement } from '../copy-statements.ts';
 import { tableName } from '../server/identifiers.ts';
@@ -40,12 +41,14 @@ export async function load(
   }
   let rows = 0;
   let bytes = 0;
+  const moved = partsOf(context, 'LoadPart');
   for await (const fetched of fetchGroupsAhead(context, fetchedTogether(objects))) {
     let at = 0;
     for (const { length } of transactionsOf(fetched.map(({ object }) => object))) {
       for (const { object } of await loadGroup(job, fetched.slice(at, at + length))) {
         rows += object.rows;
         bytes += object.bytes;
+        moved(object);
       }
       at += length;
       context.heartbeat({ task, rows, bytes });
