@@ -25,7 +25,7 @@ import {
   type RunReport,
 } from './plan-messages.ts';
 import { Refused, readSmall, shortened, splitOptions, theOne } from './plan-request-reading.ts';
-import { backupInput, inClusterInput, restoreInput } from './plan-run-inputs.ts';
+import { backupInput, inClusterInput, overwrites, restoreInput } from './plan-run-inputs.ts';
 
 /** How much an entity remembers. All of it is bounded, so that the entity can live for years. */
 const AT_MOST = {
@@ -102,6 +102,8 @@ export interface PlanWays {
   readonly failuresWait?: boolean;
   /** True: signals for a restore are taken as an older release took them, since what a history holds was taken. Updates are checked before. */
   readonly takesAnyRequest?: boolean;
+  /** True: rows alone into databases that are there wait for approval. Asked when it matters, so that entities that live today learn it at once. */
+  readonly rowsAsk?: () => boolean;
 }
 
 /**
@@ -434,7 +436,7 @@ export class PlanEntity {
     this.#update(request, {
       decision,
       databases,
-      state: this.#asks(request) ? 'awaiting-approval' : 'ready',
+      state: this.#asks({ ...request, databases }) ? 'awaiting-approval' : 'ready',
     });
   }
 
@@ -499,9 +501,11 @@ export class PlanEntity {
   }
 
   /** Whether a restore waits for a person: one that asks for that itself, and one that overwrites unless the plan says otherwise. */
-  #asks({ wish }: PlanRequest): boolean {
+  #asks(request: PlanRequest): boolean {
+    const { wish } = request;
     if (wish?.approval === 'required') return true;
-    return wish?.replace === true && this.#current.revision.plan.restore?.approval !== 'none';
+    if (this.#current.revision.plan.restore?.approval === 'none' || !overwrites(request)) return false;
+    return wish?.replace === true || this.#ways.rowsAsk?.() === true;
   }
 
   #acceptRestore(argument: unknown, by: string | undefined): Receipt {

@@ -58,6 +58,7 @@ export async function plan(state: PlanState): Promise<void> {
       followsArchive: knowsArchives,
       failuresWait: patched('failures hold nothing up'),
       takesAnyRequest: !patched('requests are checked'),
+      rowsAsk: () => patched('rows alone wait for approval'),
     },
   );
   let news = true;

@@ -52,6 +52,7 @@ function entityOf(changes: Partial<PlanState> = {}, plan = compiled) {
     joinsBases: true,
     followsArchive: true,
     failuresWait: true,
+    rowsAsk: () => true,
   });
   if (changes.survey === undefined) entity.surveyed(SURVEY);
   return { entity, clock };
@@ -216,6 +217,39 @@ describe('an overwriting restore', () => {
     expect(renderPlan(entity.status, new Date(NOW))).toMatch(/reason: "a 'look'\\nby an agent"/);
     entity.receive('approve', {});
     expect(carryOut(entity)).toMatchObject([{ do: 'restore' }]);
+  });
+
+  const ROWS = { contents: 'data' } as const;
+
+  test.each([
+    ['the databases themselves', { options: ROWS }, 'awaiting-approval'],
+    ['a database by its own name', { options: ROWS, into: 'orders' }, 'awaiting-approval'],
+    ['another database of the plan', { options: ROWS, into: { crm: 'orders' } }, 'awaiting-approval'],
+    ['a database beside', { options: ROWS, into: { orders: 'look', crm: 'look2' } }, 'ready'],
+    ['a new database, with its schema', { options: { contents: 'all' } }, 'ready'],
+  ] as const)('is one of rows alone too: into %s', (_where, wish, state) => {
+    const { entity } = entityOf();
+    entity.receive('restore', wish);
+    const [request] = entity.status.requests;
+    if (request === undefined) throw new Error('it was not taken');
+    entity.decided(
+      request,
+      DECISION,
+      'into' in wish && wish.into === 'orders' ? ['orders'] : ['orders', 'crm'],
+    );
+    expect(entity.status.requests).toMatchObject([{ state }]);
+  });
+
+  test('of rows alone needs no approval where the plan says none, nor in a run that an older release began', () => {
+    const { entity, clock } = entityOf(
+      {},
+      { ...compiled, restore: { approval: 'none', safetyBackup: true } },
+    );
+    const earlier = new PlanEntity(entityOf().entity.state, clock, clock, { failuresWait: true });
+    for (const each of [entity, earlier]) {
+      each.receive('restore', { options: ROWS });
+      expect(carryOut(each)).toMatchObject([{ do: 'restore', input: { contents: 'data', replace: false } }]);
+    }
   });
 
   test('runs one at a time', () => {
