@@ -6,7 +6,7 @@ import { personIn } from '../model/person.ts';
 import type { Discovered } from '../model/pipeline.ts';
 import type { RecoveryDecision, RecoveryWindow } from '../model/recovery.ts';
 import { timeInId } from '../model/run-id.ts';
-import { safetyBackupId } from '../model/safety-backup.ts';
+import { isSafetyBackup, safetyBackupId } from '../model/safety-backup.ts';
 import type { PlanSurvey } from '../model/survey.ts';
 import type { Discovery } from '../planning/discovery.ts';
 import { readRecoveryRequest } from '../planning/request.ts';
@@ -314,7 +314,8 @@ export class PlanEntity {
     this.#heardAtMs.delete(report.workflowId);
     this.#isSurveyDue = true;
     this.#change({ running: others });
-    if (report.state === 'done' && report.kind === 'backup') this.#change({ lastBackup: report });
+    const isBackup = report.kind === 'backup' && !isSafetyBackup(report.id);
+    if (report.state === 'done' && isBackup) this.#change({ lastBackup: report });
     if (report.state === 'failed') this.#change({ lastFailure: report });
     if (report.state === 'done' && report.kind === 'restore') this.#measure(report);
     if (request !== undefined) this.#close(request, report.state, report.headline);

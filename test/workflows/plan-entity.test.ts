@@ -103,6 +103,14 @@ test('a backup is started once, however often it is asked for while it waits, an
   expect(carryOut(entity)).toHaveLength(1);
 });
 
+test('a safety backup, of what a restore overwrites, is not the last backup that status shows', () => {
+  const { entity } = entityOf();
+  const ended = { state: 'done', headline: 'complete', endedAt: NOW } as const;
+  entity.reported(report('backup:orders:b1', { ...ended, id: '20261124T020000Z-ab12cd' }));
+  entity.reported(report('backup:orders:b2', { ...ended, id: '20261124T100000Z-safety-ab12cd' }));
+  expect(entity.status.lastBackup?.workflowId).toBe('backup:orders:b1');
+});
+
 test('bases that an archive of changes asks for, one for each database, count as one while it waits', () => {
   const { entity } = entityOf();
   const first = entity.receive('backup', { requestId: 'archive-one' });
