@@ -8,7 +8,7 @@ import type { RecoveryDecision, RecoveryWindow } from '../model/recovery.ts';
 import { timeInId } from '../model/run-id.ts';
 import { isSafetyBackup, safetyBackupId } from '../model/safety-backup.ts';
 import type { PlanSurvey } from '../model/survey.ts';
-import type { Discovery } from '../planning/discovery.ts';
+import type { Discovery, Member } from '../planning/discovery.ts';
 import { readRecoveryRequest } from '../planning/request.ts';
 import { type BackupInput, backupWorkflowId, restoreWorkflowId } from './messages.ts';
 import {
@@ -378,12 +378,21 @@ export class PlanEntity {
     const { discover } = revision.plan;
     if (discover === undefined || paused !== undefined || isRemoved) return Number.POSITIVE_INFINITY;
     if (discovery?.generation !== generation) return 0;
-    return Date.parse(discovery.at) + discover.everyMs - nowMs;
+    const { at, goesOn } = discovery;
+    return Date.parse(at) + (goesOn?.inMs ?? discover.everyMs) - nowMs;
   }
 
   /** Takes what a look for databases found, and what came of it. */
   discovered(discovery: Discovery): void {
     this.#change({ discovery });
+  }
+
+  /** Forgets a database that is gone, so that its plan, which is removed, is not made anew. One that comes back is found again. */
+  forget(database: string): void {
+    const { discovery } = this.#current;
+    if (discovery === undefined) return;
+    const stays = (member: Member) => member.database !== database || member.goneSince === undefined;
+    this.#change({ discovery: { ...discovery, members: discovery.members.filter(stays) } });
   }
 
   get #surveyEveryMs(): number {
