@@ -54,6 +54,7 @@ import type {
   TabletFill,
   TabletName,
 } from '../model/tablets.ts';
+import type { Listing } from '../planning/discovery.ts';
 import type { DesiredSchedule } from '../planning/schedules.ts';
 
 /**
@@ -258,7 +259,7 @@ export interface Activities {
   recordAct(input: { repository: RepositorySpec; plan: string; act: Act }): Promise<void>;
 
   /** The databases that a plan's source matches. Empty where none does. */
-  listDatabases(input: { source: YsqlSource }): Promise<readonly string[]>;
+  listDatabases(input: { source: YsqlSource }): Promise<Listing>;
   /** Applies a plan that another one found, and asks for its first backup. May be called again. Throws `PLAN_NAME_TAKEN` (permanent). */
   adoptPlan(input: AdoptInput): Promise<void>;
 

@@ -1,8 +1,8 @@
 import { type Client, WorkflowUpdateFailedError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
-import { selectDatabases } from '../engines/ysql/databases.ts';
+import { listDatabases } from '../engines/ysql/databases.ts';
 import { resolveTarget, withSession } from '../engines/ysql/server/session.ts';
-import { HoldfastError, isFailureDetails, permanent } from '../model/errors.ts';
+import { isFailureDetails, permanent } from '../model/errors.ts';
 import { applyPlanTo } from './apply-plan.ts';
 import type { Activities } from './contract.ts';
 import { asActivity } from './run-activity.ts';
@@ -13,14 +13,9 @@ export function discoveryActivities(client: Client): Pick<Activities, 'listDatab
     listDatabases: ({ source }) =>
       asActivity(async (verb) => {
         const target = await resolveTarget(verb, source.connection);
-        return withSession(target, target.database, verb.signal, async (session) => {
-          try {
-            return (await selectDatabases(session, target, source)).selected;
-          } catch (error) {
-            if (error instanceof HoldfastError && error.code === 'YSQL_NO_DATABASE') return [];
-            throw error;
-          }
-        });
+        return withSession(target, target.database, verb.signal, (session) =>
+          listDatabases(session, source.databases ?? { include: [target.database], exclude: [] }),
+        );
       }),
 
     adoptPlan: (input) =>

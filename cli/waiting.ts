@@ -3,6 +3,7 @@ import type { Waiting } from '../library/entity-runs.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import { decisionLines } from '../planning/recovery/decision-text.ts';
 import type { PlanRequest } from '../workflows/plan-messages.ts';
+import { overwrites } from '../workflows/plan-run-inputs.ts';
 import { localZone } from './local-zone.ts';
 import { say } from './output.ts';
 
@@ -18,10 +19,11 @@ export function tellingWaits(plan: string): Waiting {
   };
 }
 
-function waitOf(plan: string, { requestId, state, decision, wish }: PlanRequest): string {
+function waitOf(plan: string, request: PlanRequest): string {
+  const { requestId, state, decision } = request;
   if (state !== 'awaiting-approval') return `Request ${requestId} waits for its turn …`;
   return [
-    `${wish?.replace === true ? 'It overwrites, and waits' : 'It waits'} for approval:`,
+    `${overwrites(request) ? 'It overwrites, and waits' : 'It waits'} for approval:`,
     ...(decision === undefined ? [] : decisionLines(decision, localZone()).map((line) => `  ${line}`)),
     `  holdfast approve ${plan} ${requestId}   (holdfast cancel ${plan} ${requestId} gives it up)`,
   ].join('\n');

@@ -4,10 +4,12 @@ import { ApplicationFailure } from '@temporalio/common';
 import { applyPlanTo } from '../activities/apply-plan.ts';
 import { isPolled } from '../activities/pollers.ts';
 import { isFailureDetails, messageOf, permanent, transient } from '../model/errors.ts';
+import type { Discovered } from '../model/pipeline.ts';
 import { newPlanState } from '../workflows/plan-entity.ts';
 import {
   type Application,
   type Applied,
+  forgetDatabase,
   type PersonsMessage,
   type PlanStatus,
   personsUpdate,
@@ -85,6 +87,15 @@ export function removeEntity(client: Client, plan: string): Promise<Applied> {
   return answer(client, plan, () =>
     client.workflow.getHandle(planWorkflowId(plan)).executeUpdate(removePlan),
   );
+}
+
+/** Has the plan that found a database forget it, which is gone. Nothing where that plan isn't applied. */
+export async function forgetGone(client: Client, { by, database }: Discovered): Promise<void> {
+  try {
+    await client.workflow.getHandle(planWorkflowId(by)).signal(forgetDatabase, database);
+  } catch (error) {
+    if (!(error instanceof WorkflowNotFoundError)) throw error;
+  }
 }
 
 /** Sends the entity one of the messages that people send. Throws at once if the entity refuses it. */

@@ -1,9 +1,13 @@
-import { isCancellation } from '@temporalio/workflow';
+import { ApplicationFailure, isCancellation } from '@temporalio/workflow';
 import { defined } from '../model/defined.ts';
 import type { CompiledPlan } from '../model/pipeline.ts';
 import {
   type Adoption,
   adoptionsFor,
+  batchOf,
+  type Discovery,
+  type Listing,
+  type Member,
   REFUSED_AT_MOST,
   type RefusedDatabase,
   remembered,
@@ -20,49 +24,75 @@ const PATIENCE_MS = 2 * 60_000;
 const ADOPTED_AT_ONCE = 8;
 const NAMES_TOLD = 10;
 
-/** A look for databases: makes plans of new ones, lets plans of vanished ones stand still, and tells both. */
+/**
+ * A look for databases: makes plans of new ones, lets plans of vanished ones stand still, and tells both. Where there are many, it does the first of them and
+ * says where the next look goes on.
+ */
 export async function discover(entity: PlanEntity, now: () => Date): Promise<void> {
   const { revision, discovery: before, generation } = entity.state;
   const { plan } = revision;
   const at = now().toISOString();
-  const known = before ?? { members: [], refused: [] };
-  let found: readonly string[];
+  const known: Omit<Discovery, 'at' | 'generation'> = before ?? { members: [], refused: [] };
+  let listing: Listing;
   try {
-    const { source } = plan.pipeline;
-    if (source.engine !== 'ysql') throw new TypeError('only a ysql source is asked for databases');
-    found = await call('list the databases').listDatabases({ source });
+    listing = await list(plan, known.members);
   } catch (error) {
     if (isCancellation(error)) throw error;
     const reason = describeFailure(error);
-    entity.discovered({ ...known, at, generation, failure: reason.message });
+    const { goesOn: _, ...rest } = known;
+    entity.discovered({ ...rest, at, generation, failure: reason.message });
     if (before?.failure === reason.message) return;
     const headline = `Whether ${plan.name} has new databases is not known: ${reason.message}`;
     return tell(plan, at, { type: 'discover.failed', ok: false, headline, error: reason });
   }
-  const { adoptions, refused: unfit } = adoptionsFor(plan, before, { found, at, generation });
+  const { adoptions, refused: unfit, members } = adoptionsFor(plan, before, { ...listing, at, generation });
+  const { now: mine, goesOn } = batchOf(
+    adoptions,
+    before?.generation === generation ? before.goesOn?.after : undefined,
+  );
   const isRemoved = () => entity.state.isRemoved === true;
-  const failed = await adoptAll(revision, adoptions, at, isRemoved);
+  const failed = await adoptAll(revision, mine, at, isRemoved);
   if (isRemoved()) return;
-  const done = adoptions.filter(({ database }) => !failed.some((each) => each.database === database));
-  // Those that a person can mend come first.
-  const allRefused = [...failed, ...unfit];
+  const done = mine.filter(({ database }) => !failed.some((each) => each.database === database));
+  // What failed at an earlier look and has its turn at a later one stays refused until then. Those that a person can mend come first.
+  const others = new Set(adoptions.filter((each) => !mine.includes(each)).map(({ database }) => database));
+  const allRefused = [...failed, ...known.refused.filter(({ database }) => others.has(database)), ...unfit];
   const refused = allRefused.slice(0, REFUSED_AT_MOST);
   const moreRefused = allRefused.length > refused.length ? allRefused.length - refused.length : undefined;
   const changed = new Map(done.map((each) => [each.database, each.plan.discovered?.goneSince]));
-  const unchanged = known.members.filter(({ database }) => !changed.has(database));
-  const members = [...changed].map(([database, goneSince]) => ({
+  // A plan may have been removed meanwhile (`apply --prune --gone`).
+  const remembers = new Set(entity.state.discovery?.members.map(({ database }) => database));
+  const unchanged = members.filter(({ database }) => !changed.has(database) && remembers.has(database));
+  const adopted = [...changed].map(([database, goneSince]) => ({
     ...{ database, inLineWith: generation },
     ...defined({ goneSince }),
   }));
   entity.discovered({
-    ...{ at, generation, members: remembered([...unchanged, ...members]), refused },
-    ...defined({ moreRefused }),
+    ...{ at, generation, members: remembered([...unchanged, ...adopted]), refused },
+    ...defined({ moreRefused, goesOn }),
   });
   await tellAll(
     plan,
     at,
     done,
     refused.filter((each) => !known.refused.some((one) => isSame(one, each))),
+  );
+}
+
+/** What the server has. Throws where it has nothing while it had something: that is rather another server, or a role that sees less. */
+async function list(
+  { name, pipeline: { source } }: CompiledPlan,
+  known: readonly Member[],
+): Promise<Listing> {
+  if (source.engine !== 'ysql') throw new TypeError('only a ysql source is asked for databases');
+  const listing = await call('list the databases').listDatabases({ source });
+  const there = known.filter(({ goneSince }) => goneSince === undefined).length;
+  const isEmpty = [listing.found, listing.leftOut, listing.refused].every((names) => names.length === 0);
+  if (!isEmpty || there === 0) return listing;
+  throw ApplicationFailure.nonRetryable(
+    `the server has no database that matches, where ${there} were plans of ${name}: none is taken for gone. ` +
+      'Correct the connection or the patterns; where all are gone for good, remove the plan with them (apply --prune).',
+    'YSQL_NO_DATABASE',
   );
 }
 

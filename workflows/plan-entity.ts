@@ -6,9 +6,9 @@ import { personIn } from '../model/person.ts';
 import type { Discovered } from '../model/pipeline.ts';
 import type { RecoveryDecision, RecoveryWindow } from '../model/recovery.ts';
 import { timeInId } from '../model/run-id.ts';
-import { safetyBackupId } from '../model/safety-backup.ts';
+import { isSafetyBackup, safetyBackupId } from '../model/safety-backup.ts';
 import type { PlanSurvey } from '../model/survey.ts';
-import type { Discovery } from '../planning/discovery.ts';
+import type { Discovery, Member } from '../planning/discovery.ts';
 import { readRecoveryRequest } from '../planning/request.ts';
 import { type BackupInput, backupWorkflowId, restoreWorkflowId } from './messages.ts';
 import {
@@ -25,7 +25,7 @@ import {
   type RunReport,
 } from './plan-messages.ts';
 import { Refused, readSmall, shortened, splitOptions, theOne } from './plan-request-reading.ts';
-import { backupInput, inClusterInput, restoreInput } from './plan-run-inputs.ts';
+import { backupInput, inClusterInput, overwrites, restoreInput } from './plan-run-inputs.ts';
 
 /** How much an entity remembers. All of it is bounded, so that the entity can live for years. */
 const AT_MOST = {
@@ -102,6 +102,8 @@ export interface PlanWays {
   readonly failuresWait?: boolean;
   /** True: signals for a restore are taken as an older release took them, since what a history holds was taken. Updates are checked before. */
   readonly takesAnyRequest?: boolean;
+  /** True: rows alone into databases that are there wait for approval. Asked when it matters, so that entities that live today learn it at once. */
+  readonly rowsAsk?: () => boolean;
 }
 
 /**
@@ -312,7 +314,8 @@ export class PlanEntity {
     this.#heardAtMs.delete(report.workflowId);
     this.#isSurveyDue = true;
     this.#change({ running: others });
-    if (report.state === 'done' && report.kind === 'backup') this.#change({ lastBackup: report });
+    const isBackup = report.kind === 'backup' && !isSafetyBackup(report.id);
+    if (report.state === 'done' && isBackup) this.#change({ lastBackup: report });
     if (report.state === 'failed') this.#change({ lastFailure: report });
     if (report.state === 'done' && report.kind === 'restore') this.#measure(report);
     if (request !== undefined) this.#close(request, report.state, report.headline);
@@ -375,12 +378,21 @@ export class PlanEntity {
     const { discover } = revision.plan;
     if (discover === undefined || paused !== undefined || isRemoved) return Number.POSITIVE_INFINITY;
     if (discovery?.generation !== generation) return 0;
-    return Date.parse(discovery.at) + discover.everyMs - nowMs;
+    const { at, goesOn } = discovery;
+    return Date.parse(at) + (goesOn?.inMs ?? discover.everyMs) - nowMs;
   }
 
   /** Takes what a look for databases found, and what came of it. */
   discovered(discovery: Discovery): void {
     this.#change({ discovery });
+  }
+
+  /** Forgets a database that is gone, so that its plan, which is removed, is not made anew. One that comes back is found again. */
+  forget(database: string): void {
+    const { discovery } = this.#current;
+    if (discovery === undefined) return;
+    const stays = (member: Member) => member.database !== database || member.goneSince === undefined;
+    this.#change({ discovery: { ...discovery, members: discovery.members.filter(stays) } });
   }
 
   get #surveyEveryMs(): number {
@@ -434,7 +446,7 @@ export class PlanEntity {
     this.#update(request, {
       decision,
       databases,
-      state: this.#asks(request) ? 'awaiting-approval' : 'ready',
+      state: this.#asks({ ...request, databases }) ? 'awaiting-approval' : 'ready',
     });
   }
 
@@ -499,9 +511,11 @@ export class PlanEntity {
   }
 
   /** Whether a restore waits for a person: one that asks for that itself, and one that overwrites unless the plan says otherwise. */
-  #asks({ wish }: PlanRequest): boolean {
+  #asks(request: PlanRequest): boolean {
+    const { wish } = request;
     if (wish?.approval === 'required') return true;
-    return wish?.replace === true && this.#current.revision.plan.restore?.approval !== 'none';
+    if (this.#current.revision.plan.restore?.approval === 'none' || !overwrites(request)) return false;
+    return wish?.replace === true || this.#ways.rowsAsk?.() === true;
   }
 
   #acceptRestore(argument: unknown, by: string | undefined): Receipt {

@@ -55,6 +55,9 @@ export const ran = defineSignal<[RunReport]>('ran');
 /** Sent by the other runs that change what can be restored: prunes, verifications, drills. */
 export const catalogueChanged = defineSignal('catalogueChanged');
 
+/** Sent by `holdfast apply --prune --gone`: the plan of a database that is gone is removed. */
+export const forgetDatabase = defineSignal<[string]>('forgetDatabase');
+
 export const applyPlan = defineUpdate<Applied, [Application]>(APPLY_PLAN);
 export const removePlan = defineUpdate<Applied, []>('removePlan');
 

@@ -20,6 +20,7 @@ import {
   applyPlan,
   catalogueChanged,
   DESCRIPTIONS,
+  forgetDatabase,
   isRunReport,
   PERSONS_MESSAGES,
   type PlanState,
@@ -61,6 +62,7 @@ export async function plan(state: PlanState): Promise<void> {
       followsArchive: knowsArchives,
       failuresWait: patched('failures hold nothing up'),
       takesAnyRequest: !patched('requests are checked'),
+      rowsAsk: () => patched('rows alone wait for approval'),
     },
   );
   let news = true;
@@ -121,6 +123,9 @@ export async function plan(state: PlanState): Promise<void> {
     },
     { description: 'Sent by prune, verification and drills: what can be restored has changed' },
   );
+  setHandler(forgetDatabase, (database) => entity.forget(database), {
+    description: 'Sent by `holdfast apply --prune --gone`: the plan of a database that is gone is removed',
+  });
   // This handler is set last, since the SDK delivers buffered signals as handlers are set.
   setDefaultSignalHandler((name) => {
     const known = PERSONS_MESSAGES.map((each) => `\`${each}\``).join(', ');

@@ -52,6 +52,8 @@ interface Wishes {
   /** The task queue of the worker that is to serve a plan. */
   readonly queueOf: (plan: CompiledPlan) => Promise<string>;
   readonly prune: boolean;
+  /** True: also plans that another one found and whose databases are gone. */
+  readonly gone: boolean;
   readonly keepPauses: boolean;
   readonly newRepository: boolean;
 }
@@ -88,7 +90,9 @@ export async function plannedChanges(
       const entity = await findEntity(client, name);
       if (entity?.status.set !== wishes.set) return undefined;
       const { discovered } = entity.revision.plan;
-      if (discovered !== undefined && finders.has(discovered.by)) return ofAFinder(name, discovered);
+      const isKept = !wishes.prune || !wishes.gone || discovered?.goneSince === undefined;
+      if (discovered !== undefined && finders.has(discovered.by) && isKept)
+        return ofAFinder(name, discovered);
       return leftover(client, entity, wishes);
     }),
   );
@@ -161,7 +165,10 @@ async function changeOf(client: Client, plan: CompiledPlan, wishes: Wishes): Pro
 
 /** A plan that no file has and that stays all the same, since a plan with `discover` found it and keeps it in line. */
 function ofAFinder(plan: string, { by, database, goneSince }: Discovered): Planned {
-  const gone = goneSince === undefined ? '' : `, which is gone since ${goneSince}; its backups stay`;
+  const gone =
+    goneSince === undefined
+      ? ''
+      : `, which is gone since ${goneSince}; its backups stay. --prune --gone removes the plan`;
   const note = `discovered by ${by} for the database ${database}${gone}`;
   return { plan, action: 'none', note, fields: [], steps: [], schedules: [], after: 0 };
 }

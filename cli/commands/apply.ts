@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { defined } from '../../model/defined.ts';
+import { UsageError } from '../../model/errors.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import type { Outcome } from '../apply/apply-each.ts';
 import type { Planned } from '../apply/changes.ts';
@@ -20,6 +21,7 @@ import type { Session } from '../session.ts';
 interface Options extends CommonOptions {
   readonly dryRun?: boolean;
   readonly prune?: boolean;
+  readonly gone?: boolean;
   readonly keepPauses: boolean;
   readonly newRepository?: boolean;
   readonly set: string;
@@ -40,6 +42,7 @@ export function register(program: Command): void {
     .description('bring Temporal in line with plan files: an entity and schedules for each plan')
     .option('--dry-run', 'print what would change, and change nothing')
     .option('--prune', 'remove plans of this set that have no file any more; their backups stay')
+    .option('--gone', 'with --prune: also plans that another one found and whose databases are gone')
     .option('--keep-pauses', 'a schedule that somebody paused by hand stays paused (default)', true)
     .option('--no-keep-pauses', 'go on with schedules that were paused by hand')
     .option(
@@ -62,6 +65,8 @@ async function run(folder: string, options: Options): Promise<ExitCode> {
   const { changeLines, summaryLine } = await import('../apply/text.ts');
 
   checkReason(options.reason);
+  if (options.gone && !options.prune)
+    throw new UsageError('--gone is about what --prune removes', 'Add --prune, or leave it out.');
   const { plans, diagnostics, sources } = await compilePlanFiles([folder]);
   if (diagnostics.length > 0) throw new InvalidPlanError(folder, diagnostics, sources);
 
@@ -93,6 +98,7 @@ async function planChanges(session: Session, plans: readonly CompiledPlan[], opt
     set: options.set,
     queueOf: session.queueOf,
     prune: options.prune === true,
+    gone: options.gone === true,
     keepPauses: options.keepPauses,
     newRepository: options.newRepository === true,
   });
@@ -152,9 +158,14 @@ async function make(
   change: Planned,
   { set, keepPauses, newRepository = false, reason }: Options,
 ): Promise<void> {
-  const { applyToEntity, findEntity, removeEntity } = await import('../../library/plan-entities.ts');
+  const { applyToEntity, findEntity, forgetGone, removeEntity } = await import(
+    '../../library/plan-entities.ts'
+  );
   if (change.wanted === undefined) {
     const entity = await findEntity(client, change.plan);
+    const found = entity?.revision.plan.discovered;
+    // First, so that the plan that found it can't make it anew.
+    if (found !== undefined) await forgetGone(client, found);
     await removeEntity(client, change.plan);
     const repository = entity?.revision.plan.pipeline.repository;
     if (repository !== undefined)

@@ -30,7 +30,7 @@ export function drawText(plan: ExplainedPlan): string {
       : [
           [
             'discovered',
-            `by ${plan.discovered.by}, where the database ${plan.discovered.database} exists`,
+            `by ${plan.discovered.by}, where the database ${plan.discovered.database} exists; the minutes of its schedules follow from its name`,
           ] as const,
         ]),
     ['source', describeSource(plan)],

@@ -1,10 +1,11 @@
 import { permanent, transient } from '../../model/errors.ts';
-import type { YsqlSource } from '../../model/pipeline.ts';
+import type { NamePatterns, YsqlSource } from '../../model/pipeline.ts';
+import type { Listing } from '../../planning/discovery.ts';
 import type { VerbContext } from '../engine.ts';
 import { nameMatcher } from '../name-patterns.ts';
 import type { ConnectionTarget } from './server/connection-url.ts';
 import { isNoSuchDatabase } from './server/errors.ts';
-import { isRestoreName } from './server/restore-names.ts';
+import { isRestoredBeside, isRestoreName } from './server/restore-names.ts';
 import type { Session } from './server/session.ts';
 
 /** The databases of a server that a source's patterns match. */
@@ -36,14 +37,7 @@ export async function selectDatabases(
   source: YsqlSource,
 ): Promise<DatabaseSelection> {
   if (source.databases === undefined) return { selected: [target.database], skipped: [] };
-  const rows = await session.query<DatabaseRow>('list the databases', DATABASES);
-  const matcher = nameMatcher(source.databases);
-  const named = new Set(source.databases.include);
-  const matching = rows
-    .filter(({ name }) => matcher.matches(name))
-    .map((row) => ({ ...row, reason: reasonToSkip(row, named) }));
-  const skipped = matching.flatMap(({ name, reason }) => (reason === undefined ? [] : [{ name, reason }]));
-  const wanted = matching.filter(({ reason }) => reason === undefined);
+  const { rows, named, wanted, skipped } = await matchingDatabases(session, source.databases);
   if (wanted.length === 0) {
     throw permanent(
       'YSQL_NO_DATABASE',
@@ -51,7 +45,7 @@ export async function selectDatabases(
       'Correct source.ysql.databases in the plan.',
     );
   }
-  const unreadable = wanted.filter(({ encoding }) => encoding === 'MULE_INTERNAL').map(({ name }) => name);
+  const unreadable = wanted.filter(isUnreadable).map(({ name }) => name);
   if (unreadable.length > 0) {
     throw permanent(
       'YSQL_CANNOT_CARRY',
@@ -60,6 +54,36 @@ export async function selectDatabases(
     );
   }
   return { selected: wanted.map(({ name }) => name), skipped };
+}
+
+/** The databases that patterns match, for a plan that makes a plan of each. One that no backup could carry stops no other. */
+export async function listDatabases(session: Session, patterns: NamePatterns): Promise<Listing> {
+  const { named, wanted, skipped } = await matchingDatabases(session, patterns);
+  const isCopy = ({ name }: DatabaseRow) => isRestoredBeside(name) && !named.has(name);
+  const namesOf = (rows: readonly { readonly name: string }[]) => rows.map(({ name }) => name);
+  return {
+    found: namesOf(wanted.filter((row) => !isUnreadable(row) && !isCopy(row))),
+    leftOut: namesOf([...skipped, ...wanted.filter(isCopy)]),
+    refused: namesOf(wanted.filter((row) => isUnreadable(row) && !isCopy(row))).map((database) => ({
+      database,
+      reason: 'it is in MULE_INTERNAL, and the server has no conversion to UTF8',
+    })),
+  };
+}
+
+async function matchingDatabases(session: Session, patterns: NamePatterns) {
+  const rows = await session.query<DatabaseRow>('list the databases', DATABASES);
+  const matcher = nameMatcher(patterns);
+  const named = new Set(patterns.include);
+  const matching = rows
+    .filter(({ name }) => matcher.matches(name))
+    .map((row) => ({ ...row, reason: reasonToSkip(row, named) }));
+  const skipped = matching.flatMap(({ name, reason }) => (reason === undefined ? [] : [{ name, reason }]));
+  return { rows, named, wanted: matching.filter(({ reason }) => reason === undefined), skipped };
+}
+
+function isUnreadable({ encoding }: DatabaseRow): boolean {
+  return encoding === 'MULE_INTERNAL';
 }
 
 /** Like `selectDatabases`, but returns only the selected names. */

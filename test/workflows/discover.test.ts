@@ -4,10 +4,17 @@ import type { Activities, AdoptInput } from '../../activities/contract.ts';
 import { createActivities } from '../../activities/index.ts';
 import { defined } from '../../model/defined.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
+import { APPLIED_AT_ONCE, type Listing } from '../../planning/discovery.ts';
 import { workflowBundle } from '../../worker/bundle.ts';
 import { planSources } from '../../worker/plan-sources.ts';
 import { newPlanState } from '../../workflows/plan-entity.ts';
-import { personsUpdate, planStatus, planWorkflowId, removePlan } from '../../workflows/plan-messages.ts';
+import {
+  type PlanState,
+  personsUpdate,
+  planStatus,
+  planWorkflowId,
+  removePlan,
+} from '../../workflows/plan-messages.ts';
 import { eventually } from '../support/processes.ts';
 import { endPromiseHooksAfterwards } from '../support/promise-hooks.ts';
 import { type Bench, CAPTURE, pipelineOf, startBench } from './scripted-worker.ts';
@@ -23,11 +30,16 @@ afterAll(() => bench.stop());
 
 const EVERY_MS = 300;
 
+const listing = (found: readonly string[], more: Partial<Listing> = {}): Listing => ({
+  ...{ found, leftOut: [], refused: [] },
+  ...more,
+});
+
 async function withFleet(
   name: string,
   activities: Partial<Activities>,
   body: (handle: ReturnType<Bench['client']['workflow']['getHandle']>) => Promise<void>,
-  slots?: number,
+  { slots, ...state }: { readonly slots?: number } & Partial<PlanState> = {},
 ): Promise<void> {
   const pipeline = { ...pipelineOf(CAPTURE), plan: name };
   const plan: CompiledPlan = {
@@ -40,9 +52,9 @@ async function withFleet(
   });
   const fleet = async () => {
     const { taskQueue } = bench;
-    const state = newPlanState({ plan, set: 'default', taskQueue }, new Date().toISOString());
+    const fresh = newPlanState({ plan, set: 'default', taskQueue }, new Date().toISOString());
     const handle = await bench.client.workflow.start('plan', {
-      ...{ workflowId: planWorkflowId(name), taskQueue, args: [state] },
+      ...{ workflowId: planWorkflowId(name), taskQueue, args: [{ ...fresh, ...state }] },
     });
     await body(handle);
     const history = await handle.fetchHistory();
@@ -60,7 +72,7 @@ test('what can’t be listed or applied is told once, and stops neither the othe
     listDatabases: async () => {
       looks += 1;
       if (looks <= 2) throw ApplicationFailure.nonRetryable('the server is away', 'YSQL_CONNECTION');
-      return ['orders', 'crm', 'Shouted'];
+      return listing(['orders', 'crm', 'Shouted']);
     },
     adoptPlan: async ({ workflowId }: AdoptInput) => {
       if (workflowId.endsWith('-crm')) throw ApplicationFailure.nonRetryable('taken', 'PLAN_NAME_TAKEN');
@@ -91,7 +103,7 @@ test('a plan that is removed during a look makes no more plans: those that are r
     removed = resolve;
   });
   const activities: Partial<Activities> = {
-    listDatabases: async () => Array.from({ length: 20 }, (_, index) => `tenant${index}`),
+    listDatabases: async () => listing(Array.from({ length: 20 }, (_, index) => `tenant${index}`)),
     adoptPlan: async ({ workflowId }: AdoptInput) => {
       adopted.push(workflowId);
       await removal;
@@ -107,7 +119,7 @@ test('a plan that is removed during a look makes no more plans: those that are r
 });
 
 test('thousands of databases that can’t be plans don’t fill what an entity can carry: the first are named, and how many more there are', async () => {
-  const listDatabases = async () => Array.from({ length: 5_000 }, (_, index) => `Tenant${index}`);
+  const listDatabases = async () => listing(Array.from({ length: 5_000 }, (_, index) => `Tenant${index}`));
   await withFleet('shouting', { listDatabases }, async (handle) => {
     await eventually('it has looked', async () => {
       const { discovery } = await handle.query(planStatus);
@@ -122,7 +134,7 @@ test('thousands of databases that can’t be plans don’t fill what an entity c
 test('a worker with one slot makes plans of many databases: none waits for what the next activity has to do', async () => {
   const real = createActivities(bench.client);
   const activities: Partial<Activities> = {
-    listDatabases: async () => ['one', 'three', 'two'],
+    listDatabases: async () => listing(['one', 'three', 'two']),
     // The plans of the test make no backup.
     adoptPlan: ({ backup: _, ...input }) => real.activities.adoptPlan(input),
   };
@@ -146,7 +158,7 @@ test('a worker with one slot makes plans of many databases: none waits for what 
     await eventually('metrics know them', async () => (await names()).length >= 3);
     expect(await names()).toEqual(['narrow-one', 'narrow-three', 'narrow-two']);
   };
-  await withFleet('narrow', activities, body, 1);
+  await withFleet('narrow', activities, body, { slots: 1 });
   await real.close();
 });
 
@@ -155,7 +167,7 @@ test('a plan that is paused looks for no database until it is resumed', async ()
   const activities: Partial<Activities> = {
     listDatabases: async () => {
       looks += 1;
-      return [];
+      return listing([]);
     },
   };
   await withFleet('still', activities, async (handle) => {
@@ -169,4 +181,69 @@ test('a plan that is paused looks for no database until it is resumed', async ()
     await handle.executeUpdate(personsUpdate('resume'), { args: [{}] });
     await eventually('it looks again', async () => looks > before + 1);
   });
+});
+
+test('what one look alone misses is not gone, nor is anything where the server has nothing at all; a second look an interval later decides', async () => {
+  let looks = 0;
+  const gone: (string | undefined)[] = [];
+  const told: string[] = [];
+  const answers = [['crm', 'orders'], ['crm'], ['crm', 'orders'], [], [], [], ['crm'], ['crm']];
+  const activities: Partial<Activities> = {
+    listDatabases: async () => listing(answers[looks++] ?? ['crm']),
+    adoptPlan: async ({ application }: AdoptInput) => {
+      const { database, goneSince } = application.revision.plan.discovered ?? {};
+      if (goneSince !== undefined) gone.push(`${database} at look ${looks}`);
+    },
+    http: async ({ body }) => {
+      told.push(typeof body === 'string' ? body : String(body.type));
+      return { status: 200 };
+    },
+  };
+  await withFleet('patient', activities, async (handle) => {
+    await eventually('it looks at the empty server', async () => {
+      const { discovery } = await handle.query(planStatus);
+      return discovery?.failure?.includes('where 2 were plans of patient') === true;
+    });
+    await eventually('one is gone', async () => gone.length > 0);
+    expect(gone).toEqual(['orders at look 8']);
+    await eventually('it is told', async () => told.includes('discover.vanished'));
+    expect(told).toEqual(['discover.found', 'discover.failed', 'discover.vanished']);
+  });
+});
+
+test('a change of a plan with many databases reaches them in many small looks: none fills a history, and requests come between', async () => {
+  const names = Array.from({ length: 230 }, (_, index) => `tenant${String(index).padStart(3, '0')}`);
+  const adopted: string[] = [];
+  const before: number[] = [];
+  const activities: Partial<Activities> = {
+    listDatabases: async () => {
+      before.push(adopted.length);
+      return listing(names);
+    },
+    adoptPlan: async ({ application }: AdoptInput) => {
+      const { database = '' } = application.revision.plan.discovered ?? {};
+      adopted.push(database);
+      if (database === names[3]) throw ApplicationFailure.nonRetryable('taken', 'PLAN_NAME_TAKEN');
+    },
+    http: async () => ({ status: 200 }),
+  };
+  const members = names.map((database) => ({ database, inLineWith: -1 }));
+  const discovery = { at: new Date().toISOString(), generation: -1, members, refused: [] };
+  const body = async (handle: ReturnType<Bench['client']['workflow']['getHandle']>) => {
+    const { runId } = await handle.describe();
+    await eventually('all had their turn', async () => {
+      const seen = await handle.query(planStatus);
+      return seen.discovery?.members.filter(({ inLineWith }) => inLineWith === 0).length === names.length - 1;
+    });
+    const ofEach = before.map((count, look) => (before[look + 1] ?? adopted.length) - count);
+    expect(Math.max(...ofEach)).toBeLessThanOrEqual(APPLIED_AT_ONCE);
+    expect(adopted.slice(0, names.length).toSorted()).toEqual(names);
+    const { refused, goesOn } = (await handle.query(planStatus)).discovery ?? {};
+    expect(refused).toEqual([{ database: names[3], reason: 'taken' }]);
+    expect(goesOn).toBeUndefined();
+    // The entity began anew between the looks, so that no run holds the history of them all.
+    expect((await handle.describe()).runId).not.toBe(runId);
+    expect((await handle.fetchHistory()).events?.length).toBeLessThan(1_000);
+  };
+  await withFleet('wide', activities, body, { discovery, historyEvents: 300 });
 });

@@ -52,6 +52,7 @@ function entityOf(changes: Partial<PlanState> = {}, plan = compiled) {
     joinsBases: true,
     followsArchive: true,
     failuresWait: true,
+    rowsAsk: () => true,
   });
   if (changes.survey === undefined) entity.surveyed(SURVEY);
   return { entity, clock };
@@ -100,6 +101,14 @@ test('a backup is started once, however often it is asked for while it waits, an
   entity.reported(report(first.workflowId ?? '', { state: 'done', headline: 'complete', endedAt: NOW }));
   expect(entity.status.closed).toMatchObject([{ requestId: first.requestId, outcome: 'done' }]);
   expect(carryOut(entity)).toHaveLength(1);
+});
+
+test('a safety backup, of what a restore overwrites, is not the last backup that status shows', () => {
+  const { entity } = entityOf();
+  const ended = { state: 'done', headline: 'complete', endedAt: NOW } as const;
+  entity.reported(report('backup:orders:b1', { ...ended, id: '20261124T020000Z-ab12cd' }));
+  entity.reported(report('backup:orders:b2', { ...ended, id: '20261124T100000Z-safety-ab12cd' }));
+  expect(entity.status.lastBackup?.workflowId).toBe('backup:orders:b1');
 });
 
 test('bases that an archive of changes asks for, one for each database, count as one while it waits', () => {
@@ -216,6 +225,39 @@ describe('an overwriting restore', () => {
     expect(renderPlan(entity.status, new Date(NOW))).toMatch(/reason: "a 'look'\\nby an agent"/);
     entity.receive('approve', {});
     expect(carryOut(entity)).toMatchObject([{ do: 'restore' }]);
+  });
+
+  const ROWS = { contents: 'data' } as const;
+
+  test.each([
+    ['the databases themselves', { options: ROWS }, 'awaiting-approval'],
+    ['a database by its own name', { options: ROWS, into: 'orders' }, 'awaiting-approval'],
+    ['another database of the plan', { options: ROWS, into: { crm: 'orders' } }, 'awaiting-approval'],
+    ['a database beside', { options: ROWS, into: { orders: 'look', crm: 'look2' } }, 'ready'],
+    ['a new database, with its schema', { options: { contents: 'all' } }, 'ready'],
+  ] as const)('is one of rows alone too: into %s', (_where, wish, state) => {
+    const { entity } = entityOf();
+    entity.receive('restore', wish);
+    const [request] = entity.status.requests;
+    if (request === undefined) throw new Error('it was not taken');
+    entity.decided(
+      request,
+      DECISION,
+      'into' in wish && wish.into === 'orders' ? ['orders'] : ['orders', 'crm'],
+    );
+    expect(entity.status.requests).toMatchObject([{ state }]);
+  });
+
+  test('of rows alone needs no approval where the plan says none, nor in a run that an older release began', () => {
+    const { entity, clock } = entityOf(
+      {},
+      { ...compiled, restore: { approval: 'none', safetyBackup: true } },
+    );
+    const earlier = new PlanEntity(entityOf().entity.state, clock, clock, { failuresWait: true });
+    for (const each of [entity, earlier]) {
+      each.receive('restore', { options: ROWS });
+      expect(carryOut(each)).toMatchObject([{ do: 'restore', input: { contents: 'data', replace: false } }]);
+    }
   });
 
   test('runs one at a time', () => {

@@ -175,6 +175,16 @@ test('of a plan that only asks for approval, one person may do both', async () =
   });
 });
 
+test('rows alone into the original wait for another person too', async () => {
+  await withPlan('two-people', async (plan) => {
+    await plan.update('alice@laptop', 'restore', { to: RESTORE.to, options: { contents: 'data' } });
+    await waits(plan);
+    expect(await codeOf(plan.update('alice@laptop', 'approve'))).toBe('APPROVAL_OWN_REQUEST');
+    expect(await codeOf(plan.update('bob@laptop', 'approve'))).toBe('accepted');
+    await eventually('it is restored', async () => (await plan.status()).closed[0]?.outcome === 'done');
+  });
+});
+
 test('signals are in the log of the plan, with who sent them; commands write there themselves', async () => {
   await withPlan('two-people', async (plan) => {
     await plan.signal('alice@example.com', 'pause', { reason: 'migration' });

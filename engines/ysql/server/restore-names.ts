@@ -6,6 +6,9 @@ const LONGEST_NAME_BYTES = 63;
 /** Matches an id of `newRestoreId`, or the id of a scratch restore: its purpose, and milliseconds in base 36. */
 const RESTORE_NAME = /_(?:(?:restoring|before)_\d{8}t\d{6}z_[0-9a-f]{4}|restoring_[a-z]+_[0-9a-z]{8})$/;
 
+/** Matches the default name of a database that was restored beside its original. */
+const BESIDE = /_restored_\d{8}t\d{6}z_[0-9a-f]{4}$/;
+
 /** The names of one database during its restore. */
 export interface RestoreNames {
   /** At the source. */
@@ -48,6 +51,14 @@ function namesOf(from: string, request: RestoreRequest, number: string): Restore
  */
 export function isRestoreName(name: string): boolean {
   return RESTORE_NAME.test(name);
+}
+
+/**
+ * True for `<name>_restored_<id>`, the name that a restore beside the original gives where it is told no other. A plan's patterns match such a database, since
+ * people may work in it; but it is no plan of its own by itself. Pure.
+ */
+export function isRestoredBeside(name: string): boolean {
+  return BESIDE.test(name);
 }
 
 /** Joins `name` and `suffix`, shortening the name at a character boundary so that both fit. */
