@@ -94,11 +94,7 @@ function tooMany(fresh: readonly string[], atOnce = Number.POSITIVE_INFINITY): R
 /**
  * As `judge`, for a command that asks no Temporal server. Only that knows whether a reader still runs, so every pin counts until it expires.
  */
-export async function judgeByStorage(
-  store: Store,
-  input: PruneInput,
-  now = new Date(),
-): Promise<Judgement> {
+export async function judgeByStorage(store: Store, input: PruneInput, now = new Date()): Promise<Judgement> {
   const isLive = async ({ expiresAt }: Pin) => Date.parse(expiresAt) > now.getTime();
   return await judge(store, input, { now, isLive });
 }
