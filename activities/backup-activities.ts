@@ -23,7 +23,7 @@ export function backupActivities(
 
   return {
     export: ({ ref, source, readPoint }) =>
-      inBackup(ref, (context) => engineOf(source).listWork(context, source, readPoint)),
+      inBackup(ref, async (context) => (await engineOf(source)).listWork(context, source, readPoint)),
 
     upload: ({ ref, source: any, readPoint, shard, task: position, zstdLevel }) =>
       inBackup(ref, async (context) => {
@@ -37,7 +37,7 @@ export function backupActivities(
           context.attempt > 1 ? await findTaskResult(store, ref, epoch, task.index, { signal }) : undefined;
         if (known !== undefined) return summaryOf(known);
         if (context.attempt > 1) countSentAgain(ref.plan, task.chunks.length);
-        const sent = await uploadTask(engineOf(source), context, source, rowsAt(readPoint), task, {
+        const sent = await uploadTask(await engineOf(source), context, source, rowsAt(readPoint), task, {
           zstdLevel,
         });
         crashPoint('upload-stored');
@@ -46,7 +46,8 @@ export function backupActivities(
         return summaryOf(result);
       }),
 
-    seal: (input) => inBackup(input.ref, (context) => sealBackup(engineOf(input.source), context, input)),
+    seal: (input) =>
+      inBackup(input.ref, async (context) => sealBackup(await engineOf(input.source), context, input)),
 
     cleanUp: ({ ref }) =>
       inBackup(ref, async (context) => {

@@ -87,5 +87,5 @@ export async function checkSource(
     ...verb,
     signal: AbortSignal.any([verb.signal, AbortSignal.timeout(LOOKS_AT_MOST_MS)]),
   };
-  return engineOf(source).check(bounded, source, options);
+  return (await engineOf(source)).check(bounded, source, options);
 }

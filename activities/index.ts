@@ -71,14 +71,15 @@ export function createActivities(client: Client): HostedActivities {
       ...universeRestoreActivities(repositories, pins, client),
       ...inClusterActivities(repositories),
 
-      flush: ({ source, waitMs }) => asActivity((verb) => engineOf(source).flush(verb, source, { waitMs })),
+      flush: ({ source, waitMs }) =>
+        asActivity(async (verb) => (await engineOf(source)).flush(verb, source, { waitMs })),
 
       snapshot: ({ source, firstEpoch, ref, scheduled }) =>
         asActivity(async (verb) => {
           const context = readPointContext(repositories, verb, ref);
           const opened =
             scheduled === undefined
-              ? await engineOf(source).openReadPoint(context, source, firstEpoch)
+              ? await (await engineOf(source)).openReadPoint(context, source, firstEpoch)
               : await openScheduled(await context.backup(), ofUniverse(source), firstEpoch, scheduled);
           if (opened.held === undefined) return opened.readPoint;
           const { held, readPoint } = opened;
@@ -94,7 +95,7 @@ export function createActivities(client: Client): HostedActivities {
         }),
 
       sql: ({ source, statement, database }) =>
-        asActivity((verb) => engineOf(source).sql(verb, source, statement, database)),
+        asActivity(async (verb) => (await engineOf(source)).sql(verb, source, statement, database)),
 
       http: ({ request, body }) => asActivity((verb) => callWebhook(verb, request, body)),
       mail: (request) => asActivity((verb) => sendMail(verb, request)),

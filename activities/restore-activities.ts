@@ -41,37 +41,39 @@ export function restoreActivities(
   };
   const inRestore = <T>(request: RestoreRequest, body: (context: RestoreContext) => Promise<T>): Promise<T> =>
     asActivity(async (verb) => body(await contextOf(verb, request)));
-  const engineFor = (request: RestoreRequest) => engineOf(logical(request.source)).restore;
+  const engineFor = async (request: RestoreRequest) => (await engineOf(logical(request.source))).restore;
 
   return {
     planRestore: ({ request }) =>
       asActivity(async (verb) => {
         // From here until the restore ends, retention doesn't delete the backup.
         await pins.pin(request.from);
-        const engine = engineFor(request);
+        const engine = await engineFor(request);
         checkTolerance(request, engine);
         if (request.replay !== undefined) replayOf(request, engine);
         return engine.plan(await contextOf(verb, request));
       }),
-    prepareRestore: ({ request }) => inRestore(request, (context) => engineFor(request).prepare(context)),
-    load: ({ request, task }) => inRestore(request, (context) => engineFor(request).load(context, task)),
+    prepareRestore: ({ request }) =>
+      inRestore(request, async (context) => (await engineFor(request)).prepare(context)),
+    load: ({ request, task }) =>
+      inRestore(request, async (context) => (await engineFor(request)).load(context, task)),
     postData: ({ request, ...work }) =>
-      inRestore(request, (context) => engineFor(request).postData(context, work)),
+      inRestore(request, async (context) => (await engineFor(request)).postData(context, work)),
     replay: ({ request, database }) =>
-      inRestore(request, (context) => replayOf(request, engineFor(request))(context, database)),
+      inRestore(request, async (context) => replayOf(request, await engineFor(request))(context, database)),
     discardRestore: ({ request }) =>
       inRestore(request, async (context) => {
-        const stands = await engineFor(request).discard(context);
+        const stands = await (await engineFor(request)).discard(context);
         await pins.unpin(request.from);
         return { stands };
       }),
 
     ask: ({ request, assertion }) =>
-      inRestore(request, (context) => askCopy(engineFor(request), context, assertion)),
+      inRestore(request, async (context) => askCopy(await engineFor(request), context, assertion)),
 
     releaseRestore: ({ request }) =>
       inRestore(request, async (context) => {
-        await engineFor(request).release?.(context);
+        await (await engineFor(request)).release?.(context);
       }),
 
     finishRestore: ({ request }) =>
@@ -81,7 +83,7 @@ export function restoreActivities(
           comparedNothing,
           unclear,
           ...outcome
-        } = await engineFor(request).finish(context);
+        } = await (await engineFor(request)).finish(context);
         // A scratch restore keeps its pin until its databases are dropped: the pin informs the next drill of a scratch restore that
         // was terminated.
         if (!request.scratch) await pins.unpin(request.from);

@@ -13,7 +13,7 @@ type Identify = (source: Source, secret: VerbContext['secret']) => Promise<Sourc
 /** What runs need to know of each other, asked only of Temporal. Tests without a database pass their own `identify`. */
 export function runActivities(
   client: Client,
-  identify: Identify = (source, secret) => engineOf(source).identify(source, secret),
+  identify: Identify = async (source, secret) => (await engineOf(source)).identify(source, secret),
 ): Pick<Activities, 'claimSource' | 'statesOfRuns'> {
   return {
     claimSource: ({ source, holder, mode, title, since, taskQueue }) =>

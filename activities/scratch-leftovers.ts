@@ -35,7 +35,7 @@ export function scratchLeftovers(
             const elsewhere = isDoctors(restore) ? undefined : connection;
             const given = { from: ref, ...(elsewhere && { connection: elsewhere }) };
             const request = { ...scratch(restore, given), source };
-            await engineOf(source).discard({ ...context, request });
+            await (await engineOf(source)).discard({ ...context, request });
             await removePin(store, pin, { signal: verb.signal });
             cleared.push(restore);
           } catch (error) {

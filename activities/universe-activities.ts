@@ -17,12 +17,14 @@ export function universeActivities(
 
     // A workflow that an earlier version began names no snapshots.
     locateTablets: ({ ref, source, tables, tablets, snapshots = [] }) =>
-      inBackup(repositories, ref, (context) =>
-        engineOf(source).locateTablets(context, source, { tables, tablets, snapshots }),
+      inBackup(repositories, ref, async (context) =>
+        (await engineOf(source)).locateTablets(context, source, { tables, tablets, snapshots }),
       ),
 
     releaseSnapshots: ({ ref, source }) =>
-      inBackup(repositories, ref, (context) => engineOf(source).releaseSnapshots(context, source)),
+      inBackup(repositories, ref, async (context) =>
+        (await engineOf(source)).releaseSnapshots(context, source),
+      ),
   };
 }
 

@@ -3,20 +3,19 @@ import { permanent } from '../model/errors.ts';
 import type { EngineName, LogicalSource, Source, UniverseSource } from '../model/pipeline.ts';
 import type { Engine, RowEngine } from './engine.ts';
 import type { TabletEngine } from './tablet-engine.ts';
-import { universeEngine } from './universe/engine.ts';
-import { ycqlEngine } from './ycql/engine.ts';
-import { ysqlEngine } from './ysql/engine.ts';
 
-const ENGINES = { ysql: ysqlEngine, ycql: ycqlEngine, universe: universeEngine } as const satisfies Readonly<
-  Record<EngineName, Engine>
->;
+const ENGINES = {
+  ysql: async () => (await import('./ysql/engine.ts')).ysqlEngine,
+  ycql: async () => (await import('./ycql/engine.ts')).ycqlEngine,
+  universe: async () => (await import('./universe/engine.ts')).universeEngine,
+} as const satisfies Readonly<Record<EngineName, () => Promise<Engine>>>;
 
-/** The engine that reads and writes a source. */
-export function engineOf(source: Pick<LogicalSource, 'engine'>): RowEngine;
-export function engineOf(source: Pick<UniverseSource, 'engine'>): TabletEngine;
-export function engineOf(source: Pick<Source, 'engine'>): Engine;
-export function engineOf({ engine }: Pick<Source, 'engine'>): Engine {
-  return ENGINES[engine];
+/** The engine that reads and writes a source. It is loaded when it is first asked for: most workers meet one engine, and each has a driver of its own. */
+export function engineOf(source: Pick<LogicalSource, 'engine'>): Promise<RowEngine>;
+export function engineOf(source: Pick<UniverseSource, 'engine'>): Promise<TabletEngine>;
+export function engineOf(source: Pick<Source, 'engine'>): Promise<Engine>;
+export function engineOf({ engine }: Pick<Source, 'engine'>): Promise<Engine> {
+  return ENGINES[engine]();
 }
 
 /** Narrows the source of a step that only row engines have. Throws `UNIVERSE_HAS_NO_ROWS` (permanent). */

@@ -29,7 +29,7 @@ interface SchemaTrial {
  */
 export async function checkNewestSchema(verb: VerbContext, trial: SchemaTrial): Promise<readonly Check[]> {
   const { repository, plan, reading } = trial;
-  const trySchema = trialOf(trial.source);
+  const trySchema = await trialOf(trial.source);
   if (trySchema === undefined) return [];
   let backup: string | undefined;
   const newest = await check('newest backup', async () => {
@@ -54,10 +54,10 @@ type Attempt = (
 ) => ReturnType<NonNullable<RestoreEngine['trySchema']>>;
 
 /** How a source's engine tries a schema; undefined if it can't, or if backups of the source hold no schema. */
-function trialOf(source: Source): Attempt | undefined {
+async function trialOf(source: Source): Promise<Attempt | undefined> {
   const rows = rowSource(source);
   if (rows === undefined || rows.contents === 'data') return undefined;
-  const { trySchema } = engineOf(rows).restore;
+  const { trySchema } = (await engineOf(rows)).restore;
   if (trySchema === undefined) return undefined;
   return (verb, ref, restore) =>
     withRestoreContext(

@@ -21,7 +21,7 @@ export async function foreseeTarget(
   const source = rowSource(plan.pipeline.source);
   if (source === undefined) return undefined;
   const { engineOf } = await import('../engines/registry.ts');
-  const { lacks } = engineOf(source).restore;
+  const { lacks } = (await engineOf(source)).restore;
   if (lacks === undefined) return undefined;
   const { withRestoreContext } = await import('../engines/restore-context.ts');
   const { secretsOf } = await import('../engines/resolve-secret.ts');

@@ -98,6 +98,7 @@ export async function startTemporal(options: TemporalOptions = {}): Promise<Temp
         await checkListens(host, port);
         await checkServes(address);
       },
+      environment: options.lifetime === 'detached' ? {} : WITH_GARBAGE,
       isPrivate: true,
       lifetime: options.lifetime ?? 'parent',
     });
@@ -123,6 +124,9 @@ export async function startTemporal(options: TemporalOptions = {}): Promise<Temp
 
 /** What it answered survives its own `kill -9`, but not a crash of the machine: enough for a server that ends with the process that started it. */
 const WITHOUT_SYNC: readonly string[] = ['--sqlite-pragma', 'synchronous=OFF'];
+
+/** Go collects when half of the heap is garbage. With four fifths it takes an eighth less CPU time (measured), and more memory than an embedded server should. */
+const WITH_GARBAGE: Readonly<Record<string, string>> = { GOGC: '400' };
 
 /**
  * The server opens an HTTP API on a port that it chooses, and `--http-port` can't turn it off. A web page of another site could send requests to

@@ -1,4 +1,4 @@
-import { createTransport, type Transporter } from 'nodemailer';
+import type { Transporter } from 'nodemailer';
 import type { VerbContext } from '../engines/engine.ts';
 import { type HoldfastError, permanent, transient } from '../model/errors.ts';
 import type { MailRequest } from '../model/notification.ts';
@@ -43,6 +43,8 @@ async function withServer<T>(
   work: (server: Transporter) => Promise<T>,
 ): Promise<T> {
   const url = mailServer(await verb.secret(smtp));
+  // Loaded here, since few plans send mail, and every worker would pay for it at its start.
+  const { createTransport } = await import('nodemailer');
   const server = createTransport({
     url,
     // A password never travels in the clear, unless the address says `requireTLS=false`.

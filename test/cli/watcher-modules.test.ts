@@ -39,3 +39,12 @@ test("a command that follows a run loads neither Temporal's worker nor an engine
   );
   expect(unused).toEqual([]);
 });
+
+test('a worker loads the drivers of YCQL and of mail when work needs them, not at its start', async () => {
+  const loaded = await loadedWith(['worker/main.ts']);
+  expect(loaded.some((url) => url.includes('/@temporalio/worker/'))).toBe(true);
+  const early = loaded.filter((url) =>
+    /\/node_modules\/(?:cassandra-driver|nodemailer)\/|\/engines\/ycql\//.test(url),
+  );
+  expect(early).toEqual([]);
+});
