@@ -19,6 +19,7 @@ import {
 import { decoderKey } from '../../../repository/archive/names.ts';
 import { sha256Hex } from '../../../repository/sha256.ts';
 import { archiveName } from '../server/archive-names.ts';
+import { isNoSuchDatabase } from '../server/errors.ts';
 import { readServer, type Server } from '../server/server.ts';
 import { resolveTarget, type Session, withSession } from '../server/session.ts';
 import { archiveSource } from './archive-source.ts';
@@ -292,11 +293,18 @@ export async function closeArchive(context: ArchiveContext): Promise<void> {
   const { request, store, signal } = context;
   const target = await resolveTarget(context, request.source.connection);
   const name = archiveName(request.plan, request.database);
-  await withSession(target, request.database, signal, async (session) => {
+  const removeIn = async (session: Session) => {
     const source = archiveSource(await readServer(session));
     await dropOldSlot(context, source, session, name);
     await dropPublication(session, name);
-  });
+  };
+  try {
+    await withSession(target, request.database, signal, removeIn);
+  } catch (error) {
+    if (!isNoSuchDatabase(error)) throw error;
+    // It was dropped, and took both with it; or it has another name now, and its slot, which any database can drop, would keep WAL for ever.
+    await withSession(target, target.database, signal, removeIn);
+  }
   const newest = (await readTimelines(store, request, { signal })).at(-1);
   if (newest === undefined || newest.end !== undefined) return;
   await endTimeline(context, newest, {
