@@ -41,21 +41,24 @@ export function archiveActivities(
   | 'recordProof'
 > {
   return {
-    archiveDatabases: ({ plan, source, repository }) =>
+    archiveDatabases: ({ plan, source, repository, policy }) =>
       asActivity(async (verb) => {
         const { signal } = verb;
         const target = await resolveTarget(verb, source.connection);
         const wanted = await withSession(target, target.database, signal, (session) =>
           selectedDatabases(session, target, source),
         );
-        const store = await repositories.open(repository);
-        const others: string[] = [];
-        for (const database of await archivedDatabases(store, plan, { signal })) {
-          const newest = (await readTimelines(store, { plan, database }, { signal })).at(-1);
-          if (!wanted.includes(database) && newest !== undefined && newest.end === undefined)
-            others.push(database);
-        }
-        return { wanted, others };
+        const requests = wanted.map((database) => ({ plan, source, repository, policy, database }));
+        return await protecting(verb, requests, async () => {
+          const store = await repositories.open(repository);
+          const others: string[] = [];
+          for (const database of await archivedDatabases(store, plan, { signal })) {
+            const newest = (await readTimelines(store, { plan, database }, { signal })).at(-1);
+            if (!wanted.includes(database) && newest !== undefined && newest.end === undefined)
+              others.push(database);
+          }
+          return { wanted, others };
+        });
       }),
 
     openArchive: (request) =>
@@ -137,6 +140,30 @@ async function runs(handle: ReturnType<Client['workflow']['getHandle']>): Promis
   }
 }
 
+/** Where `work` fails, nobody streams meanwhile: looks whether the slots keep too much, since the repository may be away for long. */
+async function protecting<T>(
+  verb: VerbContext,
+  requests: readonly ArchiveRequest[],
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    for (const request of verb.signal.aborted ? [] : requests) {
+      try {
+        await protectSource(verb, request);
+      } catch (unprotected) {
+        // The next attempt looks again. What `work` threw matters more.
+        verb.log('the replication slot could not be looked at', {
+          database: request.database,
+          reason: messageOf(unprotected),
+        });
+      }
+    }
+    throw error;
+  }
+}
+
 /**
  * Runs `work` with the archive's lease, since only its holder may store anything (C9). The next attempt of the same run takes the
  * lease over from one that died.
@@ -147,23 +174,25 @@ async function withLease<T>(
   request: ArchiveRequest,
   work: (context: ArchiveContext) => Promise<T>,
 ): Promise<T> {
-  const store = await repositories.open(request.repository);
-  const { workflowExecution, currentAttemptScheduledTimestampMs } = activityInfo();
-  const holder = {
-    owner: workflowExecution?.runId ?? '',
-    token: randomUUID(),
-    sinceMs: currentAttemptScheduledTimestampMs,
-  };
-  const lease = await ArchiveLease.take(store, request, holder, { signal: verb.signal });
-  try {
-    return await work({ ...verb, request, store, lease });
-  } finally {
-    // Also after a cancellation. Otherwise the next run would wait until the lease runs out.
+  return await protecting(verb, [request], async () => {
+    const store = await repositories.open(request.repository);
+    const { workflowExecution, currentAttemptScheduledTimestampMs } = activityInfo();
+    const holder = {
+      owner: workflowExecution?.runId ?? '',
+      token: randomUUID(),
+      sinceMs: currentAttemptScheduledTimestampMs,
+    };
+    const lease = await ArchiveLease.take(store, request, holder, { signal: verb.signal });
     try {
-      await lease.release();
-    } catch (error) {
-      // The lease runs out by itself. What `work` returned or threw matters more.
-      verb.log('the lease of the archive could not be given back', { reason: messageOf(error) });
+      return await work({ ...verb, request, store, lease });
+    } finally {
+      // Also after a cancellation. Otherwise the next run would wait until the lease runs out.
+      try {
+        await lease.release();
+      } catch (error) {
+        // The lease runs out by itself. What `work` returned or threw matters more.
+        verb.log('the lease of the archive could not be given back', { reason: messageOf(error) });
+      }
     }
-  }
+  });
 }

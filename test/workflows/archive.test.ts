@@ -69,3 +69,42 @@ test('an archive that can’t be ended at first is ended when it can: a slot tha
     expect(tries).toBe(2);
   });
 });
+
+const start = (input: ArchiveInput) =>
+  bench.client.workflow.start('archive', {
+    workflowId: 'archive:orders',
+    taskQueue: bench.taskQueue,
+    args: [input],
+  });
+
+test('an archive that can’t be ended holds up no other one', async () => {
+  const closeArchive = () =>
+    Promise.reject(ApplicationFailure.nonRetryable('permission denied for database old', 'DENIED'));
+  const archiveDatabases = async () => ({ wanted: ['orders'], others: ['old', 'older'] });
+  await archiving({ closeArchive, archiveDatabases }, async (input) => {
+    const handle = await start(input);
+    try {
+      await eventually('it streams', async () => (await handle.query(archiveState)).databases.length === 1);
+    } finally {
+      await handle.terminate();
+    }
+  });
+});
+
+test('an archive that begins anew all the time goes on in a new run, before its history is so long that Temporal ends it', async () => {
+  const streamArchive = async () => ({
+    ...{ formatVersion: 1 as const, timeline: 't1', lsn: '0'.repeat(16), code: 'schema-changed' as const },
+    ...{ endedAt: '2026-11-24T10:00:00.000Z', reason: 'A table came.' },
+  });
+  await archiving({ streamArchive }, async (input) => {
+    const handle = await start({ ...input, historyEvents: 100 });
+    const { runId } = await handle.describe();
+    try {
+      await eventually('another run', async () => (await handle.describe()).runId !== runId);
+      const first = await bench.client.workflow.getHandle('archive:orders', runId).describe();
+      expect(first.historyLength).toBeLessThan(200);
+    } finally {
+      await handle.terminate();
+    }
+  });
+});

@@ -2,6 +2,7 @@ import {
   type ArchivePolicy,
   isoOfMicros,
   type Lsn,
+  microsOfIso,
   postgresLsn,
   type StoredTimeline,
   type Timeline,
@@ -19,6 +20,7 @@ import {
 import { decoderKey } from '../../../repository/archive/names.ts';
 import { sha256Hex } from '../../../repository/sha256.ts';
 import { archiveName } from '../server/archive-names.ts';
+import { isNoSuchDatabase } from '../server/errors.ts';
 import { readServer, type Server } from '../server/server.ts';
 import { resolveTarget, type Session, withSession } from '../server/session.ts';
 import { archiveSource } from './archive-source.ts';
@@ -70,6 +72,7 @@ export async function openTimeline(context: ArchiveContext): Promise<OpenedTimel
       moment: await source.readMoment(session),
       slot: await source.readSlot(session, name),
       tables: await archivableTables(session, source.tables, request.source, name),
+      ...defined({ before: newest?.timeline.id }),
     };
     if (newest === undefined) return await begin(context, session, found);
     if (newest.end !== undefined) return await begin(context, session, found, newest.end);
@@ -91,6 +94,8 @@ interface Found {
   readonly moment: Moment;
   readonly slot: Slot | undefined;
   readonly tables: ArchivableTables;
+  /** Id of the newest timeline. */
+  readonly before?: string;
 }
 
 /** Why the newest timeline can't go on. */
@@ -200,7 +205,7 @@ export async function endTimeline(
 async function begin(
   context: ArchiveContext,
   session: Session,
-  { source, server, name, identity }: Found,
+  { source, server, name, identity, before }: Found,
   ended?: TimelineEnd,
 ): Promise<OpenedTimeline> {
   const { request, store, signal, lease } = context;
@@ -212,7 +217,7 @@ async function begin(
   const createdAt = isoOfMicros((await source.readMoment(session)).micros);
   const timeline: Timeline = {
     formatVersion: ARCHIVE_FORMAT_VERSION,
-    id: `${createdAt.replaceAll(/[-:.]/g, '')}-${slot.startLsn}`,
+    id: timelineId(createdAt, slot.startLsn, before),
     plan: request.plan,
     database: request.database,
     ...identity,
@@ -240,6 +245,18 @@ async function begin(
     began: ended?.reason ?? 'The plan has an archive of changes from now on.',
     ...defined({ ended }),
   };
+}
+
+/**
+ * Ids sort by when timelines began. Where the source's clock was put back since the one before, its time is taken: the newest must be the last, or another would
+ * begin at each attempt.
+ */
+function timelineId(createdAt: string, startLsn: Lsn, before = ''): string {
+  const idAt = (iso: string) => `${iso.replaceAll(/[-:.]/g, '')}-${startLsn}`;
+  const id = idAt(createdAt);
+  if (id > before) return id;
+  const iso = before.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(\d{6}Z).*$/, '$1-$2-$3T$4:$5:$6.$7');
+  return idAt(isoOfMicros(microsOfIso(iso) + 1));
 }
 
 /** The script of this version reads what it stores; one of an older version may not. */
@@ -292,11 +309,18 @@ export async function closeArchive(context: ArchiveContext): Promise<void> {
   const { request, store, signal } = context;
   const target = await resolveTarget(context, request.source.connection);
   const name = archiveName(request.plan, request.database);
-  await withSession(target, request.database, signal, async (session) => {
+  const removeIn = async (session: Session) => {
     const source = archiveSource(await readServer(session));
     await dropOldSlot(context, source, session, name);
     await dropPublication(session, name);
-  });
+  };
+  try {
+    await withSession(target, request.database, signal, removeIn);
+  } catch (error) {
+    if (!isNoSuchDatabase(error)) throw error;
+    // It was dropped, and took both with it; or it has another name now, and its slot, which any database can drop, would keep WAL for ever.
+    await withSession(target, target.database, signal, removeIn);
+  }
   const newest = (await readTimelines(store, request, { signal })).at(-1);
   if (newest === undefined || newest.end !== undefined) return;
   await endTimeline(context, newest, {

@@ -16,7 +16,8 @@ export async function protectSource(verb: VerbContext, request: ArchiveRequest):
   const { plan, database, policy, source } = request;
   const target = await resolveTarget(verb, source.connection);
   const name = archiveName(plan, database);
-  return await withSession(target, database, verb.signal, async (session) => {
+  // The plan's own, since the other may have been dropped.
+  return await withSession(target, target.database, verb.signal, async (session) => {
     const kind = archiveSource(await readServer(session));
     const slot = await kind.readSlot(session, name);
     if (slot === undefined || slot.reader !== null) return false;

@@ -22,6 +22,8 @@ export interface TableRow {
   readonly columns: readonly (readonly [string, string, string, boolean, string])[];
   /** How the publication has it: the number of that entry, and whether it has all rows and columns. Null: it doesn't. */
   readonly published: readonly [string, boolean, boolean] | null;
+  /** Why its replica identity serves no replay. `generated`: a column of it is not sent. `overlaps`: a key WITHOUT OVERLAPS (from 18 on). Null: it does. */
+  readonly unfit: 'generated' | 'overlaps' | null;
   /** Of YugabyteDB: names of the primary key's columns, and the number of the tablets' table, which TRUNCATE and rewrites change. */
   readonly key?: readonly string[];
   readonly relfilenode?: string;
@@ -36,6 +38,22 @@ export interface TableReading {
   noIdentity(row: TableRow): { readonly reason: string; readonly sql?: string };
 }
 
+/** Whether an index that is the replica identity of `c` fulfils the condition. */
+const identityIndex = (
+  condition: string,
+) => `c.relreplident IN ('d', 'i', 'c') AND EXISTS (SELECT FROM pg_catalog.pg_index i
+      WHERE i.indrelid = c.oid AND (CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END) AND ${condition})`;
+
+/**
+ * Generated columns are not published. From 18 on the server refuses the application's UPDATE and DELETE where the replica identity has one, and FULL has
+ * every column.
+ */
+const UNFIT = `CASE
+      WHEN ${identityIndex(`EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]) AND a.attgenerated <> '')`)}
+        OR c.relreplident = 'f' AND current_setting('server_version_num')::int >= 180000
+          AND EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped AND a.attgenerated <> '')
+      THEN 'generated' WHEN ${identityIndex('i.indisexclusion')} THEN 'overlaps' END`;
+
 /** Names and types are written out whole, since `search_path` is empty. */
 function tablesQuery(columnMark: string, more: string): string {
   return `
@@ -49,7 +67,8 @@ function tablesQuery(columnMark: string, more: string): string {
       a.attnotnull, ${columnMark}) ORDER BY a.attnum)
       FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]') AS columns,
     (SELECT json_build_array(r.oid::text, r.prqual IS NULL, r.prattrs IS NULL) FROM pg_catalog.pg_publication_rel r
-      JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid WHERE r.prrelid = c.oid AND p.pubname = $2) AS published${more}
+      JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid WHERE r.prrelid = c.oid AND p.pubname = $2) AS published,
+    ${UNFIT} AS unfit${more}
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE c.oid = ANY ($1::oid[]) ORDER BY 1, 2`;
 }
@@ -152,8 +171,13 @@ export async function archivableTables(
     quoted.push(quoteTable(row));
     if (row.published === null) unpublished.push(tableName(row));
   }
-  const schemaFingerprint = sha256Hex(Buffer.from(JSON.stringify([rows, beside])));
+  const schemaFingerprint = sha256Hex(Buffer.from(JSON.stringify([rows.map(fingerprinted), beside])));
   return { archived, notArchived, quoted, unpublished, keys, schemaFingerprint };
+}
+
+/** As releases wrote it that did not know `unfit`: their timelines go on, but for tables that they should not have published. */
+function fingerprinted({ unfit, ...row }: TableRow) {
+  return unfit === null ? row : { ...row, unfit };
 }
 
 function obstacleOf(row: TableRow) {
@@ -161,6 +185,15 @@ function obstacleOf(row: TableRow) {
     return {
       reason: 'it is unlogged, so the server keeps no record of its changes',
       sql: `ALTER TABLE ${quoteTable(row)} SET LOGGED;`,
+    };
+  }
+  if (row.unfit === 'generated') {
+    return { reason: 'its replica identity has a generated column, which is not published' };
+  }
+  if (row.unfit === 'overlaps') {
+    return {
+      reason: 'its replica identity is a key WITHOUT OVERLAPS, by which a replay finds no rows',
+      sql: `ALTER TABLE ${quoteTable(row)} REPLICA IDENTITY FULL;`,
     };
   }
   return row.owned ? undefined : { reason: 'the role does not own it, so it can not be published' };

@@ -39,7 +39,8 @@ export interface TargetTable {
   readonly triggers: readonly { readonly name: string; readonly clause: string }[];
 }
 
-const FIRST_USER_OID = 16_384;
+/** Below it the number of a type is the same in every version; from it on the server gives numbers, also to types of information_schema. */
+const FIRST_GIVEN_OID = 10_000;
 
 interface ColumnRow {
   readonly name: string;
@@ -130,9 +131,9 @@ async function readColumns(
     if (source === undefined)
       throw changed(relation, `the archive has no column "${name}", which the restored table has`);
     const { column, position } = source;
-    // Types of users have other numbers in another database.
+    // Those have other numbers in another database.
     const isSameType =
-      column.typeOid < FIRST_USER_OID ? column.typeOid === typeOid : typeOid >= FIRST_USER_OID;
+      column.typeOid < FIRST_GIVEN_OID ? column.typeOid === typeOid : typeOid >= FIRST_GIVEN_OID;
     if (!isSameType || column.typeModifier !== modifier)
       throw changed(relation, `column "${name}" has another type, the restored one is ${type}`);
     columns.push({ name, position, type, isElement, isAlwaysIdentity: identity === 'a' });
