@@ -68,7 +68,7 @@ async function executeDue(
   const present = await onlyPresent(store, doomed, options, cancellable);
   if (options.dryRun === true) return present.length;
   // A writer that came late may have told of what is gone.
-  await removeFromIndex(store, doomed.union(unneededOf(over)), options, cancellable);
+  await removeFromIndex(store, new Set([...doomed, ...unneededOf(over)]), options, cancellable);
   for (let start = 0; start < present.length; start += DELETE_BATCH) {
     await store.delete(present.slice(start, start + DELETE_BATCH), cancellable);
     options.heartbeat?.();
