@@ -2,11 +2,12 @@ import { mkdir, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { verifyBackup } from '../../repository/backups/verify.ts';
 import { DirectoryStore } from '../../repository/directory/store.ts';
+import { ForwardingStore } from '../../repository/forwarding-store.ts';
 import { CONDEMNED_FOLDER, OBJECTS_FOLDER } from '../../repository/layout.ts';
-import { condemn, decide, readCondemnations } from '../../repository/objects/condemned.ts';
+import { condemn, decide, readCondemnations, spare } from '../../repository/objects/condemned.ts';
 import { sweepObjects } from '../../repository/objects/sweep-objects.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
-import type { Store } from '../../repository/store.ts';
+import type { GetOptions, Store } from '../../repository/store.ts';
 import { folderForEachTest } from '../support/scratch.ts';
 import { pausingAt } from './failing-store.ts';
 import { deleteBackup, sampleTablets, writeTabletBackup } from './sample-tablets.ts';
@@ -88,4 +89,38 @@ describe('two sweeps of one repository, as two plans make them', () => {
     await sweepObjects(store, { graceMs: GRACE_MS });
     await expect(readCondemnations(store)).resolves.toEqual([]);
   });
+});
+
+/** A store that counts what is read of condemnations. */
+class Counting extends ForwardingStore {
+  reads = 0;
+
+  override async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
+    if (key.startsWith(CONDEMNED_FOLDER)) this.reads += 1;
+    return this.store.get(key, options);
+  }
+}
+
+test('condemnations are read once by a worker, not by each of its tasks; what changes of them is seen', async () => {
+  const store = new Counting(new DirectoryStore(emptyFolder()));
+  const states = async () =>
+    (await readCondemnations(store)).map(({ id, verdict, objects }) => [id, verdict, objects]);
+  await condemn(store, 'one', ['objects/ab/a']);
+  await condemn(store, 'two', ['objects/ab/b']);
+  for (let task = 0; task < 3; task++) await readCondemnations(store);
+  expect(store.reads).toBe(2);
+  await decide(store, 'one', 'executed');
+  store.reads = 0;
+  for (let task = 0; task < 3; task++) {
+    await expect(states()).resolves.toEqual([
+      ['one', 'executed', ['objects/ab/a']],
+      ['two', 'pending', ['objects/ab/b']],
+    ]);
+  }
+  expect(store.reads).toBe(1);
+  await expect(spare(store, new Set(['objects/ab/a', 'objects/ab/b']))).resolves.toEqual(
+    new Set(['objects/ab/a']),
+  );
+  await store.delete([`${CONDEMNED_FOLDER}one.json`, `${CONDEMNED_FOLDER}one.verdict`]);
+  await expect(states()).resolves.toEqual([['two', 'spared', ['objects/ab/b']]]);
 });
