@@ -6,7 +6,7 @@ import { auditFolder, auditKey } from './layout.ts';
 import { openSealedJson } from './sealed-json.ts';
 import { sha256Hex } from './sha256.ts';
 import { isDistrusted } from './signing/errors.ts';
-import { putSigned, requireTrusted } from './signing/signed-object.ts';
+import { requireTrusted, sealFor } from './signing/signed-object.ts';
 import type { Cancellable, Store } from './store.ts';
 import { ifWhole, isDamage } from './store-errors.ts';
 
@@ -57,7 +57,12 @@ export async function recordAct(
       ...act,
       ...defined({ before }),
     };
-    if ((await putSigned(store, auditKey(plan, entry.number), entry, options)) === 'created') return entry;
+    const key = auditKey(plan, entry.number);
+    const body = await sealFor(store, key, entry);
+    const sha256 = sha256Hex(body);
+    if ((await store.put(key, body, { sha256, ifAbsent: true, ...options })) === 'created') return entry;
+    // The answer to our own put may have been lost and the put repeated.
+    if ((await digestOf(store, key, options)) === sha256) return entry;
   }
   throw permanent(
     'AUDIT_BUSY',

@@ -51,13 +51,12 @@ export async function takeLease(
     throw running(plan, lease);
   }
   const mine: Lease = { plan, holder, until: new Date(now.getTime() + LEASE_MS).toISOString() };
-  const outcome = await putSealed(store, leaseKey(plan, number + 1), mine, cancellation(options));
-  if (outcome === 'exists') {
-    const winner = await highest(store, plan, options);
-    // The answer to our own put may have been lost and the put repeated; then the winner is this holder.
-    if (winner.lease === undefined || !mayFollow(holder, winner.lease.holder))
-      throw running(plan, winner.lease);
-  }
+  await putSealed(store, leaseKey(plan, number + 1), mine, cancellation(options));
+  // Another one may have had the number first, or, while this one stood still, have taken it, renewed it and removed what it had before. And where the answer to
+  // our own put was lost and the put repeated, the winner is this holder.
+  const winner = await highest(store, plan, options);
+  if (winner.lease === undefined || !mayFollow(holder, winner.lease.holder))
+    throw running(plan, winner.lease);
   await checkClock(store, plan, number + 1, now, options);
   await removeOlder(
     store,

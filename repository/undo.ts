@@ -1,6 +1,6 @@
 import { permanent } from '../model/errors.ts';
 import { forEachBounded } from './bounded.ts';
-import { isKept } from './layout.ts';
+import { isKept, KEYS_FOLDER } from './layout.ts';
 import type { LostObject, Store } from './store.ts';
 
 const AT_ONCE = 16;
@@ -19,6 +19,8 @@ export interface UndoWishes {
 export interface UndoResult {
   readonly deleted: number;
   readonly overwritten: number;
+  /** How many of the overwritten ones are key files: these open again for the recipients of then, and not for those that a re-wrap added since. */
+  readonly keyFiles: number;
   /** Of the contents that they had. */
   readonly bytes: number;
   /** When the first and the last of them were deleted or overwritten, ISO 8601 in UTC. Absent where nothing was. */
@@ -51,12 +53,14 @@ export async function undoSince(
   const count = { deleted: 0, overwritten: 0 };
   const objects: Pick<LostObject, 'key' | 'happened'>[] = [];
   let bytes = 0;
+  let keyFiles = 0;
   let back = 0;
   let from = Number.POSITIVE_INFINITY;
   let to = Number.NEGATIVE_INFINITY;
   await forEachBounded(keptOnly(versions.lostSince(since, { signal })), AT_ONCE, async (lost) => {
     count[lost.happened] += 1;
     bytes += lost.sizeBytes;
+    if (lost.happened === 'overwritten' && lost.key.startsWith(KEYS_FOLDER)) keyFiles += 1;
     from = Math.min(from, lost.at.getTime());
     to = Math.max(to, lost.at.getTime());
     if (objects.length < NAMED) objects.push({ key: lost.key, happened: lost.happened });
@@ -68,6 +72,7 @@ export async function undoSince(
   const isAny = count.deleted + count.overwritten > 0;
   return {
     ...count,
+    keyFiles,
     bytes,
     objects,
     ...(isAny ? { from: new Date(from).toISOString(), to: new Date(to).toISOString() } : {}),

@@ -82,7 +82,7 @@ async function undo(argument: string, { since, yes = false, json }: UndoOptions)
       emit({ since: reading.at.toISOString(), putBack: yes, ...result });
       return EXIT.done;
     }
-    const { deleted, overwritten, bytes, objects, from, to } = result;
+    const { deleted, overwritten, keyFiles, bytes, objects, from, to } = result;
     if (deleted + overwritten === 0) {
       print(
         `Nothing that ${raw.description} held at ${reading.at.toISOString()} was deleted or overwritten since, as far as it keeps versions.`,
@@ -94,6 +94,7 @@ async function undo(argument: string, { since, yes = false, json }: UndoOptions)
     );
     for (const { key, happened } of objects) print(`  ${happened}: ${key}`);
     if (deleted + overwritten > objects.length) print(`  and ${deleted + overwritten - objects.length} more`);
+    if (keyFiles > 0) print(ofKeyFiles(keyFiles, name, yes));
     print(
       yes
         ? `All of them are back. Look at the backups now: holdfast list ${name}; holdfast verify ${name} --level content`
@@ -103,6 +104,13 @@ async function undo(argument: string, { since, yes = false, json }: UndoOptions)
   } finally {
     await raw.close();
   }
+}
+
+/** Whoever was taken out of the recipients since may read again, and who was added may not, until the key files are re-wrapped by an identity of then. */
+function ofKeyFiles(count: number, plan: string, isDone: boolean): string {
+  const what =
+    count === 1 ? 'One of them is a key file that was' : `${count} of them are key files that were`;
+  return `${what} overwritten since, by a re-wrap or by somebody else: ${isDone ? 'now' : 'put back,'} only the recipients of then can open what it encrypts. ${isDone ? 'Run' : 'Have an identity of theirs at hand, and run'} holdfast keys rewrap ${plan}${isDone ? ' with an identity of theirs' : ' afterwards'}.`;
 }
 
 async function repair(argument: string, { id, json }: Options): Promise<ExitCode> {

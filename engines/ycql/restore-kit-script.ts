@@ -2,6 +2,7 @@ import { FRAMES_OF } from '../kit-frames.ts';
 
 /** `load.mjs` of a restore kit: plain JavaScript that runs without Holdfast, with only what `npm install cassandra-driver` brings. */
 export const LOAD_SCRIPT = `// Writes the rows of this backup into a cluster whose tables are there; see RESTORE.md.
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { zstdDecompressSync } from 'node:zlib';
@@ -21,7 +22,7 @@ const client = new Client({
 await client.connect();
 
 const manifest = JSON.parse(readFileSync('manifest.json', 'utf8'));
-const inList = ({ key }) => JSON.parse(zstdDecompressSync(readFileSync(key)));
+const inList = (list) => JSON.parse(zstdDecompressSync(whole(list)));
 const objects = manifest.data.inline ?? manifest.data.lists.flatMap(inList);
 const quote = (name) => '"' + name.replaceAll('"', '""') + '"';
 let underWay = [];
@@ -37,8 +38,15 @@ await settle();
 await client.shutdown();
 console.log(written + ' rows written');
 
-async function loadObject({ key }) {
-  const bytes = Buffer.concat([...framesOf(readFileSync(key))].map((frame) => zstdDecompressSync(frame)));
+/** The bytes of an object, which must be those that the manifest names. */
+function whole({ key, sha256 }) {
+  const bytes = readFileSync(key);
+  if (createHash('sha256').update(bytes).digest('hex') === sha256) return bytes;
+  throw new Error(key + ' is not as it was written; nothing of it was loaded');
+}
+
+async function loadObject(object) {
+  const bytes = Buffer.concat([...framesOf(whole(object))].map((frame) => zstdDecompressSync(frame)));
   const headerEnd = 12 + bytes.readUInt32BE(8);
   const { keyspace, table, columns } = JSON.parse(bytes.subarray(12, headerEnd).toString());
   const into = quote(names.get(keyspace) ?? keyspace) + '.' + quote(table);

@@ -43,12 +43,23 @@ export async function linkIfAbsent(
   try {
     await inFolder(root, dirname(file), modes, () => link(temporary, file));
   } catch (error) {
-    if (errnoOf(error) === 'EEXIST') return 'exists';
-    throw error;
+    if (errnoOf(error) !== 'EEXIST') throw error;
+    return await existsFor(file);
   }
   crashPoint('put-named');
   await syncFolder(dirname(file));
   return 'created';
+}
+
+/** For a put that found its file: whoever gave it its name may have died, or failed, before the name was on the disk, and the caller relies on it (M6). */
+export async function existsFor(file: string): Promise<'exists'> {
+  try {
+    await syncFolder(dirname(file));
+  } catch (error) {
+    // It was deleted meanwhile, and with it the folder.
+    if (!isAbsent(error)) throw error;
+  }
+  return 'exists';
 }
 
 /** Gives the temporary file its name, and replaces a file of that name. */

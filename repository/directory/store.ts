@@ -20,6 +20,7 @@ import { checksumMismatch, damaged, differenceInSize, differenceOf, notFound } f
 import {
   ensureFolder,
   entryAt,
+  existsFor,
   folderIsThere,
   linkIfAbsent,
   removeEmptyFolders,
@@ -74,7 +75,7 @@ export class DirectoryStore implements Store {
       const file = join(root, key);
       await ensureFolder(root, dirname(file), this.#modes);
       // If a retry finds its object, it need not write. Of two writers at once, the link below decides.
-      if (options.ifAbsent && (await entryAt(file)) !== undefined) return 'exists';
+      if (options.ifAbsent && (await entryAt(file)) !== undefined) return await existsFor(file);
       const temporary = await writeTemporary(root, body, this.#modes, options.signal);
       crashPoint('put-written');
       try {

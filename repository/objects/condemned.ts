@@ -37,7 +37,13 @@ export async function condemn(
   await putSealed(store, condemnationKey(id), { formatVersion: 1, objects }, options);
 }
 
-/** All condemnations, decided or not, by one listing and a request or two for each. */
+/**
+ * What was read of the condemnations that are there, by id: each task of a backup asks for all of them (O3), and neither what one names nor its verdict ever
+ * changes.
+ */
+const knownOf = new WeakMap<Store, ReadonlyMap<string, Condemnation>>();
+
+/** All condemnations, decided or not, by one listing, and a request or two for each that this process has not read yet. */
 export async function readCondemnations(
   store: Store,
   options: Cancellable = {},
@@ -47,17 +53,19 @@ export async function readCondemnations(
   const ids = [...listed.keys()]
     .filter((key) => key.endsWith(SUFFIX))
     .map((key) => key.slice(CONDEMNED_FOLDER.length, -SUFFIX.length));
+  const known = knownOf.get(store);
   const read = async (id: string): Promise<Condemnation | undefined> => {
-    const found = await getSealedIfThere(store, condemnationKey(id), condemnationSchema, options);
+    const before = known?.get(id);
+    const found = before ?? (await getSealedIfThere(store, condemnationKey(id), condemnationSchema, options));
     // It was removed after the listing, so it was decided longer than the grace time ago.
     if (found === undefined) return undefined;
-    const verdict = await readVerdict(store, id, options);
     const decidedAt = listed.get(verdictKey(id));
+    const verdict = decidedAt === undefined ? 'pending' : await verdictOf(store, id, before, options);
     return {
       id,
       objects: found.objects,
       condemnedAt: listed.get(condemnationKey(id)) ?? new Date(),
-      verdict: verdict ?? 'pending',
+      verdict,
       ...defined({ decidedAt }),
     };
   };
@@ -65,7 +73,18 @@ export async function readCondemnations(
   for await (const condemnation of mapBounded(ids, READ_AT_ONCE, read)) {
     if (condemnation !== undefined) condemnations.push(condemnation);
   }
+  knownOf.set(store, new Map(condemnations.map((condemnation) => [condemnation.id, condemnation])));
   return condemnations;
+}
+
+async function verdictOf(
+  store: Store,
+  id: string,
+  known: Condemnation | undefined,
+  options: Cancellable,
+): Promise<Condemnation['verdict']> {
+  if (known !== undefined && known.verdict !== 'pending') return known.verdict;
+  return (await readVerdict(store, id, options)) ?? 'pending';
 }
 
 /** Decides a condemnation unless it is already decided. Returns the decision that holds. */
@@ -98,7 +117,8 @@ export async function spare(
   for (const condemnation of await readCondemnations(store, options)) {
     const needed = condemnation.objects.filter((key) => objects.has(key));
     if (needed.length === 0 || condemnation.verdict === 'spared') continue;
-    const verdict = await decide(store, condemnation.id, 'spared', options);
+    const isPending = condemnation.verdict === 'pending';
+    const verdict = isPending ? await decide(store, condemnation.id, 'spared', options) : 'executed';
     if (verdict === 'executed') for (const key of needed) lost.add(key);
   }
   return lost;

@@ -52,9 +52,9 @@ export class SharedObjectWriter {
     return new SharedObjectWriter(store, index);
   }
 
-  /** True if a range that was stored earlier is still there. */
+  /** False if a range that was stored earlier is gone, or is being deleted. Of one that no index names yet, only the latter is known. */
   vouchesFor({ object, index }: StoredRange): boolean {
-    return index !== undefined && this.#index.has(index) && !this.#doomed.has(object.key);
+    return (index === undefined || this.#index.has(index)) && !this.#doomed.has(object.key);
   }
 
   /** Where these bytes are already. Undefined where they must be sent. */

@@ -46,47 +46,63 @@ export async function sweepObjects(store: Store, options: SweepObjectsOptions): 
   return { ...condemned, deletedObjects };
 }
 
-/** Second phase: deletes what was condemned a grace time ago and not spared. */
+/**
+ * Second phase: deletes what was condemned a grace time ago and not spared.
+ *
+ * O4: no key is used again while a sweep may still delete it. So a sweep deletes only what was decided less than a grace time before it looked, and a decision is forgotten, whereupon
+ * its keys may be used, after two. What a sweep that died left is condemned anew then.
+ */
 async function executeDue(
   store: Store,
   options: SweepObjectsOptions,
   cancellable: Cancellable,
 ): Promise<number> {
   const before = Date.now() - options.graceMs;
-  const executed: Condemnation[] = [];
-  for (const condemnation of await readCondemnations(store, cancellable)) {
-    if (condemnation.verdict === 'pending') {
-      if (condemnation.condemnedAt.getTime() > before) continue;
-      if (options.dryRun === true) {
-        executed.push(condemnation);
-        continue;
-      }
-      const verdict = await decide(store, condemnation.id, 'executed', cancellable);
-      if (verdict === 'executed') executed.push({ ...condemnation, verdict });
-    } else if (condemnation.verdict === 'executed') {
-      executed.push(condemnation);
-    } else if (isBefore(condemnation.decidedAt, before) && options.dryRun !== true) {
-      await forget(store, condemnation, cancellable);
-    }
-  }
-  if (executed.length === 0) return 0;
+  const { young, over } = await executedBy(before, store, options, cancellable);
+  if (young.length + over.length === 0) return 0;
   // The references are read after the verdicts. So a writer whose result or manifest isn't seen here has seen the verdicts.
   const needed = await referencedObjects(store, { ...options, ...cancellable });
-  const doomed = new Set<string>();
-  for (const { objects } of executed) for (const key of objects) if (!needed.has(key)) doomed.add(key);
+  const unneededOf = (executed: readonly Condemnation[]) =>
+    new Set(executed.flatMap(({ objects }) => objects.filter((key) => !needed.has(key))));
+  const doomed = unneededOf(young);
   const present = await onlyPresent(store, doomed, options, cancellable);
   if (options.dryRun === true) return present.length;
-  await removeFromIndex(store, doomed, options, cancellable);
+  // A writer that came late may have told of what is gone.
+  await removeFromIndex(store, new Set([...doomed, ...unneededOf(over)]), options, cancellable);
   for (let start = 0; start < present.length; start += DELETE_BATCH) {
     await store.delete(present.slice(start, start + DELETE_BATCH), cancellable);
     options.heartbeat?.();
   }
-  // An executed condemnation stays for another grace time, so that its keys are not used again while a delayed delete may still
-  // arrive.
-  for (const condemnation of executed) {
-    if (isBefore(condemnation.decidedAt, before)) await forget(store, condemnation, cancellable);
-  }
+  for (const condemnation of over) await forget(store, condemnation, cancellable);
   return present.length;
+}
+
+/** The condemnations that are executed: those that are due are decided now. `young`: what they name may be deleted. `over`: they are to be forgotten. */
+async function executedBy(
+  before: number,
+  store: Store,
+  options: SweepObjectsOptions,
+  cancellable: Cancellable,
+): Promise<{ readonly young: readonly Condemnation[]; readonly over: readonly Condemnation[] }> {
+  const young: Condemnation[] = [];
+  const over: Condemnation[] = [];
+  for (const condemnation of await readCondemnations(store, cancellable)) {
+    const { verdict, decidedAt } = condemnation;
+    if (verdict === 'pending') {
+      if (condemnation.condemnedAt.getTime() > before) continue;
+      if (
+        options.dryRun === true ||
+        (await decide(store, condemnation.id, 'executed', cancellable)) === 'executed'
+      )
+        young.push(condemnation);
+    } else if (verdict === 'executed') {
+      if (!isBefore(decidedAt, before)) young.push(condemnation);
+      else if (isBefore(decidedAt, before - options.graceMs)) over.push(condemnation);
+    } else if (isBefore(decidedAt, before) && options.dryRun !== true) {
+      await forget(store, condemnation, cancellable);
+    }
+  }
+  return { young, over };
 }
 
 /** First phase: condemns objects that nothing references. */

@@ -26,7 +26,14 @@ export async function holdLock(
   if (before === 'absent') return before;
   if (before.until >= needed) return 'held';
   const Retention = { Mode: before.mode ?? mode, RetainUntilDate: until };
-  await client.send(new PutObjectRetentionCommand({ ...target, Retention }), options);
+  try {
+    await client.send(new PutObjectRetentionCommand({ ...target, Retention }), options);
+  } catch (error) {
+    // Another backup may have extended it meanwhile, by a little more: a store refuses to shorten a lock.
+    const now = await lockOf(client, target, options);
+    if (now !== 'absent' && now.until >= needed) return 'held';
+    throw error;
+  }
   const after = await lockOf(client, target, options);
   if (after === 'absent') return after;
   if (after.until >= needed) return 'extended';

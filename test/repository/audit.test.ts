@@ -4,9 +4,11 @@ import { z } from 'zod';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
 import { readAudit, recordAct } from '../../repository/audit.ts';
 import { DirectoryStore } from '../../repository/directory/store.ts';
+import { ForwardingStore } from '../../repository/forwarding-store.ts';
 import { auditKey } from '../../repository/layout.ts';
 import { openSealedJson, sealJson } from '../../repository/sealed-json.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
+import type { PutOptions } from '../../repository/store.ts';
 import { newSigner, signedStore } from './signing/signers.ts';
 
 const PLAN = 'orders';
@@ -52,6 +54,22 @@ test('of writers at once none is lost, and the chain is whole', async () => {
   const { entries, problems } = await readAudit(raw, PLAN);
   expect(problems).toEqual([]);
   expect(entries.map(({ by }) => by).sort()).toEqual(who);
+});
+
+test('an entry whose answer was lost is there once: the store says of it that somebody else was first', async () => {
+  const { raw } = await newRaw();
+  class Losing extends ForwardingStore {
+    override async put(key: string, body: Uint8Array, options: PutOptions): Promise<'created' | 'exists'> {
+      await this.store.put(key, body, options);
+      return 'exists';
+    }
+  }
+  const signer = newSigner();
+  for (const store of [new Losing(raw), signedStore(new Losing(raw), signer, [signer])]) {
+    const before = (await readAudit(raw, PLAN)).entries.length;
+    await expect(recordAct(store, PLAN, ACT)).resolves.toMatchObject({ number: before + 1, ...ACT });
+    expect((await readAudit(raw, PLAN)).entries).toHaveLength(before + 1);
+  }
 });
 
 describe('what was changed is found', () => {

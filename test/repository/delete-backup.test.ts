@@ -284,6 +284,21 @@ describe('the lease of a plan', () => {
     expect(meetings).toBeGreaterThan(2);
   });
 
+  it('is not had by one that stood still while another took it and renewed it, wherever that was', async () => {
+    for (let pauseAt = 1; ; pauseAt++) {
+      const store = await emptyStore();
+      const asleep = Promise.withResolvers<'asleep'>();
+      const awake = Promise.withResolvers<void>();
+      const paused = pausingAt(store, pauseAt, () => asleep.resolve('asleep'), awake.promise);
+      const late = outcomeOf(take(paused, one));
+      if ((await Promise.race([asleep.promise, late])) !== 'asleep') break;
+      const takes = [await outcomeOf(take(store, other)), await outcomeOf(take(store, other))];
+      awake.resolve();
+      const holders = [await late, takes.at(-1) ?? {}].filter((end) => 'value' in end);
+      expect([pauseAt, holders.length]).toEqual([pauseAt, 1]);
+    }
+  });
+
   it('is refused where this machine’s clock is far off', async () => {
     const store = await emptyStore();
     const yesterday = new Date(Date.now() - 24 * 3_600_000);

@@ -1,6 +1,17 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, readdir, readFile, stat, symlink, utimes, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import path from 'node:path';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
 import { DirectoryStore } from '../../repository/directory/store.ts';
@@ -217,6 +228,28 @@ describe('the directory store', () => {
         'old/new': '600',
       });
     });
+  });
+
+  it('says that an object exists only once its name is on the disk, after a sync of its folder that failed too', async () => {
+    await mkdir(root);
+    const retrying = new DirectoryStore(root, { retry: { attempts: 2, baseDelayMs: 1, maxDelayMs: 1 } });
+    await retrying.put('folder/before', body, creating);
+    const handle = await open(root);
+    const files: { sync(this: FileHandle): Promise<void> } = Object.getPrototypeOf(handle);
+    const sync = files.sync;
+    const outcomes: string[] = [];
+    const spy = jest.spyOn(files, 'sync').mockImplementation(async function (this: FileHandle) {
+      if (!(await this.stat()).isDirectory()) return sync.call(this);
+      if (outcomes.push(outcomes.length === 0 ? 'EIO' : 'synced') > 1) return sync.call(this);
+      throw Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO', syscall: 'fsync' });
+    });
+    try {
+      await expect(retrying.put('folder/object', body, creating)).resolves.toBe('exists');
+    } finally {
+      spy.mockRestore();
+      await handle.close();
+    }
+    expect(outcomes).toEqual(['EIO', 'synced']);
   });
 
   it('tells a file in the way of a folder', async () => {

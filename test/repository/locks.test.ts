@@ -17,6 +17,7 @@ import { backupFolder, isWork, sharedObjectKey, workListName } from '../../repos
 import { endNotes, haveEnded } from '../../repository/notes.ts';
 import { sweepObjects } from '../../repository/objects/sweep-objects.ts';
 import { ensureRepository } from '../../repository/repository.ts';
+import { holdLock } from '../../repository/s3/locks.ts';
 import { S3Store } from '../../repository/s3/store.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import type { Store } from '../../repository/store.ts';
@@ -134,6 +135,35 @@ describe('the locks of a repository', () => {
     await expect(backUp(store, 'third', 'the same')).resolves.toMatchObject({
       manifest: { locks: { extended: 0 } },
     });
+    await store.close();
+  });
+
+  it('are extended by two backups at once, of which the slower one asks for a little less', async () => {
+    const bucket = await newBucket();
+    const store = await storeIn(bucket);
+    await ensureRepository(store);
+    const target = { Bucket: bucket, Key: 'here/repository.json' };
+    const until = (days: number) => new Date(BEGIN_MS + days * DAY_MS);
+    const slower = new S3Client({
+      ...{ endpoint: gateway.endpoint, region: gateway.region, forcePathStyle: true },
+      credentials: { accessKeyId: gateway.accessKeyId, secretAccessKey: gateway.secretAccessKey },
+    });
+    slower.middlewareStack.add(
+      (next, { commandName }) =>
+        async (call) => {
+          if (commandName === 'PutObjectRetentionCommand')
+            await holdLock(client, target, 'COMPLIANCE', { needed: until(40), target: until(51) }, {});
+          return next(call);
+        },
+      { step: 'initialize' },
+    );
+    const term = { needed: until(40), target: until(50) };
+    await expect(holdLock(slower, target, 'COMPLIANCE', term, {})).resolves.toBe('held');
+    await expect(lockedUntil(bucket, 'repository.json')).resolves.toBe(51);
+    // One that needs more than there is gets the store's refusal.
+    const tooLate = { needed: until(60), target: until(50) };
+    await expect(holdLock(client, target, 'COMPLIANCE', tooLate, {})).rejects.toThrow(/lock/i);
+    slower.destroy();
     await store.close();
   });
 

@@ -1,5 +1,9 @@
 import fc from 'fast-check';
+import { DirectoryStore } from '../../repository/directory/store.ts';
+import { ForwardingStore } from '../../repository/forwarding-store.ts';
 import { type KeyVersion, lossOf, versionsByKey } from '../../repository/s3/versions.ts';
+import type { LostObject, StoreVersions } from '../../repository/store.ts';
+import { undoSince } from '../../repository/undo.ts';
 import '../support/seeded-properties.ts';
 
 const SECOND = 1_000;
@@ -88,4 +92,30 @@ test('a key whose versions go on in the next page is looked at as a whole', asyn
     versions.map(({ versionId }) => versionId),
   );
   expect(found).toEqual([['a0'], ['b0', 'b1', 'b2', 'b3'], ['c0']]);
+});
+
+test('an undo says how many key files it takes back to the recipients of then, and counts no deleted one', async () => {
+  const lost = (key: string, happened: LostObject['happened']): LostObject => ({
+    ...{ key, happened, version: 'v1', sizeBytes: 1, at: new Date(0) },
+  });
+  const back: string[] = [];
+  class Versioned extends ForwardingStore {
+    readonly versions: StoreVersions = {
+      async *lostSince() {
+        yield lost('backups/orders/b/manifest.json', 'overwritten');
+        yield lost(`keys/${'1'.repeat(32)}.age`, 'overwritten');
+        yield lost(`keys/${'2'.repeat(32)}.age`, 'deleted');
+      },
+      putBack: async ({ key }) => {
+        back.push(key);
+      },
+    };
+  }
+  const store = new Versioned(new DirectoryStore('/nowhere'));
+  for (const putBack of [false, true]) {
+    await expect(undoSince(store, { since: new Date(), putBack })).resolves.toMatchObject({
+      ...{ deleted: 1, overwritten: 2, keyFiles: 1 },
+    });
+  }
+  expect(back).toHaveLength(3);
 });

@@ -22,7 +22,7 @@ export interface RememberedFile {
   readonly at: number;
 }
 
-/** How long objects that no index names yet are trusted after they were sent. No sweep touches an object so young. */
+/** How long objects that no index names yet are trusted after they were sent, unless they are being deleted: they may have been there before, and be older. */
 const UNINDEXED_TRUST_MS = 12 * 3_600_000;
 /** A file that no backup has come across for so long is forgotten. */
 const FORGET_AFTER_MS = 120 * 24 * 3_600_000;
@@ -113,8 +113,7 @@ export class FileMemory {
   }
 
   #trusted(part: RememberedPart, at: number, vouched: (range: StoredRange) => boolean): boolean {
-    if (part.range.index !== undefined) return vouched(part.range);
-    return Date.now() - at < UNINDEXED_TRUST_MS;
+    return vouched(part.range) && (part.range.index !== undefined || Date.now() - at < UNINDEXED_TRUST_MS);
   }
 
   #note(identity: string, file: RememberedFile): void {

@@ -16,14 +16,16 @@ import type { Manifest } from '../../../model/manifest.ts';
 import type { TabletFill, TabletName } from '../../../model/tablets.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
 import { DirectoryStore } from '../../../repository/directory/store.ts';
-import { backupFolder, OBJECTS_FOLDER } from '../../../repository/layout.ts';
+import { ForwardingStore } from '../../../repository/forwarding-store.ts';
+import { backupFolder, INDEX_FOLDER, OBJECTS_FOLDER } from '../../../repository/layout.ts';
+import { condemn, decide, readCondemnations } from '../../../repository/objects/condemned.ts';
 import { PART_BYTES } from '../../../repository/objects/object-writer.ts';
 import {
   listTabletResults,
   readTabletResult,
   writeTabletList,
 } from '../../../repository/objects/tablet-lists.ts';
-import type { Store } from '../../../repository/store.ts';
+import type { PutOptions, Store } from '../../../repository/store.ts';
 import { crashingAt } from '../../repository/failing-store.ts';
 import { eventually } from '../../support/processes.ts';
 import {
@@ -174,6 +176,34 @@ describe('the agent of a tablet server', () => {
     expect(calls).toEqual(await asked(few, 0));
     expect(calls['put objects']).toBeUndefined();
     expect(Object.values(calls).reduce((sum, number) => sum + number, 0)).toBeLessThan(10);
+  });
+
+  it('sends again what a sweep deleted before the task could say that it relies on it, although it remembers having sent it', async () => {
+    const [node, raw] = [await newNode(), await emptyStore()];
+    const tablet = newTablet();
+    await writeTablet(node.disks[0] ?? '', tablet, someFiles());
+    const keys = async () => Array.fromAsync(raw.list(OBJECTS_FOLDER), ({ key }) => key);
+    class SweptBefore extends ForwardingStore {
+      override async put(key: string, body: Uint8Array, options: PutOptions): Promise<'created' | 'exists'> {
+        if (key.startsWith(INDEX_FOLDER) && (await readCondemnations(raw)).length === 0) {
+          await condemn(raw, 'sweep', await keys());
+          await decide(raw, 'sweep', 'executed');
+          await raw.delete(await keys());
+        }
+        return this.store.put(key, body, options);
+      }
+    }
+    const saving = (attempt: number) =>
+      saveTablets(
+        node.agent,
+        { ...contextOf(new SweptBefore(raw)), attempt },
+        { epoch: 1, task: 0, piece: 0, tablets: [tablet], limits: LIMITS },
+      );
+    await expect(saving(1)).rejects.toMatchObject({ code: 'OBJECTS_SWEPT', transient: true });
+    await expect(saving(2)).resolves.toMatchObject({ saved: 1, left: [] });
+    const [result = ''] = await listTabletResults(raw, REF, 1);
+    const { objects } = await readTabletResult(raw, result);
+    expect(objects.map(({ key }) => key).sort()).toEqual((await keys()).sort());
   });
 
   it('that lost its memory hashes again and still sends nothing', async () => {
