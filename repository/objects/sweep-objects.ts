@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { defined } from '../../model/defined.ts';
+import { DAY_MS } from '../../model/time.ts';
 import { forEachBounded } from '../bounded.ts';
 import { condemnationKey, INDEX_FOLDER, OBJECTS_FOLDER, verdictKey } from '../layout.ts';
 import type { Cancellable, Store } from '../store.ts';
@@ -18,6 +19,8 @@ export interface SweepObjectsOptions {
    * of a writer between its last look at the condemnations and its manifest.
    */
   readonly graceMs: number;
+  /** How long a decision to delete may be carried out, milliseconds; it is forgotten after twice that. Default a day. Every sweep of a repository must have the same. */
+  readonly decisionMs?: number;
   /** True: only reports what it would condemn and delete. */
   readonly dryRun?: boolean;
   readonly heartbeat?: () => void;
@@ -49,16 +52,15 @@ export async function sweepObjects(store: Store, options: SweepObjectsOptions): 
 /**
  * Second phase: deletes what was condemned a grace time ago and not spared.
  *
- * O4: no key is used again while a sweep may still delete it. So a sweep deletes only what was decided less than a grace time before it looked, and a decision is forgotten, whereupon
- * its keys may be used, after two. What a sweep that died left is condemned anew then.
+ * O4: no key is used again while a sweep may still delete it. So a sweep deletes only what was decided less than a day before it looked, and a decision is forgotten, whereupon its keys
+ * may be used, after two, whatever the grace times of the two sweeps. What a sweep that died left is condemned anew then.
  */
 async function executeDue(
   store: Store,
   options: SweepObjectsOptions,
   cancellable: Cancellable,
 ): Promise<number> {
-  const before = Date.now() - options.graceMs;
-  const { young, over } = await executedBy(before, store, options, cancellable);
+  const { young, over } = await executedBy(Date.now(), store, options, cancellable);
   if (young.length + over.length === 0) return 0;
   // The references are read after the verdicts. So a writer whose result or manifest isn't seen here has seen the verdicts.
   const needed = await referencedObjects(store, { ...options, ...cancellable });
@@ -79,26 +81,27 @@ async function executeDue(
 
 /** The condemnations that are executed: those that are due are decided now. `young`: what they name may be deleted. `over`: they are to be forgotten. */
 async function executedBy(
-  before: number,
+  now: number,
   store: Store,
   options: SweepObjectsOptions,
   cancellable: Cancellable,
 ): Promise<{ readonly young: readonly Condemnation[]; readonly over: readonly Condemnation[] }> {
+  const { graceMs, decisionMs = DAY_MS } = options;
   const young: Condemnation[] = [];
   const over: Condemnation[] = [];
   for (const condemnation of await readCondemnations(store, cancellable)) {
     const { verdict, decidedAt } = condemnation;
     if (verdict === 'pending') {
-      if (condemnation.condemnedAt.getTime() > before) continue;
+      if (condemnation.condemnedAt.getTime() > now - graceMs) continue;
       if (
         options.dryRun === true ||
         (await decide(store, condemnation.id, 'executed', cancellable)) === 'executed'
       )
         young.push(condemnation);
     } else if (verdict === 'executed') {
-      if (!isBefore(decidedAt, before)) young.push(condemnation);
-      else if (isBefore(decidedAt, before - options.graceMs)) over.push(condemnation);
-    } else if (isBefore(decidedAt, before) && options.dryRun !== true) {
+      if (!isBefore(decidedAt, now - decisionMs)) young.push(condemnation);
+      else if (isBefore(decidedAt, now - 2 * decisionMs)) over.push(condemnation);
+    } else if (isBefore(decidedAt, now - graceMs) && options.dryRun !== true) {
       await forget(store, condemnation, cancellable);
     }
   }

@@ -307,7 +307,7 @@ describe('the locks of a repository', () => {
           while (alive[0] !== undefined && alive[0].untilMs < nowMs) {
             await deleteBackup(store, { plan: PLAN, backup: alive.shift()?.backup ?? '' });
           }
-          await sweepObjects(store, { graceMs: NO_GRACE_MS });
+          await sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS });
           // Whatever is still locked for a backup is still there.
           for (const { backup } of alive) await neededBy(store, bucket, backup);
         }

@@ -127,18 +127,22 @@ describe('shared objects', () => {
     await deleteBackup(store, SECOND);
     await sweepObjects(store, { graceMs: GRACE_MS });
     await expect(readCondemnations(store)).resolves.toEqual([]);
-    await expect(sweepObjects(store, { graceMs: NO_GRACE_MS, dryRun: true })).resolves.toMatchObject({
+    await expect(
+      sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS, dryRun: true }),
+    ).resolves.toMatchObject({
       condemnedObjects: both.length - ofFirst.length,
     });
-    await sweepObjects(store, { graceMs: NO_GRACE_MS });
+    await sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS });
     await expect(keysIn(store, OBJECTS_FOLDER)).resolves.toEqual(both);
-    await expect(sweepObjects(store, { graceMs: NO_GRACE_MS })).resolves.toMatchObject({
+    await expect(
+      sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS }),
+    ).resolves.toMatchObject({
       deletedObjects: both.length - ofFirst.length,
     });
     await expect(keysIn(store, OBJECTS_FOLDER)).resolves.toEqual(ofFirst);
     await expect(verifyBackup(store, FIRST, 'content')).resolves.toMatchObject({ verdict: 'OK' });
     // In the end nothing tells of what is gone.
-    await sweepObjects(store, { graceMs: NO_GRACE_MS });
+    await sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS });
     await expect(keysIn(store, 'condemned/')).resolves.toEqual([]);
   });
 
@@ -147,11 +151,13 @@ describe('shared objects', () => {
     await writeTabletBackup(store, FIRST, sampleTablets(2, 'one'));
     await writeTabletBackup(store, SECOND, sampleTablets(2, 'two'));
     await deleteBackup(store, SECOND);
-    await sweepObjects(store, { graceMs: NO_GRACE_MS });
+    await sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS });
     const [list] = await keysIn(store, `${backupFolder(FIRST)}lists/`);
     await writeFile(path.join(store.description, list ?? ''), 'damaged');
     const before = await keysIn(store, OBJECTS_FOLDER);
-    await expect(sweepObjects(store, { graceMs: NO_GRACE_MS })).rejects.toMatchObject({
+    await expect(
+      sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS }),
+    ).rejects.toMatchObject({
       code: 'STORE_DAMAGED',
     });
     await expect(keysIn(store, OBJECTS_FOLDER)).resolves.toEqual(before);
@@ -164,7 +170,9 @@ describe('shared objects', () => {
     await store.delete([manifestKey(FIRST)]);
     const before = await keysIn(store, OBJECTS_FOLDER);
     for (let sweep = 0; sweep < 3; sweep++) {
-      await expect(sweepObjects(store, { graceMs: NO_GRACE_MS })).rejects.toMatchObject({
+      await expect(
+        sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS }),
+      ).rejects.toMatchObject({
         code: 'STORE_DAMAGED',
         message: expect.stringContaining('case 4711'),
       });
@@ -177,10 +185,10 @@ describe('shared objects', () => {
     await writeTabletBackup(store, FIRST, sampleTablets(2, 'one'));
     const objects = await keysIn(store, OBJECTS_FOLDER);
     await deleteBackup(store, FIRST);
-    await sweepObjects(store, { graceMs: NO_GRACE_MS });
+    await sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS });
     await writeTabletBackup(store, SECOND, sampleTablets(2, 'one'));
     await expect(readCondemnations(store)).resolves.toMatchObject([{ verdict: 'spared' }]);
-    await sweepObjects(store, { graceMs: NO_GRACE_MS });
+    await sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS });
     await expect(keysIn(store, OBJECTS_FOLDER)).resolves.toEqual(objects);
 
     await deleteBackup(store, SECOND);
@@ -192,7 +200,8 @@ describe('shared objects', () => {
       ({ key }) => key,
     );
     expect(named.filter((key) => objects.includes(key))).toEqual([]);
-    for (let sweep = 0; sweep < 3; sweep++) await sweepObjects(store, { graceMs: NO_GRACE_MS });
+    for (let sweep = 0; sweep < 3; sweep++)
+      await sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS });
     await expect(verifyBackup(store, OTHER, 'content')).resolves.toMatchObject({ verdict: 'OK' });
     await expect(keysIn(store, OBJECTS_FOLDER)).resolves.toEqual(named.sort());
   });
@@ -235,8 +244,10 @@ describe('whatever becomes of writers and sweeps', () => {
       const store = await emptyStore();
       await writeTabletBackup(store, FIRST, sampleTablets(2, 'one'));
       await deleteBackup(store, FIRST);
-      asleep = await besides(store, pauseAt, () => sweepObjects(store, { graceMs: NO_GRACE_MS }));
-      await sweepObjects(store, { graceMs: NO_GRACE_MS });
+      asleep = await besides(store, pauseAt, () =>
+        sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS }),
+      );
+      await sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS });
       await expect(verifyBackup(store, SECOND, 'content')).resolves.toMatchObject({ verdict: 'OK' });
     }
   });
@@ -246,11 +257,11 @@ describe('whatever becomes of writers and sweeps', () => {
       const store = await emptyStore();
       await writeTabletBackup(store, FIRST, sampleTablets(2, 'one'));
       await deleteBackup(store, FIRST);
-      await sweepObjects(store, { graceMs: NO_GRACE_MS });
+      await sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS });
       const asleep = Promise.withResolvers<'asleep'>();
       const awake = Promise.withResolvers<void>();
       const paused = pausingAt(store, pauseAt, () => asleep.resolve('asleep'), awake.promise);
-      const sweep = outcomeOf(sweepObjects(paused, { graceMs: NO_GRACE_MS }));
+      const sweep = outcomeOf(sweepObjects(paused, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS }));
       if ((await Promise.race([asleep.promise, sweep])) !== 'asleep') return;
       await retried(() => writeTabletBackup(store, SECOND, sampleTablets(2, 'one')));
       awake.resolve();
@@ -282,7 +293,7 @@ function act(who: 'first' | 'second' | 'other' | 'sweep' | 'delete', store: Stor
     case 'other':
       return writeTabletBackup(store, OTHER, sampleTablets(1, 'one'));
     case 'sweep':
-      return sweepObjects(store, { graceMs: NO_GRACE_MS });
+      return sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS });
     case 'delete':
       return deleteBackup(store, FIRST);
   }
@@ -301,7 +312,8 @@ async function expectNothingLeftOver(store: Store): Promise<void> {
   for (const plan of [PLAN, OTHER.plan]) {
     for (let sweep = 0; sweep < 2; sweep++) await removeOrphans(store, plan, NO_GRACE_MS);
   }
-  for (let sweep = 0; sweep < 3; sweep++) await sweepObjects(store, { graceMs: NO_GRACE_MS });
+  for (let sweep = 0; sweep < 3; sweep++)
+    await sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS });
   const named = new Set<string>();
   for (const plan of [PLAN, OTHER.plan]) {
     for (const manifest of (await listBackups(store, plan)).backups) {

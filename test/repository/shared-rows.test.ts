@@ -207,7 +207,8 @@ describe('shared rows', () => {
     const store = await emptyStore();
     await night(store, 'first', SMALL_TABLES);
     expect(await readManifest(store, { plan: PLAN, backup: 'first' })).toMatchObject({ formatVersion: 3 });
-    for (let sweep = 0; sweep < 3; sweep++) await sweepObjects(store, { graceMs: NO_GRACE_MS });
+    for (let sweep = 0; sweep < 3; sweep++)
+      await sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS });
     await expectHolds(store, 'first', SMALL_TABLES);
   });
 
@@ -319,12 +320,14 @@ describe('shared rows', () => {
     // It stops before its manifest: what its results name is needed.
     const engine = { ...engineOf(THREE_TABLES), collect: () => Promise.reject(new Error('stopped')) };
     await expect(wholeBackup(engine, contextOf(store, 'second'), ysqlSource())).rejects.toThrow('stopped');
-    for (let sweep = 0; sweep < 3; sweep++) await sweepObjects(store, { graceMs: NO_GRACE_MS });
+    for (let sweep = 0; sweep < 3; sweep++)
+      await sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS });
     expect(await keysIn(store, OBJECTS_FOLDER)).toEqual(before);
     await wholeBackup(engineOf(THREE_TABLES), contextOf(store, 'second', 2), ysqlSource());
     await expectHolds(store, 'second', THREE_TABLES);
     await deleteBackup(store, { plan: PLAN, backup: 'second' });
-    for (let sweep = 0; sweep < 3; sweep++) await sweepObjects(store, { graceMs: NO_GRACE_MS });
+    for (let sweep = 0; sweep < 3; sweep++)
+      await sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS });
     expect(await keysIn(store, OBJECTS_FOLDER)).toEqual([]);
     expect(await keysIn(store, 'index/')).toEqual([]);
   });
@@ -353,7 +356,8 @@ describe('whatever becomes of nights and sweeps', () => {
             const backup = `n${String(nights.length)}`;
             nights.push({ backup, tables });
             await outcomeOf(night(seen, backup, tables));
-          } else if (who === 'sweep') await outcomeOf(sweepObjects(seen, { graceMs: NO_GRACE_MS }));
+          } else if (who === 'sweep')
+            await outcomeOf(sweepObjects(seen, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS }));
           else {
             const [oldest] = (await listBackups(store, PLAN)).backups.slice(-1);
             if (oldest !== undefined) await outcomeOf(deleteBackup(seen, oldest));
@@ -383,10 +387,10 @@ describe('whatever becomes of nights and sweeps', () => {
       const paused = pausingAt(store, pauseAt, () => slept.resolve('asleep'), awake.promise);
       const writing = night(paused, 'second', SMALL_TABLES);
       asleep = (await Promise.race([slept.promise, writing])) === 'asleep';
-      await sweepObjects(store, { graceMs: NO_GRACE_MS });
+      await sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS });
       awake.resolve();
       await writing;
-      await sweepObjects(store, { graceMs: NO_GRACE_MS });
+      await sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS });
       await expectHolds(store, 'second', SMALL_TABLES);
     }
   });
@@ -396,10 +400,10 @@ describe('whatever becomes of nights and sweeps', () => {
       const store = await emptyStore();
       await night(store, 'first', SMALL_TABLES);
       await deleteBackup(store, { plan: PLAN, backup: 'first' });
-      await sweepObjects(store, { graceMs: NO_GRACE_MS });
+      await sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS });
       const [slept, awake] = [Promise.withResolvers<'asleep'>(), Promise.withResolvers<void>()];
       const paused = pausingAt(store, pauseAt, () => slept.resolve('asleep'), awake.promise);
-      const sweep = outcomeOf(sweepObjects(paused, { graceMs: NO_GRACE_MS }));
+      const sweep = outcomeOf(sweepObjects(paused, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS }));
       if ((await Promise.race([slept.promise, sweep])) !== 'asleep') return;
       await night(store, 'second', SMALL_TABLES);
       awake.resolve();
@@ -434,7 +438,8 @@ async function expectAllHold(
 
 async function expectNothingLeftOver(store: Store): Promise<void> {
   for (let sweep = 0; sweep < 2; sweep++) await removeOrphans(store, PLAN, NO_GRACE_MS);
-  for (let sweep = 0; sweep < 3; sweep++) await sweepObjects(store, { graceMs: NO_GRACE_MS });
+  for (let sweep = 0; sweep < 3; sweep++)
+    await sweepObjects(store, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS });
   const named = new Set<string>();
   for (const manifest of (await listBackups(store, PLAN)).backups) {
     for await (const { key } of readSharedObjects(store, manifest)) named.add(key);

@@ -15,6 +15,7 @@ import { deleteBackup, sampleTablets, writeTabletBackup } from './sample-tablets
 const FIRST = { plan: 'orders', backup: '20261123T020000Z-first' };
 const SECOND = { plan: 'orders', backup: '20261124T020000Z-second' };
 const GRACE_MS = 60 * 60_000;
+const GRACE = { graceMs: GRACE_MS, decisionMs: GRACE_MS };
 const TABLETS = sampleTablets(2, 'one');
 
 const emptyFolder = folderForEachTest('sweeps-together');
@@ -30,7 +31,7 @@ async function sweptStore(): Promise<DirectoryStore> {
   const objects = await Array.fromAsync(store.list(OBJECTS_FOLDER), ({ key }) => key);
   await condemn(store, 'of-the-day-before', objects);
   await decide(store, 'of-the-day-before', 'executed');
-  await sweepObjects(store, { graceMs: GRACE_MS });
+  await sweepObjects(store, GRACE);
   await expect(Array.fromAsync(store.list(OBJECTS_FOLDER))).resolves.toEqual([]);
   return store;
 }
@@ -46,21 +47,23 @@ async function decidedAgo(store: DirectoryStore, graces: number): Promise<void> 
 describe('two sweeps of one repository, as two plans make them', () => {
   // The first one stands still for less than a grace time: from the first to the second of these ages of the decision.
   it.each([
-    [0.8, 1.7],
-    [1.2, 2.1],
+    [0.8, 1.7, 1],
+    [1.2, 2.1, 1],
+    [1.9, 2.1, 3],
+    [0.8, 1.7, 0.1],
   ])(
-    'delete nothing that was stored again meanwhile (decided %d to %d grace times ago)',
-    async (from, to) => {
+    'delete nothing that was stored again meanwhile (decided %d to %d hours ago, the slower one’s grace time %d)',
+    async (from, to, graces) => {
       for (let pauseAt = 1; ; pauseAt++) {
         const store = await sweptStore();
         await decidedAgo(store, from);
         const asleep = Promise.withResolvers<'asleep'>();
         const awake = Promise.withResolvers<void>();
         const paused: Store = pausingAt(store, pauseAt, () => asleep.resolve('asleep'), awake.promise);
-        const slow = sweepObjects(paused, { graceMs: GRACE_MS });
+        const slow = sweepObjects(paused, { ...GRACE, graceMs: graces * GRACE_MS });
         const slept = (await Promise.race([asleep.promise, slow])) === 'asleep';
         await decidedAgo(store, to);
-        await sweepObjects(store, { graceMs: GRACE_MS });
+        await sweepObjects(store, GRACE);
         await writeTabletBackup(store, SECOND, TABLETS);
         awake.resolve();
         await slow;
@@ -82,11 +85,11 @@ describe('two sweeps of one repository, as two plans make them', () => {
     await utimes(path.join(store.description, left), old, old);
     // Condemned anew, executed, forgotten.
     for (const expected of [1, 0]) {
-      await sweepObjects(store, { graceMs: GRACE_MS });
+      await sweepObjects(store, GRACE);
       await decidedAgo(store, 2.1);
       await expect(Array.fromAsync(store.list(OBJECTS_FOLDER))).resolves.toHaveLength(expected);
     }
-    await sweepObjects(store, { graceMs: GRACE_MS });
+    await sweepObjects(store, GRACE);
     await expect(readCondemnations(store)).resolves.toEqual([]);
   });
 });
