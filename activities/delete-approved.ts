@@ -8,6 +8,7 @@ import { findMark } from '../repository/retention/marks.ts';
 import type { Pin } from '../repository/retention/pins.ts';
 import type { Store } from '../repository/store.ts';
 import { ifWhole } from '../repository/store-errors.ts';
+import type { Judgement } from './prune.ts';
 
 interface Deleting {
   readonly store: Store;
@@ -24,9 +25,9 @@ interface Deleting {
 export async function deleteApproved(
   { store, signal, heartbeat, holdLease, now }: Deleting,
   { repository, plan }: PruneInput,
-  isLive: (pin: Pin) => Promise<boolean>,
+  { verdicts, isLive }: Pick<Judgement, 'verdicts'> & { readonly isLive: (pin: Pin) => Promise<boolean> },
 ): Promise<readonly { readonly backup: string; readonly ended: DeleteOutcome }[]> {
-  const approved = await approvedDeletions(store, { repository, plan }, signal);
+  const approved = await approvedDeletions(store, { repository, plan }, verdicts, signal);
   if (approved.length === 0) return [];
   const { entries } = await readCatalogue(store, repository, plan, { signal });
   const done: { readonly backup: string; readonly ended: DeleteOutcome }[] = [];
@@ -58,16 +59,22 @@ export async function deleteApproved(
   return done;
 }
 
-/** The approved requests whose backups still exist and have not changed since. */
+/**
+ * The approved requests whose backups still exist and have not changed since. One that was made since retention drops the backup counts only while it does: a
+ * slip in the plan may have been mended meanwhile.
+ */
 export async function approvedDeletions(
   store: Store,
   { repository, plan }: Pick<PruneInput, 'repository' | 'plan'>,
+  verdicts: Judgement['verdicts'],
   signal: AbortSignal,
 ): Promise<readonly Deletion[]> {
   const { deletion: spec } = repository;
   if (spec === undefined) return [];
+  const kept = new Set(verdicts.filter(({ keep }) => keep).map(({ backup }) => backup));
   const approved: Deletion[] = [];
   for (const deletion of (await readDeletions(store, spec, plan, { signal })).filter(isApproved)) {
+    if (deletion.dropped === true && kept.has(deletion.backup)) continue;
     const found = await digestOf(store, { plan, backup: deletion.backup }, signal);
     if (found === deletion.manifestSha256) approved.push(deletion);
   }

@@ -72,6 +72,9 @@ export function pruneActivities(
           await putMark(store, mark, { signal });
         }
         const next = waiting[0]?.deleteAfter;
+        const approved = await approvedDeletions(store, input, verdicts, signal);
+        const goes = new Set(approved.map(({ backup }) => backup));
+        const unapproved = [...heldBack].filter((backup) => !goes.has(backup)).length;
         return {
           backups: verdicts.length,
           kept: verdicts.filter(({ keep }) => keep).length,
@@ -80,15 +83,15 @@ export function pruneActivities(
           waiting: waiting.length,
           ...defined({
             nextDeletion: next,
-            heldBack: heldBack.size === 0 ? undefined : heldBack.size,
+            heldBack: unapproved === 0 ? undefined : unapproved,
           }),
-          due: due.length + (await approvedDeletions(store, input, signal)).length,
+          due: due.length + approved.length,
         };
       }),
 
     deleteBackups: (input) =>
       inPrune(input, async ({ store, signal, heartbeat, now, holdLease }) => {
-        const { due } = await judge(store, input, { now, isLive, signal });
+        const { due, verdicts } = await judge(store, input, { now, isLive, signal });
         // An earlier attempt's deletions belong in the summary too, though the catalogue no longer has those backups.
         const before = activityInfo().heartbeatDetails as DeleteSummary | undefined;
         let summary: DeleteSummary =
@@ -105,7 +108,7 @@ export function pruneActivities(
         for (const { backup, ended } of await deleteApproved(
           { store, signal, heartbeat, holdLease, now },
           input,
-          isLive,
+          { verdicts, isLive },
         )) {
           summary = deletedAlso(summary, backup, ended);
           heartbeat(summary);

@@ -14,7 +14,7 @@ import type { Store } from '../repository/store.ts';
 export const DEFAULT_GRACE_MS = DAY_MS;
 
 /** What a prune would do now. */
-interface Judgement {
+export interface Judgement {
   readonly catalogue: Catalogue;
   /** Newest instant first. */
   readonly verdicts: readonly RetentionVerdict[];

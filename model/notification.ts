@@ -20,6 +20,8 @@ export type EventName =
   | 'archive.gap'
   /** As `archive.gap`, since the slot kept too much on the source and was given up. */
   | 'archive.slot-given-up'
+  /** Retention would drop more backups than `deletion.atOnce`, so it drops none of them. */
+  | 'prune.held-back'
   /** Databases were found that are plans now. */
   | 'discover.found'
   | 'discover.vanished'
@@ -50,6 +52,7 @@ export const EVENT_NAMES = [
   'prune.completed',
   'prune.failed',
   'prune.cancelled',
+  'prune.held-back',
   'off-cluster.completed',
   'off-cluster.failed',
   'off-cluster.cancelled',
@@ -80,6 +83,7 @@ const GROUP_OF: Readonly<Partial<Record<EventName, EventGroup>>> = {
   'discover.vanished': 'failure',
   'discover.failed': 'failure',
   'discover.refused': 'refused',
+  'prune.held-back': 'refused',
   'request.refused': 'refused',
   'drill.completed': 'drill',
   'drill.failed': 'drill',

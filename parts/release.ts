@@ -35,7 +35,7 @@ export async function fetchRelease(
   try {
     const found = await download(url, archive, progressLines(name, report));
     if (found !== sha256) return `what ${url} gave is not that release (its SHA-256 is ${found})`;
-    await promisify(execFile)('tar', ['-xzf', archive, '-C', into, binary], {
+    await promisify(execFile)('tar', ['--no-same-owner', '-xzf', archive, '-C', into, binary], {
       env: programEnvironment(process.env),
     });
     return undefined;

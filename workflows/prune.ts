@@ -7,6 +7,7 @@ import { hasOwnCredentials } from '../planning/prune.ts';
 import { activitiesFor, PATIENT_RETRY, patiently } from './activity-proxies.ts';
 import { tellCatalogueChanged } from './catalogue-news.ts';
 import { describeFailure } from './failures.ts';
+import { sendNotification } from './notify.ts';
 import type { PruneStage } from './progress.ts';
 import { RunFrame, stepsOf } from './run-frame.ts';
 
@@ -27,10 +28,19 @@ export async function prune({ notify, labels, ...input }: PruneInput): Promise<P
     return await frame.run({
       work: () => work(input, frame),
       end: (outcome) => ({ headline: headlineOf(outcome), facts: factsOf(outcome) }),
-      succeeded: () => tellCatalogueChanged(input.plan),
+      succeeded: async ({ marks }) => {
+        await tellCatalogueChanged(input.plan);
+        if (marks.heldBack !== undefined) await tellHeldBack(marks.heldBack);
+      },
     });
   } finally {
     await CancellationScope.nonCancellable(() => endPrune(input));
+  }
+
+  function tellHeldBack(heldBack: number): Promise<void> {
+    const headline = `Retention of ${input.plan} dropped none of ${formatAmount(heldBack, 'backup')} that no rule keeps: they are more than \`deletion.atOnce\`. If they are meant to go, have their deletion approved (holdfast delete ${input.plan} --dropped)`;
+    const news = { type: 'prune.held-back', ok: false, headline, facts: {} } as const;
+    return sendNotification('held-back', { ...news, plan: input.plan, ...defined({ notify, labels }) }, true);
   }
 }
 
@@ -128,6 +138,7 @@ function factsOf({ marks, deletions }: PruneOutcome): Readonly<Record<string, st
     marked: formatCount(marks.marked.length),
     deleted: formatCount(deletions.deletedBackups),
     freed: formatBytes(deletions.deletedBytes),
+    ...(marks.heldBack === undefined ? {} : { 'not dropped without approval': formatCount(marks.heldBack) }),
   };
 }
 

@@ -68,82 +68,86 @@ async function run(argument: string, backup: string | undefined, options: Option
       'Add `deletion` with `approvers` to the Repository (docs/retention.md); or let retention delete it.',
     );
   }
-  const done = await withStore(HERE, plan.pipeline.repository, async (store) => {
-    const backups = backup === undefined ? await heldBack(store, plan) : [backup];
-    if (withdraw) return await withdrawAll(store, plan, backups, options);
-    return await signAll(store, plan, { spec, backups, key: await keyOf(options) }, options);
-  });
-  for (const subject of done) {
-    await recordHere(plan.name, plan.pipeline.repository, {
+  const record = (subject: string) =>
+    recordHere(plan.name, plan.pipeline.repository, {
       action: withdraw ? 'deletion-withdrawn' : approve ? 'deletion-approved' : 'deletion-asked',
       subject,
       ...defined({ reason }),
     });
-  }
+  await withStore(HERE, plan.pipeline.repository, async (store) => {
+    const deleting: Deleting = { store, plan, spec, record, options };
+    if (withdraw) return withdrawAll(deleting, backup === undefined ? await askedOf(deleting) : [backup]);
+    const key = await keyOf(options);
+    const backups = backup === undefined ? await unsignedOf(deleting, key) : [backup];
+    return signAll(deleting, backups, key);
+  });
   return EXIT.done;
 }
 
-/** The backups that retention drops only after approval. */
-async function heldBack(store: Store, plan: CompiledPlan): Promise<readonly string[]> {
-  const { judgeByStorage } = await import('../../activities/prune.ts');
-  const { pruneInputOf } = await import('../../planning/prune.ts');
-  const { heldBack: backups } = await judgeByStorage(store, pruneInputOf(plan));
-  if (backups.size > 0) return [...backups];
+interface Deleting {
+  readonly store: Store;
+  readonly plan: CompiledPlan;
+  readonly spec: DeletionSpec;
+  readonly options: Options;
+  /** Tells the log of the plan what was done to a backup, as soon as it was done. */
+  readonly record: (backup: string) => Promise<void>;
+}
+
+/** The backups that were asked for by `--dropped`, whether retention still drops them or not. */
+async function askedOf({ store, plan, spec }: Deleting): Promise<readonly string[]> {
+  const { readDeletions } = await import('../../repository/retention/deletions.ts');
+  const asked = (await readDeletions(store, spec, plan.name)).filter(({ dropped }) => dropped === true);
+  if (asked.length > 0) return asked.map(({ backup }) => backup);
   throw new UsageError(
-    `retention of ${plan.name} drops no backup that must be approved`,
-    'See what it does with each: holdfast prune --dry-run.',
+    `nobody has asked for the deletion of what retention of ${plan.name} drops`,
+    'One backup whose deletion was asked for by its id is given up by that: holdfast delete PLAN BACKUP --withdraw.',
   );
 }
 
 async function withdrawAll(
-  store: Store,
-  { name: plan }: CompiledPlan,
+  { store, plan: { name: plan }, record, options: { dropped, json } }: Deleting,
   backups: readonly string[],
-  { dropped, json }: Options,
-): Promise<readonly string[]> {
+): Promise<void> {
   const { withdrawDeletion } = await import('../../repository/retention/deletions.ts');
   for (const backup of backups) {
     await withdrawDeletion(store, { plan, backup });
+    await record(backup);
     if (!json) print(`The deletion of ${backup} is given up.`);
   }
-  if (json) {
-    const withdrawn = backups.map((backup) => ({ plan, backup, withdrawn: true }));
-    emit(documentOf(plan, dropped === true, withdrawn));
-  }
-  return backups;
+  if (!json) return;
+  emit(
+    documentOf(
+      plan,
+      dropped === true,
+      backups.map((backup) => ({ plan, backup, withdrawn: true })),
+    ),
+  );
 }
 
-/** Asks for the deletion of each backup, or approves it. Of `--dropped`, what was done before is passed over. */
+/** Asks for the deletion of each backup, or approves it. */
 async function signAll(
-  store: Store,
-  { name: plan }: CompiledPlan,
-  { spec, backups, key }: { spec: DeletionSpec; backups: readonly string[]; key: SigningKey },
-  { reason, dropped, json }: Options,
-): Promise<readonly string[]> {
+  { store, plan: { name: plan }, spec, record, options: { reason, dropped, json } }: Deleting,
+  backups: readonly string[],
+  key: SigningKey,
+): Promise<void> {
   const { approveDeletion, askDeletion, deletionText, isApproved } = await import(
     '../../repository/retention/deletions.ts'
   );
   const signed: Deletion[] = [];
-  const asks = reason !== undefined;
-  const unsigned = dropped ? await unsignedOf(store, spec, { plan, backups, key, asks }) : backups;
-  for (const backup of unsigned) {
+  for (const backup of backups) {
     const ref = { plan, backup };
     const deletion =
       reason === undefined
         ? await approveDeletion(store, spec, ref, key)
-        : await askDeletion(store, spec, ref, key, reason);
+        : await askDeletion(store, spec, ref, key, { reason, dropped });
+    await record(backup);
     if (!json) print(`${backup}: ${deletionText(deletion)}.`);
     signed.push(deletion);
   }
-  if (json)
-    emit(
-      documentOf(
-        plan,
-        dropped === true,
-        signed.map((one) => ({ ...one, approved: isApproved(one) })),
-      ),
-    );
-  else if (signed.length === 0) print('Nothing is left to ask for or to approve by this key.');
+  if (json) {
+    const all = signed.map((one) => ({ ...one, approved: isApproved(one) }));
+    emit(documentOf(plan, dropped === true, all));
+  } else if (signed.length === 0) print('Nothing is left to ask for or to approve by this key.');
   else {
     const what = dropped ? '--dropped' : signed[0]?.backup;
     print(
@@ -152,7 +156,6 @@ async function signAll(
         : `Another approver: holdfast delete ${plan} ${what} --approve --key FILE`,
     );
   }
-  return signed.map(({ backup }) => backup);
 }
 
 /** The one document of `--json`: that of a backup, or of all. */
@@ -160,20 +163,36 @@ function documentOf(plan: string, dropped: boolean, all: readonly object[]): obj
   return dropped ? { plan, deletions: all } : (all[0] ?? {});
 }
 
-/** The backups whose deletion is still to be asked for, or to be approved by this key. */
+/** Of the backups that retention drops only after approval, those whose deletion is still to be asked for, or to be approved by this key. */
 async function unsignedOf(
-  store: Store,
-  spec: DeletionSpec,
-  { plan, backups, key, asks }: { plan: string; backups: readonly string[]; key: SigningKey; asks: boolean },
+  { store, plan, spec, options: { reason } }: Deleting,
+  { public: { fingerprint } }: SigningKey,
 ): Promise<readonly string[]> {
   const { readDeletions } = await import('../../repository/retention/deletions.ts');
-  const asked = new Map((await readDeletions(store, spec, plan)).map((one) => [one.backup, one]));
-  const known = backups.filter((backup) => asked.has(backup));
-  if (asks) return backups.filter((backup) => !asked.has(backup));
-  // Of the first one, the approval then says that nobody has asked.
-  if (known.length === 0) return backups.slice(0, 1);
-  const { fingerprint } = key.public;
-  return known.filter((backup) => asked.get(backup)?.approvedBy.includes(fingerprint) !== true);
+  const backups = await heldBack(store, plan);
+  const asked = new Map((await readDeletions(store, spec, plan.name)).map((one) => [one.backup, one]));
+  if (reason !== undefined) return backups.filter((backup) => !asked.has(backup));
+  const mine = (backup: string) => asked.get(backup)?.askedBy === fingerprint;
+  const others = backups.filter((backup) => asked.has(backup) && !mine(backup));
+  // Of one that nobody else has asked for, the approval says why it can't be given.
+  if (others.length === 0)
+    return backups.toSorted((one, other) => Number(mine(other)) - Number(mine(one))).slice(0, 1);
+  return others.filter((backup) => asked.get(backup)?.approvedBy.includes(fingerprint) !== true);
+}
+
+/** The backups that retention drops only after approval. What reads one now stands in the way of its deletion, not of this. */
+async function heldBack(store: Store, plan: CompiledPlan): Promise<readonly string[]> {
+  const { judge } = await import('../../activities/prune.ts');
+  const { pruneInputOf } = await import('../../planning/prune.ts');
+  const { heldBack: backups } = await judge(store, pruneInputOf(plan), {
+    now: new Date(),
+    isLive: async () => false,
+  });
+  if (backups.size > 0) return [...backups];
+  throw new UsageError(
+    `retention of ${plan.name} drops no backup that must be approved`,
+    'See what it does with each: holdfast prune --dry-run.',
+  );
 }
 
 async function keyOf({ key: file }: Options) {

@@ -247,7 +247,7 @@ const deletion = z
       .optional()
       .meta({
         description:
-          'The most backups that retention drops by itself in one prune. Would it be more, as after a mistake in `retention`, it drops none until a person asks and others approve (`holdfast delete --dropped`). Left out, retention asks nobody.',
+          'The most backups of a plan that retention drops by itself in one prune. Would it be more, as after a mistake in `retention`, it drops none until a person asks and others approve (`holdfast delete --dropped`). Left out, retention asks nobody.',
         examples: [20],
       }),
   })

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { defined } from '../../model/defined.ts';
 import { permanent } from '../../model/errors.ts';
 import type { DeletionSpec } from '../../model/source.ts';
 import { readStoredManifest } from '../backups/manifest.ts';
@@ -30,6 +31,8 @@ export interface DeletionRequest {
   readonly manifestSha256: string;
   readonly reason: string;
   readonly at: string;
+  /** True: it was asked for since retention drops the backup, and holds only while retention does. */
+  readonly dropped?: boolean | undefined;
 }
 
 const requestSchema: z.ZodType<DeletionRequest> = z.object({
@@ -38,6 +41,7 @@ const requestSchema: z.ZodType<DeletionRequest> = z.object({
   manifestSha256: z.string(),
   reason: z.string(),
   at: z.iso.datetime(),
+  dropped: z.boolean().optional(),
 });
 
 const approvalSchema = z.object({
@@ -77,7 +81,7 @@ export async function askDeletion(
   spec: DeletionSpec,
   ref: BackupId,
   key: SigningKey,
-  reason: string,
+  { reason, dropped }: Pick<DeletionRequest, 'reason' | 'dropped'>,
   options: Cancellable = {},
 ): Promise<Deletion> {
   requireApprover(spec, key);
@@ -91,7 +95,8 @@ export async function askDeletion(
       `Somebody else approves it: holdfast delete ${plan} ${backup} --approve --key FILE; --withdraw gives it up.`,
     );
   }
-  const request: DeletionRequest = { plan, backup, manifestSha256, reason, at: new Date().toISOString() };
+  const at = new Date().toISOString();
+  const request: DeletionRequest = { plan, backup, manifestSha256, reason, at, ...defined({ dropped }) };
   // A request that exists is for another backup, or nobody who may ask has signed it. So it may be replaced.
   const sha256 = await putSignedBy(store, deletionRequestKey(ref), request, key, options);
   const { approvals: needed } = spec;

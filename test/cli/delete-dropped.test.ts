@@ -1,6 +1,7 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { deleteApproved } from '../../activities/delete-approved.ts';
+import { judgeByStorage } from '../../activities/prune.ts';
 import { compilePlanFiles } from '../../library/plan-files.ts';
 import { pruneInputOf } from '../../planning/prune.ts';
 import { DirectoryStore } from '../../repository/directory/store.ts';
@@ -64,7 +65,9 @@ async function deletedBy(folder: string, plan: string): Promise<readonly string[
     holdLease: async () => undefined,
     now: new Date(),
   };
-  const done = await deleteApproved(pruning, pruneInputOf(compiled), async () => false);
+  const { verdicts } = await judgeByStorage(pruning.store, pruneInputOf(compiled));
+  const isLive = async () => false;
+  const done = await deleteApproved(pruning, pruneInputOf(compiled), { verdicts, isLive });
   return done.flatMap(({ backup, ended }) => (ended.outcome === 'deleted' ? [backup] : []));
 }
 
@@ -113,4 +116,39 @@ test('what retention may drop at once it drops without asking', () =>
     expect(nothing.stderr).toContain('drops no backup that must be approved');
     const both = await holdfastIn(folder, 'delete', plan, backupOf('19'), '--dropped', '--approve');
     expect(both).toMatchObject({ code: 2 });
+  }));
+
+test('a slip that is mended after the approval deletes nothing, and what was asked for can be given up', () =>
+  withScratchFolder(async (folder) => {
+    const plan = await stage(folder, 3);
+    await holdfastIn(folder, ...['delete', plan, '--dropped', '--reason', 'we keep one', '--key', 'alice']);
+    await holdfastIn(folder, 'delete', plan, '--dropped', '--approve', '--key', 'bob');
+    await writeFile(plan, (await readFile(plan, 'utf8')).replace('keepLast: 1', 'keepLast: 300'));
+    expect(await deletedBy(folder, plan)).toEqual([]);
+    const withdrawn = await holdfastIn(folder, 'delete', plan, '--dropped', '--withdraw');
+    expect(withdrawn).toMatchObject({ code: 0 });
+    expect(withdrawn.stdout.match(/is given up/g)).toHaveLength(4);
+    await writeFile(plan, (await readFile(plan, 'utf8')).replace('keepLast: 300', 'keepLast: 1'));
+    expect(await deletedBy(folder, plan)).toEqual([]);
+  }));
+
+test('each of two approvers asks for some of them, and approves those of the other', () =>
+  withScratchFolder(async (folder) => {
+    const plan = await stage(folder, 3);
+    await holdfastIn(folder, ...['delete', plan, backupOf('19'), '--reason', 'by its id', '--key', 'bob']);
+    await holdfastIn(folder, ...['delete', plan, '--dropped', '--reason', 'the rest', '--key', 'alice']);
+    const byAlice = await holdfastIn(folder, 'delete', plan, '--dropped', '--approve', '--key', 'alice');
+    expect(byAlice.stdout).toContain(backupOf('19'));
+    const byBob = await holdfastIn(
+      folder,
+      'delete',
+      plan,
+      '--dropped',
+      '--approve',
+      '--key',
+      'bob',
+      '--json',
+    );
+    expect(JSON.parse(byBob.stdout).deletions).toHaveLength(3);
+    expect(await deletedBy(folder, plan)).toHaveLength(4);
   }));

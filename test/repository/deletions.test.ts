@@ -61,12 +61,12 @@ async function prune(store: Store, deletion: DeletionSpec) {
     holdLease: async () => undefined,
     now: new Date(),
   };
-  return deleteApproved(pruning, input, async () => false);
+  return deleteApproved(pruning, input, { verdicts: [], isLive: async () => false });
 }
 
 test('one asks, another approves, and only then a prune deletes; who asked canâ€™t approve, by whatever way', async () => {
   const store = await newStore();
-  await askDeletion(store, ONE, SAMPLE, keyOf(alice), 'personal data');
+  await askDeletion(store, ONE, SAMPLE, keyOf(alice), { reason: 'personal data' });
   expect(await prune(store, ONE)).toEqual([]);
   await expect(approveDeletion(store, ONE, SAMPLE, keyOf(alice))).rejects.toMatchObject({
     code: 'DELETION_OWN_REQUEST',
@@ -100,8 +100,8 @@ test('one asks, another approves, and only then a prune deletes; who asked canâ€
 
 test('a request that is changed, or asked anew, loses its approvals; n of m are asked for where the plan says so', async () => {
   const store = await newStore();
-  await askDeletion(store, TWO, SAMPLE, keyOf(alice), 'personal data');
-  await expect(askDeletion(store, TWO, SAMPLE, keyOf(bob), 'again')).rejects.toMatchObject({
+  await askDeletion(store, TWO, SAMPLE, keyOf(alice), { reason: 'personal data' });
+  await expect(askDeletion(store, TWO, SAMPLE, keyOf(bob), { reason: 'again' })).rejects.toMatchObject({
     code: 'DELETION_ASKED_ALREADY',
   });
   expect(isApproved(await approveDeletion(store, TWO, SAMPLE, keyOf(bob)))).toBe(false);
@@ -118,7 +118,7 @@ test('a request that is changed, or asked anew, loses its approvals; n of m are 
 
 test('what is held stays, approved or not, until it is released', async () => {
   const store = await newStore();
-  await askDeletion(store, ONE, SAMPLE, keyOf(alice), 'personal data');
+  await askDeletion(store, ONE, SAMPLE, keyOf(alice), { reason: 'personal data' });
   await approveDeletion(store, ONE, SAMPLE, keyOf(bob));
   await holdBackup(store, SAMPLE, { reason: 'case 4711', by: 'carol' });
   expect(await prune(store, ONE)).toMatchObject([
