@@ -101,13 +101,13 @@ export class GcsClient {
       const request = this.#isSecure ? httpsRequest(url, settings) : httpRequest(url, settings);
       const giveUp = (what: string) => () =>
         request.destroy(Object.assign(new Error(what), { code: 'ETIMEDOUT' }));
-      const connecting = setTimeout(giveUp('no connection'), connectMs);
       request.once('socket', (socket) => {
-        if (socket.connecting) socket.once('connect', () => clearTimeout(connecting));
-        else clearTimeout(connecting);
+        if (!socket.connecting) return;
+        const connecting = setTimeout(giveUp('no connection'), connectMs);
+        socket.once('connect', () => clearTimeout(connecting));
+        request.once('close', () => clearTimeout(connecting));
       });
       request.setTimeout(idleMs, giveUp('nothing moved'));
-      request.once('close', () => clearTimeout(connecting));
       request.on('error', reject);
       request.once('response', resolve);
       for (const piece of body) request.write(piece);

@@ -156,19 +156,23 @@ export class GcsStore implements Store {
     for (const key of keys) checkKey(key);
     const limiter = new Limiter(DELETES_AT_ONCE);
     const locked: string[] = [];
+    let failed = false;
     const deleting = keys.map((key) =>
       limiter.run(async () => {
+        if (failed) return;
         try {
           await this.#try(`delete ${key}`, options, () => this.#delete(key, options));
         } catch (error) {
-          if (!(error instanceof HoldfastError) || error.code !== STORE_LOCKED) throw error;
+          const isLocked = error instanceof HoldfastError && error.code === STORE_LOCKED;
+          failed ||= !isLocked;
+          if (!isLocked) throw error;
           locked.push(key);
         }
       }),
     );
     // Nothing goes on in the background after the first error.
-    const failed = (await Promise.allSettled(deleting)).find(({ status }) => status === 'rejected');
-    if (failed?.status === 'rejected') throw failed.reason;
+    const first = (await Promise.allSettled(deleting)).find(({ status }) => status === 'rejected');
+    if (first?.status === 'rejected') throw first.reason;
     if (locked.length > 0) throw stillLocked(locked, undefined, this.description);
   }
 
