@@ -31,43 +31,11 @@ import type { PlacedStep } from './step-graph.ts';
 
 /** A repository as the pipeline carries it. */
 export function emitRepository({ metadata, spec }: RepositoryDocument): RepositorySpec {
-  const encryption = spec.encryption && emitEncryption(spec.encryption);
-  const signing = spec.signing && emitSigning(spec.signing);
-  if (spec.directory !== undefined) {
-    return deepFreeze({
-      name: metadata.name,
-      location: {
-        kind: 'directory',
-        path: spec.directory,
-        ...given('groupAccess', spec.groupAccess),
-      },
-      ...given('encryption', encryption),
-      ...given('signing', signing),
-      ...given('deletion', spec.deletion && emitDeletion(spec.deletion)),
-      ...given('shareRows', spec.shareRows),
-    });
-  }
-  const { s3 } = spec;
-  if (s3 === undefined) throw new TypeError('a valid Repository has one of s3 and directory');
-  const { credentials, sse } = s3;
   return deepFreeze({
     name: metadata.name,
-    location: {
-      kind: 's3',
-      bucket: s3.bucket,
-      prefix: s3.prefix ?? '',
-      forcePathStyle: s3.pathStyle ?? s3.endpoint !== undefined,
-      ...given('region', s3.region),
-      ...given('endpoint', s3.endpoint),
-      ...given('storageClass', s3.storageClass),
-      ...given('serverSideEncryption', sse?.algorithm),
-      ...given('kmsKeyId', sse?.kmsKeyId),
-      ...given('credentials', credentials && emitCredentials(credentials)),
-      ...given('pruneCredentials', s3.pruneCredentials && emitCredentials(s3.pruneCredentials)),
-      ...given('objectLock', s3.objectLock && emitObjectLock(s3.objectLock)),
-    },
-    ...given('encryption', encryption),
-    ...given('signing', signing),
+    location: emitLocation(spec),
+    ...given('encryption', spec.encryption && emitEncryption(spec.encryption)),
+    ...given('signing', spec.signing && emitSigning(spec.signing)),
     ...given('deletion', spec.deletion && emitDeletion(spec.deletion)),
     ...given('shareRows', spec.shareRows),
   });
@@ -79,6 +47,43 @@ function emitDeletion({
   atOnce,
 }: NonNullable<RepositoryDocument['spec']['deletion']>): DeletionSpec {
   return { approvers, approvals, ...given('atOnce', atOnce) };
+}
+
+function emitLocation({
+  directory,
+  groupAccess,
+  gcs,
+  s3,
+}: RepositoryDocument['spec']): RepositorySpec['location'] {
+  if (directory !== undefined) {
+    return { kind: 'directory', path: directory, ...given('groupAccess', groupAccess) };
+  }
+  if (gcs !== undefined) {
+    return {
+      kind: 'gcs',
+      bucket: gcs.bucket,
+      prefix: gcs.prefix ?? '',
+      ...given('endpoint', gcs.endpoint),
+      ...given('storageClass', gcs.storageClass),
+      ...given('credentials', gcs.credentials && emitSecret(gcs.credentials)),
+    };
+  }
+  if (s3 === undefined) throw new TypeError('a valid Repository has one of s3, gcs and directory');
+  const { credentials, sse } = s3;
+  return {
+    kind: 's3',
+    bucket: s3.bucket,
+    prefix: s3.prefix ?? '',
+    forcePathStyle: s3.pathStyle ?? s3.endpoint !== undefined,
+    ...given('region', s3.region),
+    ...given('endpoint', s3.endpoint),
+    ...given('storageClass', s3.storageClass),
+    ...given('serverSideEncryption', sse?.algorithm),
+    ...given('kmsKeyId', sse?.kmsKeyId),
+    ...given('credentials', credentials && emitCredentials(credentials)),
+    ...given('pruneCredentials', s3.pruneCredentials && emitCredentials(s3.pruneCredentials)),
+    ...given('objectLock', s3.objectLock && emitObjectLock(s3.objectLock)),
+  };
 }
 
 type S3Document = NonNullable<RepositoryDocument['spec']['s3']>;

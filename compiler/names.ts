@@ -61,10 +61,11 @@ export function readEnvironmentName(text: string): Reading<string> {
   );
 }
 
-/** Reads the name of an S3 bucket, by S3's rules for new buckets. */
+/** Reads the name of a bucket, by S3's rules for new buckets. Those of Google Cloud Storage are the same but for underscores. */
 export function readBucket(text: string): Reading<string> {
-  if (text.startsWith('s3://')) {
-    const [bucket = '', ...prefix] = text.slice('s3://'.length).split('/');
+  const scheme = /^(s3|gs):\/\//.exec(text)?.[0];
+  if (scheme !== undefined) {
+    const [bucket = '', ...prefix] = text.slice(scheme.length).split('/');
     const rest = prefix.filter((part) => part !== '').join('/');
     return refused(
       'BAD_NAME',

@@ -164,6 +164,18 @@ export interface S3Credentials {
   readonly sessionToken?: SecretRef;
 }
 
+/** A bucket of Google Cloud Storage, and a prefix in it. */
+export interface GcsLocation {
+  readonly kind: 'gcs';
+  readonly bucket: string;
+  readonly prefix: string;
+  /** Absent: Google's own. One of `http:` is an emulator's, to which no credentials are sent. */
+  readonly endpoint?: string;
+  readonly storageClass?: 'STANDARD' | 'NEARLINE' | 'COLDLINE' | 'ARCHIVE';
+  /** The JSON of a key, or of a workload identity. Absent: Google's own chain is used. */
+  readonly credentials?: SecretRef;
+}
+
 interface DirectoryLocation {
   readonly kind: 'directory';
   readonly path: string;
@@ -202,7 +214,7 @@ export interface DeletionSpec {
 /** A repository as a plan describes it. */
 export interface RepositorySpec {
   readonly name: string;
-  readonly location: S3Location | DirectoryLocation;
+  readonly location: S3Location | GcsLocation | DirectoryLocation;
   /** Absent: the repository isn't encrypted. */
   readonly encryption?: EncryptionSpec;
   /** Absent: nothing is signed, and no signature is required. */

@@ -81,6 +81,17 @@ export const TOXIPROXY: Tool = {
   packages: 260,
 };
 
+/** A bucket service that speaks the JSON API of Google Cloud Storage. */
+export const FAKE_GCS: Tool = {
+  name: 'fake-gcs-server',
+  version: 'v1.56.1',
+  goPackage: 'github.com/fsouza/fake-gcs-server',
+  binary: 'fake-gcs-server',
+  pathName: 'fake-gcs-server',
+  buildTime: 'about 2 minutes on 2 cores',
+  packages: 451,
+};
+
 /** Checks the workflows of GitHub's continuous integration. */
 export const ACTIONLINT: Tool = {
   name: 'actionlint',
@@ -103,7 +114,7 @@ export const AGE: Tool = {
   packages: 200,
 };
 
-export const ALL_TOOLS: readonly Tool[] = [TEMPORAL, VERSITYGW, TOXIPROXY, ACTIONLINT, AGE];
+export const ALL_TOOLS: readonly Tool[] = [TEMPORAL, VERSITYGW, FAKE_GCS, TOXIPROXY, ACTIONLINT, AGE];
 
 /**
  * Returns the path of a tool's executable: from PATH, otherwise from the cache folder. If it is in neither, this downloads

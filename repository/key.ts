@@ -29,6 +29,12 @@ export function checkPrefix(prefix: string): void {
   checkKey(`${prefix}x`);
 }
 
+/** What stands before every key of a repository in a bucket: a plan's `prefix` with one slash at its end; empty for the whole bucket. */
+export function rootOf(prefix: string): string {
+  const parts = prefix.split('/').filter((part) => part !== '');
+  return parts.map((part) => `${part}/`).join('');
+}
+
 /** One part of a key, such as a plan's name. Throws `STORE_BAD_KEY` where it has a slash or `checkKey` refuses it. */
 export function checkedPart(part: string): string {
   if (part.includes('/')) throw badKey(part, 'it has a slash');

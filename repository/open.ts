@@ -1,9 +1,10 @@
 import { defined } from '../model/defined.ts';
 import type { RepositorySpec } from '../model/pipeline.ts';
+import type { SecretResolver } from './connection.ts';
 import { DirectoryStore } from './directory/store.ts';
 import { ClearStore } from './encryption/clear-store.ts';
 import { EncryptedStore } from './encryption/encrypted-store.ts';
-import type { SecretResolver } from './s3/client.ts';
+import { GcsStore } from './gcs/store.ts';
 import { S3Store } from './s3/store.ts';
 import { Signing } from './signing/signing.ts';
 import type { Store } from './store.ts';
@@ -40,6 +41,8 @@ export async function openPlace({ location }: RepositorySpec, secret: SecretReso
   switch (location.kind) {
     case 'directory':
       return new DirectoryStore(location.path, defined({ groupAccess: location.groupAccess }));
+    case 'gcs':
+      return GcsStore.open(location, secret);
     case 's3':
       return S3Store.open(location, secret);
   }

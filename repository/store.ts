@@ -7,7 +7,7 @@ export interface Cancellable {
 }
 
 /**
- * The contract of a store: where objects live. `s3/` and `directory/` implement it; one test suite holds them to it.
+ * The contract of a store: where objects live. `s3/`, `gcs/` and `directory/` implement it; one test suite holds them to it.
  *
  * - Keys are separated by `/` and relative to the store's root (bucket and prefix, or directory); `key.ts` says which are refused. No key may be a folder of
  *   another (`a` beside `a/b`), since a directory can't hold both.
@@ -34,7 +34,7 @@ export interface Store {
   get(key: string, options?: GetOptions): Promise<Uint8Array>;
 
   /**
-   * The object's size; undefined if it doesn't exist. With `checksum`, also its SHA-256 (hex) if the store knows that without a transfer: S3 from its record
+   * The object's size; undefined if it doesn't exist. With `checksum`, also its SHA-256 (hex) if the store knows that without a transfer: a bucket from its record
    * of the upload, a directory by reading the file in its place.
    */
   head(key: string, options?: HeadOptions): Promise<StoredObject | undefined>;

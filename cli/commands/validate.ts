@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { type CommonOptions, EXIT, emit, print, runCommand, say } from '../output.ts';
+import { placeOf } from '../place.ts';
 
 export function register(program: Command): void {
   program
@@ -24,8 +25,7 @@ async function run(paths: readonly string[], { json }: CommonOptions) {
       print(`${file}: plan ${name}, ${pipeline.steps.length} steps, ${pipeline.hash.slice(0, 12)}`);
     }
     for (const { name, location } of repositories) {
-      const place = location.kind === 's3' ? `s3://${location.bucket}/${location.prefix}` : location.path;
-      print(`repository ${name}, ${place}`);
+      print(`repository ${name}, ${placeOf(location)}`);
     }
     for (const { name, file } of templates) print(`${file}: template ${name}`);
     for (const { plan, file, message } of warnings) say(`${file}: warning, plan ${plan}: ${message}`);

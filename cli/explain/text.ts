@@ -17,6 +17,7 @@ import type {
   YsqlSource,
 } from '../../model/pipeline.ts';
 import { spanInWords, type TransferWindow } from '../../model/transfer-window.ts';
+import { placeOf } from '../place.ts';
 
 const COLUMNS = ['STEP', 'WHEN', 'ACTIVITY', 'QUEUE', 'PARALLEL', 'RETRY', 'TIMEOUT', 'IN → OUT'] as const;
 
@@ -168,9 +169,9 @@ function describePatterns({ include, exclude }: NamePatterns): string {
 }
 
 function describeRepository({ repository: { name, location } }: ExplainedPlan): string {
-  if (location.kind === 'directory') return `${name}, ${location.path}`;
-  const at = location.endpoint === undefined ? '' : ` at ${location.endpoint}`;
-  return `${name}, s3://${location.bucket}/${location.prefix}${at}`;
+  const at =
+    location.kind === 'directory' || location.endpoint === undefined ? '' : ` at ${location.endpoint}`;
+  return `${name}, ${placeOf(location)}${at}`;
 }
 
 function describeDrill({ drill }: ExplainedPlan): string {

@@ -122,6 +122,47 @@ const s3 = z
     examples: [{ bucket: 'acme-backups' }],
   });
 
+const gcs = z
+  .strictObject({
+    bucket: reading(readBucket, {
+      description: 'Bucket; it must exist.',
+      minLength: 3,
+      maxLength: 63,
+      examples: ['acme-backups'],
+    }),
+    prefix: s3.shape.prefix,
+    endpoint: reading(readWebAddress, {
+      description:
+        'Address of a private endpoint or of an emulator. To one of `http:` no credentials are sent.',
+      pattern: '^https?://',
+      examples: ['http://127.0.0.1:4443'],
+    }).optional(),
+    storageClass: z
+      .enum(['STANDARD', 'NEARLINE', 'COLDLINE', 'ARCHIVE'])
+      .optional()
+      .meta({
+        description:
+          "Storage class of the objects; left out, the bucket's own. All can be read at once; the colder ones cost more to read and to delete early.",
+        examples: ['NEARLINE'],
+      }),
+    credentials: secretReference(
+      "The JSON file that Google made: a service account's key, or the configuration of a workload identity pool. Left out, Google's own chain: GOOGLE_APPLICATION_CREDENTIALS, `gcloud`, the instance's service account.",
+    ).optional(),
+  })
+  .check(
+    alsoCheck(({ endpoint, credentials: key }) => {
+      if (key === undefined || typeof endpoint !== 'string' || !endpoint.startsWith('http:'))
+        return undefined;
+      const message = 'Credentials would travel in clear to an address of `http:`';
+      const remedy = 'Write `https:`, or remove `credentials`: an emulator needs none.';
+      return { params: { problem: { code: 'WRONG_VALUE', message, remedy } }, path: ['credentials'] };
+    }),
+  )
+  .meta({
+    description: 'A bucket of Google Cloud Storage. Needs the package google-auth-library beside Holdfast.',
+    examples: [{ bucket: 'acme-backups' }],
+  });
+
 const directory = reading(readAbsolutePath, {
   description: 'Absolute path of a directory that every worker sees under this path, such as an NFS mount.',
   pattern: '^/',
@@ -284,6 +325,7 @@ export const repositoryDocument = z
     spec: oneOf(
       {
         s3: s3.optional(),
+        gcs: gcs.optional(),
         directory: directory.optional(),
         groupAccess: groupAccess.optional(),
         encryption: encryption.optional(),
@@ -291,18 +333,18 @@ export const repositoryDocument = z
         deletion: deletion.optional(),
         shareRows: shareRows.optional(),
       },
-      ['s3', 'directory'],
+      ['s3', 'gcs', 'directory'],
     )
       .check(
-        alsoCheck(({ groupAccess: access, directory: path, s3: bucket }) => {
-          if (access === undefined || path !== undefined || bucket === undefined) return undefined;
+        alsoCheck(({ groupAccess: access, directory: path, s3: bucket, gcs: other }) => {
+          if (access === undefined || path !== undefined || (bucket ?? other) === undefined) return undefined;
           const message = 'A bucket has no groups: `groupAccess` belongs to a `directory`';
           const remedy = 'Remove `groupAccess`; who may read the bucket is for its policy to say.';
           return { params: { problem: { code: 'WRONG_VALUE', message, remedy } }, path: ['groupAccess'] };
         }),
       )
       .meta({
-        description: 'Where it is: one of `s3` and `directory`.',
+        description: 'Where it is: one of `s3`, `gcs` and `directory`.',
         examples: [{ directory: '/mnt/backups' }],
       }),
   })

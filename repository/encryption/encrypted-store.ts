@@ -1,10 +1,10 @@
 import { defined } from '../../model/defined.ts';
 import type { EncryptionSpec } from '../../model/source.ts';
+import type { SecretResolver } from '../connection.ts';
 import type { RepositoryIdentity } from '../identity.ts';
 import { checkKey } from '../key.ts';
 import { isSignature, KEYS_FOLDER, namesItsContents, REPOSITORY_KEY } from '../layout.ts';
 import { findRepository, parseRepository } from '../repository.ts';
-import type { SecretResolver } from '../s3/client.ts';
 import { sha256Hex } from '../sha256.ts';
 import { requireTrusted } from '../signing/signed-object.ts';
 import type { Signing } from '../signing/signing.ts';

@@ -1,6 +1,6 @@
 import { recover } from '../../model/errors.ts';
 import type { EncryptionSpec, SecretRef } from '../../model/source.ts';
-import type { SecretResolver } from '../s3/client.ts';
+import type { SecretResolver } from '../connection.ts';
 import { sha256Hex } from '../sha256.ts';
 import type { Cancellable, Store } from '../store.ts';
 import { damaged, ifThere } from '../store-errors.ts';

@@ -1,28 +1,14 @@
 import { S3Client } from '@aws-sdk/client-s3';
 import { defined } from '../../model/defined.ts';
-import type { S3Location, SecretRef } from '../../model/pipeline.ts';
+import type { S3Location } from '../../model/pipeline.ts';
+import { CONNECTIONS, type SecretResolver, type Timeouts } from '../connection.ts';
 import { hashBodiesOnce } from './checksums.ts';
-
-/** Reads a secret, if this worker has it. */
-export type SecretResolver = (reference: SecretRef) => Promise<string>;
-
-/** When a connection counts as dead. */
-export interface S3Timeouts {
-  readonly connectMs: number;
-  /** A connection on which nothing moves for this long is closed, and the request is tried again. */
-  readonly idleMs: number;
-}
-
-export const DEFAULT_TIMEOUTS: S3Timeouts = { connectMs: 5_000, idleMs: 60_000 };
-
-/** More than the slots of any plan, so that slots never wait for a socket. */
-const CONNECTIONS = 128;
 
 /** A client of the AWS SDK for a location. Resolves its credentials; makes no request yet. */
 export async function createS3Client(
   location: S3Location,
   secret: SecretResolver,
-  timeouts: S3Timeouts,
+  timeouts: Timeouts,
 ): Promise<S3Client> {
   const region = regionOf(location);
   const credentials = await credentialsOf(location, secret);

@@ -1,4 +1,5 @@
 import { HoldfastError, messageOf, permanent, transient } from '../../model/errors.ts';
+import { busy, connectionError, unreachable } from '../connection.ts';
 
 /** What is known of an error of the AWS SDK. */
 interface Failure {
@@ -10,22 +11,6 @@ interface Failure {
   readonly message: string;
 }
 
-const NETWORK = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'ECONNABORTED',
-  'EPIPE',
-  'ETIMEDOUT',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENETDOWN',
-  'EAI_AGAIN',
-  'ENOTFOUND',
-  'ERR_STREAM_PREMATURE_CLOSE',
-  'ERR_STREAM_DESTROYED',
-]);
-const TLS =
-  /^(EPROTO|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|HOSTNAME_MISMATCH|ERR_TLS_|ERR_SSL_|INVALID_CA)/;
 const CREDENTIALS = new Set([
   'InvalidAccessKeyId',
   'SignatureDoesNotMatch',
@@ -148,31 +133,13 @@ export function s3Error(error: unknown, what: string, description: string): unkn
       error,
     );
   }
-  if (failure.errno !== undefined && TLS.test(failure.errno)) {
-    return permanent(
-      'STORE_TLS',
-      `${tried}: no trusted TLS connection (${failure.errno}).`,
-      'Check `http` or `https` in `endpoint`; give the worker the certificate authority in NODE_EXTRA_CA_CERTS.',
-      error,
-    );
-  }
-  if (failure.name === 'TimeoutError' || (failure.errno !== undefined && NETWORK.has(failure.errno))) {
-    return transient(
-      'STORE_UNREACHABLE',
-      `${tried}: ${failure.errno ?? failure.message}.`,
-      'Check that the endpoint is right and that this machine reaches it; it is tried again.',
-      error,
-    );
-  }
+  const lost = connectionError(failure.errno, tried, error);
+  if (lost !== undefined) return lost;
+  if (failure.name === 'TimeoutError') return unreachable(tried, failure.errno ?? failure.message, error);
   if (BUSY.has(failure.name) || failure.httpStatus === 429 || (failure.httpStatus ?? 0) >= 500) {
     if (failure.name === 'NotImplemented' || failure.httpStatus === 501)
       return unsupported(tried, failure, error);
-    return transient(
-      'STORE_BUSY',
-      `${tried}: the store asks to try later (${details}).`,
-      'Lower `parallelism` if this goes on; it is tried again.',
-      error,
-    );
+    return busy(tried, details, error);
   }
   if (DENIED.has(failure.name) || failure.httpStatus === 403 || failure.httpStatus === 401) {
     return permanent(

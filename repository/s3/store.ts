@@ -8,10 +8,12 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3';
 import { defined } from '../../model/defined.ts';
-import { HoldfastError, permanent, transient } from '../../model/errors.ts';
+import { HoldfastError, permanent } from '../../model/errors.ts';
 import type { S3Location } from '../../model/pipeline.ts';
 import { DAY_MS } from '../../model/time.ts';
-import { checkKey, checkPrefix, isKey } from '../key.ts';
+import { bentInTransit, DEFAULT_TIMEOUTS, type SecretResolver, type Timeouts } from '../connection.ts';
+import { checkKey, checkPrefix, isKey, rootOf } from '../key.ts';
+import { type ReadObject, readBody, readTwiceIfDamaged } from '../read-body.ts';
 import { DEFAULT_RETRY, type RetryLimits, withRetry } from '../retry.ts';
 import { base64ToHex, hexToBase64, sha256Hex } from '../sha256.ts';
 import type {
@@ -28,15 +30,14 @@ import type {
 } from '../store.ts';
 import {
   checksumMismatch,
-  damaged,
   differenceInSize,
   differenceOf,
   notFound,
   STORE_LOCKED,
   stillLocked,
 } from '../store-errors.ts';
-import { discardBody, readBody } from './body.ts';
-import { createS3Client, DEFAULT_TIMEOUTS, type S3Timeouts, type SecretResolver } from './client.ts';
+import { bodyOf } from './body.ts';
+import { createS3Client } from './client.ts';
 import { httpStatusOf, listingGoesNowhere, s3Error, s3ErrorName } from './errors.ts';
 import { holdLock } from './locks.ts';
 import { abortStaleUploads, putInParts } from './multipart.ts';
@@ -51,7 +52,7 @@ const DELETE_BATCH = 1000;
 /** Settings of a store. All have a default. */
 export interface S3StoreOptions {
   readonly retry?: RetryLimits;
-  readonly timeouts?: S3Timeouts;
+  readonly timeouts?: Timeouts;
   /** At least 5 MiB (S3's own limit). */
   readonly partBytes?: number;
   /** The clock from which a lock's end is computed. Default: this machine's. */
@@ -76,16 +77,12 @@ export class S3Store implements Store {
   #bucketSeen = false;
 
   private constructor(client: S3Client, location: S3Location, options: S3StoreOptions) {
-    const prefix = location.prefix
-      .split('/')
-      .filter((part) => part !== '')
-      .join('/');
-    this.description = `s3://${location.bucket}${prefix === '' ? '' : `/${prefix}`}`;
+    this.#prefix = rootOf(location.prefix);
+    this.description = `s3://${location.bucket}/${this.#prefix}`.replace(/\/$/, '');
     this.#client = client;
     this.#bucket = location.bucket;
     this.#location = location;
     this.#settings = objectSettings(location);
-    this.#prefix = prefix === '' ? '' : `${prefix}/`;
     this.#retry = options.retry ?? DEFAULT_RETRY;
     this.#partBytes = options.partBytes ?? DEFAULT_PART_BYTES;
     this.#now = options.now ?? (() => new Date());
@@ -133,12 +130,7 @@ export class S3Store implements Store {
 
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
     checkKey(key);
-    // Damage is reported only if a second read shows it too: the bytes may have changed on the way, which is no damage in the store.
-    const first = await this.#read(key, options);
-    if (first.difference === undefined) return first.bytes;
-    const second = await this.#read(key, options);
-    if (second.difference === undefined) return second.bytes;
-    throw damaged(key, this.description, second.difference);
+    return readTwiceIfDamaged(() => this.#read(key, options), key, this.description);
   }
 
   async head(key: string, options: HeadOptions = {}): Promise<StoredObject | undefined> {
@@ -291,10 +283,7 @@ export class S3Store implements Store {
   }
 
   /** Reads a whole object or a range once; retries while the connection fails. Also returns what is wrong with the bytes. */
-  async #read(
-    key: string,
-    options: GetOptions,
-  ): Promise<{ readonly bytes: Uint8Array; readonly difference: string | undefined }> {
+  async #read(key: string, options: GetOptions): Promise<ReadObject> {
     const { range, expect, memory } = options;
     return this.#try(`read ${key}`, options, async () => {
       const command = new GetObjectCommand({
@@ -306,10 +295,10 @@ export class S3Store implements Store {
         const answer = await this.#client.send(command, aborting(options));
         const difference = differenceInSize(answer.ContentLength, options);
         if (difference !== undefined) {
-          discardBody(answer);
+          bodyOf(answer)?.destroy();
           return { bytes: new Uint8Array(), difference };
         }
-        const { bytes, sha256 } = await readBody(answer, memory);
+        const { bytes, sha256 } = await readBody(bodyOf(answer), answer.ContentLength ?? 0, memory);
         const stored = range === undefined ? wholeChecksum(answer) : undefined;
         const sizeBytes = bytes.byteLength;
         const expected = expect ?? { sizeBytes, sha256: stored ?? sha256 };
@@ -397,12 +386,7 @@ export class S3Store implements Store {
    */
   #hashError(key: string, body: Uint8Array, sha256: string, cause: unknown): HoldfastError {
     if (sha256Hex(body) !== sha256) return checksumMismatch(key, this.description, cause);
-    return transient(
-      'STORE_BENT_IN_TRANSIT',
-      `The bytes of ${key} did not arrive in ${this.description} as they were sent; nothing was stored.`,
-      'If this goes on, check the network and proxies between this machine and the store; it is tried again.',
-      cause,
-    );
+    return bentInTransit(key, this.description, cause);
   }
 
   #incomplete(what: string): HoldfastError {

@@ -1,6 +1,6 @@
 import { HoldfastError, permanent } from '../../model/errors.ts';
 import type { SecretRef, SigningSpec } from '../../model/source.ts';
-import type { SecretResolver } from '../s3/client.ts';
+import type { SecretResolver } from '../connection.ts';
 import { noSigningKey } from './errors.ts';
 import { readSigningKey, type SigningKey } from './ssh-key.ts';
 import { type PublicKey, parsePublicKey, signMessage } from './ssh-signature.ts';

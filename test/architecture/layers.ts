@@ -69,7 +69,10 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     imports: ['model', 'planning', 'repository', 'package.json'],
     packages: ['node:*', 'cassandra-driver', 'pg', 'zod'],
   },
-  repository: { imports: ['model'], packages: ['node:*', '@aws-sdk/client-s3', 'age-encryption', 'zod'] },
+  repository: {
+    imports: ['model'],
+    packages: ['node:*', '@aws-sdk/client-s3', 'age-encryption', 'google-auth-library', 'zod'],
+  },
   planning: { imports: ['model'], packages: [] },
   compiler: { imports: ['model'], packages: ['@noble/hashes', '@scure/base', 'yaml', 'zod'] },
   model: { imports: [], packages: ['@noble/hashes'] },

@@ -31,6 +31,8 @@ const encrypted = (recipients: string): string =>
 const PUBLIC_KEY = `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${'A'.repeat(43)}`;
 const signed = (trusted: string): string =>
   `apiVersion: holdfast/v1\nkind: Repository\nmetadata: { name: main }\nspec:\n  directory: /mnt/backups\n  signing: { trusted: [${trusted}] }\n`;
+const gcs = (options: string): string =>
+  `apiVersion: holdfast/v1\nkind: Repository\nmetadata: { name: main }\nspec:\n  gcs: { bucket: backups, ${options} }\n`;
 const s3 = (options: string): string =>
   `apiVersion: holdfast/v1\nkind: Repository\nmetadata: { name: main }\nspec:\n  s3: { bucket: backups, ${options} }\n`;
 
@@ -194,6 +196,13 @@ const SHAPE = cases([
     'WRONG_VALUE',
     planFile('  schedule: { cron: "@daily", overlap: «skipp» }'),
     '`skip`?',
+  ],
+  ['an object lock where it is not offered', 'UNKNOWN_KEY', gcs('«objectLock»: { days: 30 }'), 'Known here'],
+  [
+    'credentials in clear',
+    'WRONG_VALUE',
+    gcs('endpoint: "http://127.0.0.1:4443", «credentials»: { env: KEY }'),
+    'https:',
   ],
   ['a storage class that must be thawed', 'WRONG_VALUE', s3('storageClass: «DEEP_ARCHIVE»'), 'STANDARD'],
   [

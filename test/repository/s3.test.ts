@@ -1,5 +1,4 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -15,6 +14,7 @@ import { type Proxy as FaultyLink, startToxiproxy, type Toxiproxy } from '../../
 import { S3Store, type S3StoreOptions } from '../../repository/s3/store.ts';
 import { sha256Hex } from '../../repository/sha256.ts';
 import { itKeepsTheContractOfAStore } from '../contract/store.ts';
+import { answer, serverThat } from '../support/raw-server.ts';
 
 const BUCKET = 'backups';
 const PREFIX = 'some/prefix';
@@ -354,32 +354,3 @@ describe('the S3 store', () => {
     }
   });
 });
-
-interface FakeServer extends AsyncDisposable {
-  readonly endpoint: string;
-  connections(): number;
-}
-
-function answer(status: number, xml: string): string {
-  return `HTTP/1.1 ${status} X\r\nContent-Type: application/xml\r\nContent-Length: ${xml.length}\r\nConnection: close\r\n\r\n${xml}`;
-}
-
-/** A server whose every answer is made by `respond`; nothing at all where that returns undefined. */
-async function serverThat(respond: () => string | undefined): Promise<FakeServer> {
-  let connections = 0;
-  const server: Server = createServer((socket) => {
-    connections++;
-    socket.on('error', () => socket.destroy());
-    socket.once('data', () => {
-      const text = respond();
-      if (text !== undefined) socket.end(text);
-    });
-  });
-  const port = await freePort();
-  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
-  return {
-    endpoint: `http://127.0.0.1:${port}`,
-    connections: () => connections,
-    [Symbol.asyncDispose]: () => new Promise<void>((resolve) => server.close(() => resolve())),
-  };
-}

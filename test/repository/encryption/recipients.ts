@@ -1,8 +1,8 @@
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { permanent } from '../../../model/errors.ts';
 import type { EncryptionSpec } from '../../../model/source.ts';
+import type { SecretResolver } from '../../../repository/connection.ts';
 import { EncryptedStore } from '../../../repository/encryption/encrypted-store.ts';
-import type { SecretResolver } from '../../../repository/s3/client.ts';
 import type { Store } from '../../../repository/store.ts';
 
 /** Somebody who may restore. */

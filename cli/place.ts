@@ -1,0 +1,7 @@
+import type { RepositorySpec } from '../model/pipeline.ts';
+
+/** Where a repository is, for people: `s3://bucket/prefix`, `gs://bucket/prefix`, or the directory. */
+export function placeOf(location: RepositorySpec['location']): string {
+  if (location.kind === 'directory') return location.path;
+  return `${location.kind === 'gcs' ? 'gs' : 's3'}://${location.bucket}/${location.prefix}`;
+}
