@@ -102,6 +102,8 @@ function isLong({ historyEvents = HISTORY_EVENTS }: ArchiveInput): boolean {
 class Keeper {
   readonly #input: ArchiveInput;
   readonly #databases = new Map<string, DatabaseState>();
+  /** What this run has closed. */
+  readonly #closed = new Set<string>();
   #failure: string | undefined;
 
   constructor(input: ArchiveInput) {
@@ -157,9 +159,18 @@ class Keeper {
     }
   }
 
+  /** Closes each database, whatever becomes of the others. Throws the first failure. */
   async #endOnce(): Promise<void> {
     const { wanted, others } = await this.#call('list the databases').archiveDatabases(this.#input);
-    for (const database of [...wanted, ...others]) await this.#close(database);
+    if (!patched('one database that can not be closed keeps no other open')) {
+      for (const database of [...wanted, ...others]) await this.#close(database);
+      return;
+    }
+    // The source names each wanted one at each try. To close it again would only make the history longer.
+    const left = [...wanted, ...others].filter((database) => !this.#closed.has(database));
+    const closings = await Promise.allSettled(left.map((database) => this.#close(database)));
+    const failed = closings.find((closing) => closing.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
   }
 
   async #keepDatabase(database: string): Promise<never> {
@@ -259,6 +270,7 @@ class Keeper {
       database,
     });
     this.#databases.delete(database);
+    this.#closed.add(database);
   }
 
   #call(summary: string): Activities {

@@ -91,6 +91,28 @@ test('an archive that can’t be ended holds up no other one', async () => {
   });
 });
 
+test('the end of an archive closes every database, also behind one that can’t be closed, and none twice', async () => {
+  const closed: string[] = [];
+  const closeArchive = async ({ database }: { database: string }) => {
+    closed.push(database);
+    if (database === 'old')
+      throw ApplicationFailure.nonRetryable('permission denied for database old', 'DENIED');
+  };
+  const archiveDatabases = async () => ({ wanted: ['old', 'orders'], others: [] });
+  await archiving({ closeArchive, archiveDatabases }, async (input) => {
+    const handle = await start(input);
+    try {
+      await eventually('it streams', async () => (await handle.query(archiveState)).databases.length === 2);
+      await handle.signal(archiveEnded);
+      const triesOf = (database: string) => closed.filter((name) => name === database).length;
+      await eventually('it is tried again', async () => triesOf('old') > 1);
+      expect(triesOf('orders')).toBe(1);
+    } finally {
+      await handle.terminate();
+    }
+  });
+});
+
 test('an archive that begins anew all the time goes on in a new run, before its history is so long that Temporal ends it', async () => {
   const streamArchive = async () => ({
     ...{ formatVersion: 1 as const, timeline: 't1', lsn: '0'.repeat(16), code: 'schema-changed' as const },
