@@ -30,13 +30,14 @@ import {
 import { describeFailure } from './failures.ts';
 import { sendNotification } from './notify.ts';
 import { BASE_REQUEST, personsSignal, planWorkflowId } from './plan-messages.ts';
+import { type CarriedFailures, StandingFailures } from './standing-failures.ts';
 
 /** After this time the workflow goes on in a new run, so that histories stay short and databases created meanwhile are found. */
 const RUN_MS = DAY_MS;
 const HISTORY_EVENTS = 4_000;
 /** The time limit of a stream's activity. It is longer than a run, so it never ends a stream. */
 const STREAM_AT_MOST_MS = 2 * DAY_MS;
-/** Pause after a failure that a retry can't mend: a person has to act first. */
+/** Pause after a failure that a retry can't mend, in a run that an older release began. */
 const AFTER_FAILURE_MS = 60_000;
 /** The pause before the end of an archive is tried again, doubling from first to longest, and for how long it is tried. */
 const FIRST_END_AGAIN_MS = 5_000;
@@ -44,15 +45,20 @@ const LONGEST_END_AGAIN_MS = 600_000;
 const END_TRIED_FOR_MS = 7 * DAY_MS;
 const TEXT_AT_MOST = 200;
 
+/** What a run hands to the next one. It is no part of `ArchiveInput`, which says what the plan wants, and is compared with what it wanted before. */
+interface Carried {
+  readonly failures?: CarriedFailures;
+}
+
 /**
  * Keeps the archive of changes of one plan, for years: streams the changes of each database, and goes on by continue-as-new. One activity holds
  * one stream; it reads from storage where to go on. The signal `archiveEnded` ends the archive: the workflow then removes what it made in the
  * source.
  */
-export async function archive(input: ArchiveInput): Promise<void> {
+export async function archive(input: ArchiveInput, carried: Carried = {}): Promise<void> {
   let next: ArchiveInput | undefined;
   let isEnded = false;
-  const keeper = new Keeper(input);
+  const keeper = new Keeper(input, carried);
   setHandler(
     archiveWanted,
     (wanted) => {
@@ -90,7 +96,9 @@ export async function archive(input: ArchiveInput): Promise<void> {
     await keeper.end(() => next !== undefined);
     if (next === undefined) return;
   }
-  await continueAsNew<typeof archive>(next ?? input);
+  // Another plan may have mended what failed.
+  if (next === undefined) await continueAsNew<typeof archive>(input, keeper.carried);
+  else await continueAsNew<typeof archive>(next);
 }
 
 /** Databases that fail, or begin anew, again and again write events all the time, and Temporal ends a workflow of some 50,000. */
@@ -104,10 +112,16 @@ class Keeper {
   readonly #databases = new Map<string, DatabaseState>();
   /** What this run has closed. */
   readonly #closed = new Set<string>();
+  readonly #failures: StandingFailures;
   #failure: string | undefined;
 
-  constructor(input: ArchiveInput) {
+  constructor(input: ArchiveInput, { failures }: Carried) {
     this.#input = input;
+    this.#failures = new StandingFailures(failures);
+  }
+
+  get carried(): Carried {
+    return { failures: this.#failures.carried(Date.now()) };
   }
 
   get state(): ArchiveState {
@@ -198,8 +212,8 @@ class Keeper {
   }
 
   /**
-   * Repeats `work` until it succeeds. A failure that retries don't mend is shown, reported once, and tried again: a person may mend its cause,
-   * and the archive must not end.
+   * Repeats `work` until it succeeds. A failure that retries don't mend is shown, reported once, and tried again, ever less often: a person may mend
+   * its cause, and the archive must not end.
    */
   async #untilItWorks<T>(what: string, work: () => Promise<T>): Promise<T> {
     for (let told = ''; ; ) {
@@ -209,10 +223,22 @@ class Keeper {
         return result;
       } catch (error) {
         if (isCancellation(error)) throw error;
+        if (patched('a failure that stays is tried ever less often')) {
+          await sleep(await this.#tellOnce(what, error));
+          continue;
+        }
         told = await this.#tellFailure(what, error, told);
         await sleep(AFTER_FAILURE_MS);
       }
     }
+  }
+
+  /** Tells a failure unless it is the last one again, in this run or the one before. Returns how long to wait, in milliseconds. */
+  async #tellOnce(what: string, error: unknown): Promise<number> {
+    const { message } = describeFailure(error);
+    const { isNew, pauseMs } = this.#failures.note(what, message, Date.now());
+    await this.#tellFailure(what, error, isNew ? '' : message);
+    return pauseMs;
   }
 
   /** Shows a failure, and tells it unless it says what was told last. Returns what it says. */

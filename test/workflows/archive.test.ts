@@ -25,7 +25,7 @@ async function archiving(
 ): Promise<void> {
   const connection = await NativeConnection.connect({ address: bench.address });
   try {
-    await bench.withActivities({}, async () => {
+    await bench.withActivities(activities, async () => {
       const worker = await Worker.create({
         connection,
         taskQueue: archiveQueue(bench.taskQueue),
@@ -113,11 +113,37 @@ test('the end of an archive closes every database, also behind one that can’t 
   });
 });
 
-test('an archive that begins anew all the time goes on in a new run, before its history is so long that Temporal ends it', async () => {
-  const streamArchive = async () => ({
-    ...{ formatVersion: 1 as const, timeline: 't1', lsn: '0'.repeat(16), code: 'schema-changed' as const },
-    ...{ endedAt: '2026-11-24T10:00:00.000Z', reason: 'A table came.' },
+const streamArchive = async () => ({
+  ...{ formatVersion: 1 as const, timeline: 't1', lsn: '0'.repeat(16), code: 'schema-changed' as const },
+  ...{ endedAt: '2026-11-24T10:00:00.000Z', reason: 'A table came.' },
+});
+
+test('a database that can’t be archived is told of once, though run follows run', async () => {
+  const calls: unknown[] = [];
+  const http = async (call: unknown) => {
+    calls.push(call);
+  };
+  const archiveDatabases = async () => ({ wanted: ['old', 'orders'], others: [] });
+  const openArchive = async ({ database }: { database: string }) => {
+    if (database === 'old')
+      throw ApplicationFailure.nonRetryable('permission denied for database old', 'DENIED');
+    return { timeline: 't1', since: '2026-11-24T10:00:00.000Z' };
+  };
+  await archiving({ archiveDatabases, openArchive, streamArchive, http }, async (input) => {
+    const notify = [{ kind: 'webhook' as const, url: { env: 'HOOK' }, on: ['archive.failed' as const] }];
+    const handle = await start({ ...input, notify, historyEvents: 60 });
+    try {
+      const runs = new Set<string>();
+      await eventually('a third run', async () => runs.add((await handle.describe()).runId).size === 3);
+      await eventually('it is told', async () => calls.length > 0);
+      expect(calls).toHaveLength(1);
+    } finally {
+      await handle.terminate();
+    }
   });
+});
+
+test('an archive that begins anew all the time goes on in a new run, before its history is so long that Temporal ends it', async () => {
   await archiving({ streamArchive }, async (input) => {
     const handle = await start({ ...input, historyEvents: 100 });
     const { runId } = await handle.describe();
