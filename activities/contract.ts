@@ -367,7 +367,7 @@ export interface ArchiveInput {
   readonly policy: ArchivePolicy;
   readonly notify?: readonly NotifyTarget[];
   readonly labels: Readonly<Record<string, string>>;
-  /** A run that has so many events goes on in a new one. Default: 4,000; a test has fewer. */
+  /** A run goes on in a new one after so many events beside those of opening its databases. Default: 4,000; a test has fewer. */
   readonly historyEvents?: number;
 }
 

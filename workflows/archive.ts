@@ -34,7 +34,12 @@ import { type CarriedFailures, StandingFailures } from './standing-failures.ts';
 
 /** After this time the workflow goes on in a new run, so that histories stay short and databases created meanwhile are found. */
 const RUN_MS = DAY_MS;
+/** A run goes on in a new one after so many events beside those of opening. Temporal ends a workflow of some 50,000 events or 50 MB. */
 const HISTORY_EVENTS = 4_000;
+/** The most events that opening one database takes, with its base's request, its failure and what tells of it. */
+const EVENTS_TO_OPEN = 25;
+const HISTORY_EVENTS_AT_MOST = 40_000;
+const HISTORY_BYTES_AT_MOST = 30 * 1024 ** 2;
 /** The time limit of a stream's activity. It is longer than a run, so it never ends a stream. */
 const STREAM_AT_MOST_MS = 2 * DAY_MS;
 /** Pause after a failure that a retry can't mend, in a run that an older release began. */
@@ -84,7 +89,9 @@ export async function archive(input: ArchiveInput, carried: Carried = {}): Promi
   running.catch(() => undefined);
   // A run that was begun by an older release goes on as it did.
   const isWatched = patched('an archive goes on in a new run before its history is too long');
-  await condition(() => isEnded || next !== undefined || (isWatched && isLong(input)), RUN_MS);
+  const opensAll = patched('an archive opens all of its databases in one run');
+  const isTooLong = () => (opensAll ? keeper.isLong : isWatched && isLong(input));
+  await condition(() => isEnded || next !== undefined || isTooLong(), RUN_MS);
   streams.cancel();
   try {
     await running;
@@ -101,7 +108,7 @@ export async function archive(input: ArchiveInput, carried: Carried = {}): Promi
   else await continueAsNew<typeof archive>(next);
 }
 
-/** Databases that fail, or begin anew, again and again write events all the time, and Temporal ends a workflow of some 50,000. */
+/** As the release before this one decided it. */
 function isLong({ historyEvents = HISTORY_EVENTS }: ArchiveInput): boolean {
   const { continueAsNewSuggested, historyLength } = workflowInfo();
   return continueAsNewSuggested || historyLength >= historyEvents;
@@ -112,6 +119,7 @@ class Keeper {
   readonly #databases = new Map<string, DatabaseState>();
   /** What this run has closed. */
   readonly #closed = new Set<string>();
+  #databasesToOpen = 0;
   readonly #failures: StandingFailures;
   #failure: string | undefined;
 
@@ -132,11 +140,23 @@ class Keeper {
     };
   }
 
+  /**
+   * Databases that fail, or begin anew, again and again write events all the time. A run may open all of its databases first, however many those are: it would
+   * otherwise end before it archives anything, and so would each run after it. That is why what Temporal suggests, from 4,096 events on, isn't heeded.
+   */
+  get isLong(): boolean {
+    const { historyLength, historySize } = workflowInfo();
+    const { historyEvents = HISTORY_EVENTS } = this.#input;
+    const events = historyEvents + EVENTS_TO_OPEN * this.#databasesToOpen;
+    return historyLength >= Math.min(events, HISTORY_EVENTS_AT_MOST) || historySize >= HISTORY_BYTES_AT_MOST;
+  }
+
   /** Archives every database until it is cancelled. */
   async keep(): Promise<void> {
     const { wanted, others } = await this.#untilItWorks('list the databases', () =>
       this.#call('list the databases').archiveDatabases(this.#input),
     );
+    this.#databasesToOpen = wanted.length + others.length;
     if (others.length > 0 && patched('closing an archive holds up no other')) {
       const closing = others.map((database) =>
         this.#untilItWorks(`close ${database}`, () => this.#close(database)),

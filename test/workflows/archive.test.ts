@@ -113,6 +113,23 @@ test('the end of an archive closes every database, also behind one that can’t 
   });
 });
 
+test('an archive of many databases opens all of them, though that fills more than the history of a run may grow', async () => {
+  const wanted = Array.from({ length: 30 }, (_, at) => `orders_${at}`);
+  await archiving({ archiveDatabases: async () => ({ wanted, others: [] }) }, async (input) => {
+    const handle = await start({ ...input, historyEvents: 60 });
+    const { runId } = await handle.describe();
+    try {
+      await eventually(
+        'all stream',
+        async () => (await handle.query(archiveState)).databases.length === wanted.length,
+      );
+      expect((await handle.describe()).runId).toBe(runId);
+    } finally {
+      await handle.terminate();
+    }
+  });
+});
+
 const streamArchive = async () => ({
   ...{ formatVersion: 1 as const, timeline: 't1', lsn: '0'.repeat(16), code: 'schema-changed' as const },
   ...{ endedAt: '2026-11-24T10:00:00.000Z', reason: 'A table came.' },
@@ -122,6 +139,7 @@ test('a database that can’t be archived is told of once, though run follows ru
   const calls: unknown[] = [];
   const http = async (call: unknown) => {
     calls.push(call);
+    return { status: 200 };
   };
   const archiveDatabases = async () => ({ wanted: ['old', 'orders'], others: [] });
   const openArchive = async ({ database }: { database: string }) => {
