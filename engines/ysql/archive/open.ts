@@ -304,9 +304,13 @@ async function publish(
   }
 }
 
-/** Removes slot and publication, and ends the newest timeline. For a plan that has no archive any more. */
+/**
+ * Removes slot and publication, and ends the newest timeline. For a plan that has no archive any more. Throws `ARCHIVE_LEASE_LOST`
+ * where another archiver has the lease: the slot is that one's.
+ */
 export async function closeArchive(context: ArchiveContext): Promise<void> {
-  const { request, store, signal } = context;
+  const { request, store, signal, lease } = context;
+  await lease.hold({ signal });
   const target = await resolveTarget(context, request.source.connection);
   const name = archiveName(request.plan, request.database);
   const removeIn = async (session: Session) => {
