@@ -263,8 +263,11 @@ export interface Activities {
   /** Applies a plan that another one found, and asks for its first backup. May be called again. Throws `PLAN_NAME_TAKEN` (permanent). */
   adoptPlan(input: AdoptInput): Promise<void>;
 
-  /** Which databases the plan wants archived, and which others still have an archive of the plan. */
-  archiveDatabases(input: ArchiveInput): Promise<{
+  /**
+   * Which databases the plan wants archived, and which others still have an archive of the plan. While that can't be found out, slots that keep too much
+   * are given up, also those of `known`, the databases of the last answer.
+   */
+  archiveDatabases(input: ArchiveInput & { readonly known?: readonly string[] }): Promise<{
     readonly wanted: readonly string[];
     readonly others: readonly string[];
   }>;
