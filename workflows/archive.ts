@@ -53,6 +53,8 @@ const TEXT_AT_MOST = 200;
 /** What a run hands to the next one. It is no part of `ArchiveInput`, which says what the plan wants, and is compared with what it wanted before. */
 interface Carried {
   readonly failures?: CarriedFailures;
+  /** The databases that were archived. */
+  readonly known?: readonly string[];
 }
 
 /**
@@ -103,9 +105,9 @@ export async function archive(input: ArchiveInput, carried: Carried = {}): Promi
     await keeper.end(() => next !== undefined);
     if (next === undefined) return;
   }
+  const { known, failures } = keeper.carried;
   // Another plan may have mended what failed.
-  if (next === undefined) await continueAsNew<typeof archive>(input, keeper.carried);
-  else await continueAsNew<typeof archive>(next);
+  await continueAsNew<typeof archive>(next ?? input, next === undefined ? { known, failures } : { known });
 }
 
 /** As the release before this one decided it. */
@@ -119,17 +121,19 @@ class Keeper {
   readonly #databases = new Map<string, DatabaseState>();
   /** What this run has closed. */
   readonly #closed = new Set<string>();
-  #databasesToOpen = 0;
+  /** Of the last answer. */
+  #known: readonly string[];
   readonly #failures: StandingFailures;
   #failure: string | undefined;
 
-  constructor(input: ArchiveInput, { failures }: Carried) {
+  constructor(input: ArchiveInput, { failures, known = [] }: Carried) {
     this.#input = input;
+    this.#known = known;
     this.#failures = new StandingFailures(failures);
   }
 
-  get carried(): Carried {
-    return { failures: this.#failures.carried(Date.now()) };
+  get carried(): Required<Carried> {
+    return { failures: this.#failures.carried(Date.now()), known: this.#known };
   }
 
   get state(): ArchiveState {
@@ -147,16 +151,13 @@ class Keeper {
   get isLong(): boolean {
     const { historyLength, historySize } = workflowInfo();
     const { historyEvents = HISTORY_EVENTS } = this.#input;
-    const events = historyEvents + EVENTS_TO_OPEN * this.#databasesToOpen;
+    const events = historyEvents + EVENTS_TO_OPEN * this.#known.length;
     return historyLength >= Math.min(events, HISTORY_EVENTS_AT_MOST) || historySize >= HISTORY_BYTES_AT_MOST;
   }
 
   /** Archives every database until it is cancelled. */
   async keep(): Promise<void> {
-    const { wanted, others } = await this.#untilItWorks('list the databases', () =>
-      this.#call('list the databases').archiveDatabases(this.#input),
-    );
-    this.#databasesToOpen = wanted.length + others.length;
+    const { wanted, others } = await this.#untilItWorks('list the databases', () => this.#list());
     if (others.length > 0 && patched('closing an archive holds up no other')) {
       const closing = others.map((database) =>
         this.#untilItWorks(`close ${database}`, () => this.#close(database)),
@@ -193,9 +194,16 @@ class Keeper {
     }
   }
 
+  async #list(): ReturnType<Activities['archiveDatabases']> {
+    const input = { ...this.#input, known: this.#known };
+    const listed = await this.#call('list the databases').archiveDatabases(input);
+    this.#known = [...listed.wanted, ...listed.others];
+    return listed;
+  }
+
   /** Closes each database, whatever becomes of the others. Throws the first failure. */
   async #endOnce(): Promise<void> {
-    const { wanted, others } = await this.#call('list the databases').archiveDatabases(this.#input);
+    const { wanted, others } = await this.#list();
     if (!patched('one database that can not be closed keeps no other open')) {
       for (const database of [...wanted, ...others]) await this.#close(database);
       return;

@@ -135,6 +135,23 @@ const streamArchive = async () => ({
   ...{ endedAt: '2026-11-24T10:00:00.000Z', reason: 'A table came.' },
 });
 
+test('each run knows what the one before archived, whose slots are watched while the repository is away', async () => {
+  const seen: unknown[] = [];
+  const archiveDatabases = async ({ known }: { known?: readonly string[] }) => {
+    seen.push(known);
+    return { wanted: ['orders'], others: [] };
+  };
+  await archiving({ archiveDatabases, streamArchive }, async (input) => {
+    const handle = await start({ ...input, historyEvents: 60 });
+    try {
+      await eventually('another run', async () => seen.length > 1);
+      expect(seen.slice(0, 2)).toEqual([[], ['orders']]);
+    } finally {
+      await handle.terminate();
+    }
+  });
+});
+
 test('a database that can’t be archived is told of once, though run follows run', async () => {
   const calls: unknown[] = [];
   const http = async (call: unknown) => {
