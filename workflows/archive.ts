@@ -47,6 +47,8 @@ const AFTER_FAILURE_MS = 60_000;
 /** The pause before the end of an archive is tried again, doubling from first to longest, and for how long it is tried. */
 const FIRST_END_AGAIN_MS = 5_000;
 const LONGEST_END_AGAIN_MS = 600_000;
+/** The longest pause is at least this for each database that could not be closed: a try writes some six events for each, of which a week's history takes 40,000. */
+const LONGEST_END_AGAIN_EACH_MS = 120_000;
 const END_TRIED_FOR_MS = 7 * DAY_MS;
 const TEXT_AT_MOST = 200;
 
@@ -119,6 +121,7 @@ function isLong({ historyEvents = HISTORY_EVENTS }: ArchiveInput): boolean {
 class Keeper {
   readonly #input: ArchiveInput;
   readonly #databases = new Map<string, DatabaseState>();
+  #longestEndAgainMs = LONGEST_END_AGAIN_MS;
   /** What this run has closed. */
   readonly #closed = new Set<string>();
   /** Of the last answer. */
@@ -183,7 +186,7 @@ class Keeper {
     if (!patched('the end of an archive is tried for a week')) return this.#endOnce();
     const givenUpAtMs = Date.now() + END_TRIED_FOR_MS;
     let told = '';
-    for (let pauseMs = FIRST_END_AGAIN_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_END_AGAIN_MS)) {
+    for (let pauseMs = FIRST_END_AGAIN_MS; ; pauseMs = Math.min(2 * pauseMs, this.#longestEndAgainMs)) {
       try {
         return await this.#endOnce();
       } catch (error) {
@@ -211,8 +214,9 @@ class Keeper {
     // The source names each wanted one at each try. To close it again would only make the history longer.
     const left = [...wanted, ...others].filter((database) => !this.#closed.has(database));
     const closings = await Promise.allSettled(left.map((database) => this.#close(database)));
-    const failed = closings.find((closing) => closing.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
+    const failed = closings.filter((closing) => closing.status === 'rejected');
+    this.#longestEndAgainMs = Math.max(LONGEST_END_AGAIN_MS, failed.length * LONGEST_END_AGAIN_EACH_MS);
+    if (failed[0] !== undefined) throw failed[0].reason;
   }
 
   async #keepDatabase(database: string): Promise<never> {
