@@ -9,10 +9,10 @@ import { nextProof } from '../engines/ysql/archive/proof-plan.ts';
 import { protectSource } from '../engines/ysql/archive/protect.ts';
 import { verifyArchive } from '../engines/ysql/archive/verify.ts';
 import { selectedDatabases } from '../engines/ysql/databases.ts';
-import { resolveTarget, withSession } from '../engines/ysql/server/session.ts';
+import { resolveTarget, withServerSession } from '../engines/ysql/server/session.ts';
 import type { ArchiveRequest } from '../model/archive.ts';
 import { defined } from '../model/defined.ts';
-import { messageOf } from '../model/errors.ts';
+import { HoldfastError, messageOf } from '../model/errors.ts';
 import { damageIn } from '../model/recovery.ts';
 import { archivedDatabases, readTimelines } from '../repository/archive/archive.ts';
 import { ArchiveLease } from '../repository/archive/lease.ts';
@@ -41,15 +41,17 @@ export function archiveActivities(
   | 'recordProof'
 > {
   return {
-    archiveDatabases: ({ plan, source, repository, policy }) =>
+    archiveDatabases: ({ plan, source, repository, policy, known = [] }) =>
       asActivity(async (verb) => {
         const { signal } = verb;
-        const target = await resolveTarget(verb, source.connection);
-        const wanted = await withSession(target, target.database, signal, (session) =>
-          selectedDatabases(session, target, source),
-        );
-        const requests = wanted.map((database) => ({ plan, source, repository, policy, database }));
+        const names = new Set(known);
+        const requests = () => [...names].map((database) => ({ plan, source, repository, policy, database }));
         return await protecting(verb, requests, async () => {
+          const target = await resolveTarget(verb, source.connection);
+          const wanted = await withServerSession(target, signal, (session) =>
+            selectedDatabases(session, target, source),
+          );
+          for (const database of wanted) names.add(database);
           const store = await repositories.open(repository);
           const others: string[] = [];
           for (const database of await archivedDatabases(store, plan, { signal })) {
@@ -143,13 +145,13 @@ async function runs(handle: ReturnType<Client['workflow']['getHandle']>): Promis
 /** Where `work` fails, nobody streams meanwhile: looks whether the slots keep too much, since the repository may be away for long. */
 async function protecting<T>(
   verb: VerbContext,
-  requests: readonly ArchiveRequest[],
+  requests: () => readonly ArchiveRequest[],
   work: () => Promise<T>,
 ): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    for (const request of verb.signal.aborted ? [] : requests) {
+    for (const request of verb.signal.aborted ? [] : requests()) {
       try {
         await protectSource(verb, request);
       } catch (unprotected) {
@@ -158,6 +160,8 @@ async function protecting<T>(
           database: request.database,
           reason: messageOf(unprotected),
         });
+        // All of them are on one server. To wait for it once for each would keep the next attempt from beginning.
+        if (unprotected instanceof HoldfastError && unprotected.code === 'YSQL_UNAVAILABLE') break;
       }
     }
     throw error;
@@ -174,25 +178,29 @@ async function withLease<T>(
   request: ArchiveRequest,
   work: (context: ArchiveContext) => Promise<T>,
 ): Promise<T> {
-  return await protecting(verb, [request], async () => {
-    const store = await repositories.open(request.repository);
-    const { workflowExecution, currentAttemptScheduledTimestampMs } = activityInfo();
-    const holder = {
-      owner: workflowExecution?.runId ?? '',
-      token: randomUUID(),
-      sinceMs: currentAttemptScheduledTimestampMs,
-    };
-    const lease = await ArchiveLease.take(store, request, holder, { signal: verb.signal });
-    try {
-      return await work({ ...verb, request, store, lease });
-    } finally {
-      // Also after a cancellation. Otherwise the next run would wait until the lease runs out.
+  return await protecting(
+    verb,
+    () => [request],
+    async () => {
+      const store = await repositories.open(request.repository);
+      const { workflowExecution, currentAttemptScheduledTimestampMs } = activityInfo();
+      const holder = {
+        owner: workflowExecution?.runId ?? '',
+        token: randomUUID(),
+        sinceMs: currentAttemptScheduledTimestampMs,
+      };
+      const lease = await ArchiveLease.take(store, request, holder, { signal: verb.signal });
       try {
-        await lease.release();
-      } catch (error) {
-        // The lease runs out by itself. What `work` returned or threw matters more.
-        verb.log('the lease of the archive could not be given back', { reason: messageOf(error) });
+        return await work({ ...verb, request, store, lease });
+      } finally {
+        // Also after a cancellation. Otherwise the next run would wait until the lease runs out.
+        try {
+          await lease.release();
+        } catch (error) {
+          // The lease runs out by itself. What `work` returned or threw matters more.
+          verb.log('the lease of the archive could not be given back', { reason: messageOf(error) });
+        }
       }
-    }
-  });
+    },
+  );
 }

@@ -263,8 +263,11 @@ export interface Activities {
   /** Applies a plan that another one found, and asks for its first backup. May be called again. Throws `PLAN_NAME_TAKEN` (permanent). */
   adoptPlan(input: AdoptInput): Promise<void>;
 
-  /** Which databases the plan wants archived, and which others still have an archive of the plan. */
-  archiveDatabases(input: ArchiveInput): Promise<{
+  /**
+   * Which databases the plan wants archived, and which others still have an archive of the plan. While that can't be found out, slots that keep too much
+   * are given up, also those of `known`, the databases of the last answer.
+   */
+  archiveDatabases(input: ArchiveInput & { readonly known?: readonly string[] }): Promise<{
     readonly wanted: readonly string[];
     readonly others: readonly string[];
   }>;
@@ -367,7 +370,7 @@ export interface ArchiveInput {
   readonly policy: ArchivePolicy;
   readonly notify?: readonly NotifyTarget[];
   readonly labels: Readonly<Record<string, string>>;
-  /** A run that has so many events goes on in a new one. Default: 4,000; a test has fewer. */
+  /** A run goes on in a new one after so many events beside those of opening its databases. Default: 4,000; a test has fewer. */
   readonly historyEvents?: number;
 }
 

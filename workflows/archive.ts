@@ -30,29 +30,44 @@ import {
 import { describeFailure } from './failures.ts';
 import { sendNotification } from './notify.ts';
 import { BASE_REQUEST, personsSignal, planWorkflowId } from './plan-messages.ts';
+import { type CarriedFailures, StandingFailures } from './standing-failures.ts';
 
 /** After this time the workflow goes on in a new run, so that histories stay short and databases created meanwhile are found. */
 const RUN_MS = DAY_MS;
+/** A run goes on in a new one after so many events beside those of opening. Temporal ends a workflow of some 50,000 events or 50 MB. */
 const HISTORY_EVENTS = 4_000;
+/** The most events that opening one database takes, with its base's request, its failure and what tells of it. */
+const EVENTS_TO_OPEN = 25;
+const HISTORY_EVENTS_AT_MOST = 40_000;
+const HISTORY_BYTES_AT_MOST = 30 * 1024 ** 2;
 /** The time limit of a stream's activity. It is longer than a run, so it never ends a stream. */
 const STREAM_AT_MOST_MS = 2 * DAY_MS;
-/** Pause after a failure that a retry can't mend: a person has to act first. */
+/** Pause after a failure that a retry can't mend, in a run that an older release began. */
 const AFTER_FAILURE_MS = 60_000;
 /** The pause before the end of an archive is tried again, doubling from first to longest, and for how long it is tried. */
 const FIRST_END_AGAIN_MS = 5_000;
 const LONGEST_END_AGAIN_MS = 600_000;
+/** The longest pause is at least this for each database that could not be closed: a try writes some six events for each, of which a week's history takes 40,000. */
+const LONGEST_END_AGAIN_EACH_MS = 120_000;
 const END_TRIED_FOR_MS = 7 * DAY_MS;
 const TEXT_AT_MOST = 200;
+
+/** What a run hands to the next one. It is no part of `ArchiveInput`, which says what the plan wants, and is compared with what it wanted before. */
+interface Carried {
+  readonly failures?: CarriedFailures;
+  /** The databases that were archived. */
+  readonly known?: readonly string[];
+}
 
 /**
  * Keeps the archive of changes of one plan, for years: streams the changes of each database, and goes on by continue-as-new. One activity holds
  * one stream; it reads from storage where to go on. The signal `archiveEnded` ends the archive: the workflow then removes what it made in the
  * source.
  */
-export async function archive(input: ArchiveInput): Promise<void> {
+export async function archive(input: ArchiveInput, carried: Carried = {}): Promise<void> {
   let next: ArchiveInput | undefined;
   let isEnded = false;
-  const keeper = new Keeper(input);
+  const keeper = new Keeper(input, carried);
   setHandler(
     archiveWanted,
     (wanted) => {
@@ -78,7 +93,9 @@ export async function archive(input: ArchiveInput): Promise<void> {
   running.catch(() => undefined);
   // A run that was begun by an older release goes on as it did.
   const isWatched = patched('an archive goes on in a new run before its history is too long');
-  await condition(() => isEnded || next !== undefined || (isWatched && isLong(input)), RUN_MS);
+  const opensAll = patched('an archive opens all of its databases in one run');
+  const isTooLong = () => (opensAll ? keeper.isLong : isWatched && isLong(input));
+  await condition(() => isEnded || next !== undefined || isTooLong(), RUN_MS);
   streams.cancel();
   try {
     await running;
@@ -90,10 +107,12 @@ export async function archive(input: ArchiveInput): Promise<void> {
     await keeper.end(() => next !== undefined);
     if (next === undefined) return;
   }
-  await continueAsNew<typeof archive>(next ?? input);
+  const { known, failures } = keeper.carried;
+  // Another plan may have mended what failed.
+  await continueAsNew<typeof archive>(next ?? input, next === undefined ? { known, failures } : { known });
 }
 
-/** Databases that fail, or begin anew, again and again write events all the time, and Temporal ends a workflow of some 50,000. */
+/** As the release before this one decided it. */
 function isLong({ historyEvents = HISTORY_EVENTS }: ArchiveInput): boolean {
   const { continueAsNewSuggested, historyLength } = workflowInfo();
   return continueAsNewSuggested || historyLength >= historyEvents;
@@ -102,10 +121,22 @@ function isLong({ historyEvents = HISTORY_EVENTS }: ArchiveInput): boolean {
 class Keeper {
   readonly #input: ArchiveInput;
   readonly #databases = new Map<string, DatabaseState>();
+  #longestEndAgainMs = LONGEST_END_AGAIN_MS;
+  /** What this run has closed. */
+  readonly #closed = new Set<string>();
+  /** Of the last answer. */
+  #known: readonly string[];
+  readonly #failures: StandingFailures;
   #failure: string | undefined;
 
-  constructor(input: ArchiveInput) {
+  constructor(input: ArchiveInput, { failures, known = [] }: Carried) {
     this.#input = input;
+    this.#known = known;
+    this.#failures = new StandingFailures(failures);
+  }
+
+  get carried(): Required<Carried> {
+    return { failures: this.#failures.carried(Date.now()), known: this.#known };
   }
 
   get state(): ArchiveState {
@@ -116,11 +147,20 @@ class Keeper {
     };
   }
 
+  /**
+   * Databases that fail, or begin anew, again and again write events all the time. A run may open all of its databases first, however many those are: it would
+   * otherwise end before it archives anything, and so would each run after it. That is why what Temporal suggests, from 4,096 events on, isn't heeded.
+   */
+  get isLong(): boolean {
+    const { historyLength, historySize } = workflowInfo();
+    const { historyEvents = HISTORY_EVENTS } = this.#input;
+    const events = historyEvents + EVENTS_TO_OPEN * this.#known.length;
+    return historyLength >= Math.min(events, HISTORY_EVENTS_AT_MOST) || historySize >= HISTORY_BYTES_AT_MOST;
+  }
+
   /** Archives every database until it is cancelled. */
   async keep(): Promise<void> {
-    const { wanted, others } = await this.#untilItWorks('list the databases', () =>
-      this.#call('list the databases').archiveDatabases(this.#input),
-    );
+    const { wanted, others } = await this.#untilItWorks('list the databases', () => this.#list());
     if (others.length > 0 && patched('closing an archive holds up no other')) {
       const closing = others.map((database) =>
         this.#untilItWorks(`close ${database}`, () => this.#close(database)),
@@ -146,7 +186,7 @@ class Keeper {
     if (!patched('the end of an archive is tried for a week')) return this.#endOnce();
     const givenUpAtMs = Date.now() + END_TRIED_FOR_MS;
     let told = '';
-    for (let pauseMs = FIRST_END_AGAIN_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_END_AGAIN_MS)) {
+    for (let pauseMs = FIRST_END_AGAIN_MS; ; pauseMs = Math.min(2 * pauseMs, this.#longestEndAgainMs)) {
       try {
         return await this.#endOnce();
       } catch (error) {
@@ -157,9 +197,26 @@ class Keeper {
     }
   }
 
+  async #list(): ReturnType<Activities['archiveDatabases']> {
+    const input = { ...this.#input, known: this.#known };
+    const listed = await this.#call('list the databases').archiveDatabases(input);
+    this.#known = [...listed.wanted, ...listed.others];
+    return listed;
+  }
+
+  /** Closes each database, whatever becomes of the others. Throws the first failure. */
   async #endOnce(): Promise<void> {
-    const { wanted, others } = await this.#call('list the databases').archiveDatabases(this.#input);
-    for (const database of [...wanted, ...others]) await this.#close(database);
+    const { wanted, others } = await this.#list();
+    if (!patched('one database that can not be closed keeps no other open')) {
+      for (const database of [...wanted, ...others]) await this.#close(database);
+      return;
+    }
+    // The source names each wanted one at each try. To close it again would only make the history longer.
+    const left = [...wanted, ...others].filter((database) => !this.#closed.has(database));
+    const closings = await Promise.allSettled(left.map((database) => this.#close(database)));
+    const failed = closings.filter((closing) => closing.status === 'rejected');
+    this.#longestEndAgainMs = Math.max(LONGEST_END_AGAIN_MS, failed.length * LONGEST_END_AGAIN_EACH_MS);
+    if (failed[0] !== undefined) throw failed[0].reason;
   }
 
   async #keepDatabase(database: string): Promise<never> {
@@ -187,8 +244,8 @@ class Keeper {
   }
 
   /**
-   * Repeats `work` until it succeeds. A failure that retries don't mend is shown, reported once, and tried again: a person may mend its cause,
-   * and the archive must not end.
+   * Repeats `work` until it succeeds. A failure that retries don't mend is shown, reported once, and tried again, ever less often: a person may mend
+   * its cause, and the archive must not end.
    */
   async #untilItWorks<T>(what: string, work: () => Promise<T>): Promise<T> {
     for (let told = ''; ; ) {
@@ -198,10 +255,22 @@ class Keeper {
         return result;
       } catch (error) {
         if (isCancellation(error)) throw error;
+        if (patched('a failure that stays is tried ever less often')) {
+          await sleep(await this.#tellOnce(what, error));
+          continue;
+        }
         told = await this.#tellFailure(what, error, told);
         await sleep(AFTER_FAILURE_MS);
       }
     }
+  }
+
+  /** Tells a failure unless it is the last one again, in this run or the one before. Returns how long to wait, in milliseconds. */
+  async #tellOnce(what: string, error: unknown): Promise<number> {
+    const { message } = describeFailure(error);
+    const { isNew, pauseMs } = this.#failures.note(what, message, Date.now());
+    await this.#tellFailure(what, error, isNew ? '' : message);
+    return pauseMs;
   }
 
   /** Shows a failure, and tells it unless it says what was told last. Returns what it says. */
@@ -259,6 +328,7 @@ class Keeper {
       database,
     });
     this.#databases.delete(database);
+    this.#closed.add(database);
   }
 
   #call(summary: string): Activities {

@@ -24,7 +24,9 @@ export function archiveWindow(database: string, timelines: readonly StoredTimeli
       const isFirst = position === 0;
       if (before !== undefined && (!isFirst || index > 0)) {
         const why = isFirst ? reasonBetween(timelines[index - 1], stored) : missingSegments(before, interval);
-        holes.push({ fromMicros: before.toMicros, toMicros: interval.fromMicros, ...why });
+        // The source's clock may have been put back between the two.
+        const toMicros = Math.max(before.toMicros, interval.fromMicros);
+        holes.push({ fromMicros: before.toMicros, toMicros, ...why });
       }
       intervals.push(interval);
     }

@@ -66,8 +66,11 @@ export class ArchiveLease {
       throw running(id, lease);
     }
     const untilMs = now() + ARCHIVE_LEASE_MS;
-    const taken = await putNext(store, id, number + 1, leaseOf(holder, untilMs), options);
-    if (!taken) throw running(id, (await highest(store, id, options)).lease);
+    await putSealed(store, archiveLeaseKey(id, number + 1), leaseOf(holder, untilMs), options);
+    // Another one may have had the number first, or, while this one stood still, have taken it, renewed it and removed what it had before. The answer to our own
+    // put may have been lost and the put done again, so tokens are compared.
+    const winner = await highest(store, id, options);
+    if (winner.lease?.token !== holder.token) throw running(id, winner.lease);
     await removeOlder(store, [...older, ...(number === 0 ? [] : [archiveLeaseKey(id, number)])], options);
     return new ArchiveLease(store, id, holder, number + 1, untilMs);
   }
@@ -127,20 +130,6 @@ export interface Holder {
   readonly token: string;
   readonly sinceMs: number;
   readonly now?: () => number;
-}
-
-/** False: another one has this number. The answer to our own put may have been lost and the put done again, so its token is compared. */
-async function putNext(
-  store: Store,
-  id: ArchiveId,
-  number: number,
-  lease: Lease,
-  options: Cancellable,
-): Promise<boolean> {
-  const key = archiveLeaseKey(id, number);
-  if ((await putSealed(store, key, lease, options)) === 'created') return true;
-  const there = await getSealedIfThere(store, key, leaseSchema, options);
-  return there?.token === lease.token;
 }
 
 function mayFollow(holder: Holder, current: Lease): boolean {

@@ -24,6 +24,7 @@ import { compressFrame } from '../../repository/backups/zstd-frames.ts';
 import { DirectoryStore } from '../../repository/directory/store.ts';
 import { S3Store } from '../../repository/s3/store.ts';
 import type { Store } from '../../repository/store.ts';
+import { pausingAt } from './failing-store.ts';
 
 /** A name that is no part of a key as it stands. */
 const ID = { plan: 'orders', database: '../s h.op/ü' };
@@ -260,6 +261,32 @@ function itKeepsAnArchive(open: () => Opened): void {
       await successor.hold();
       expect(successor.untilMs).toBe(clock + ARCHIVE_LEASE_MS);
       await successor.release();
+    });
+
+    it('is not had by one that stood still while others took it, wherever that was', async () => {
+      const { store } = open();
+      for (let pauseAt = 1; ; pauseAt++) {
+        const own = { ...id, database: `asleep-${pauseAt}` };
+        const asleep = Promise.withResolvers<'asleep'>();
+        const awake = Promise.withResolvers<void>();
+        const paused = pausingAt(store, pauseAt, () => asleep.resolve('asleep'), awake.promise);
+        const late = ArchiveLease.take(paused, own, { owner: 'late', token: 'l', sinceMs: 1, now });
+        const ended = late.then(
+          () => 'had',
+          () => 'refused',
+        );
+        if ((await Promise.race([asleep.promise, ended])) !== 'asleep') break;
+        let others = 0;
+        for (const token of ['1', '2']) {
+          const other = { owner: 'other', token, sinceMs: Number(token), now };
+          const taken = await ArchiveLease.take(store, own, other).catch((error: unknown) => {
+            expect(error).toMatchObject({ code: 'ARCHIVE_RUNNING' });
+          });
+          if (taken !== undefined) others += 1;
+        }
+        awake.resolve();
+        expect([pauseAt, await ended]).toEqual([pauseAt, others > 0 ? 'refused' : 'had']);
+      }
     });
 
     it('goes to the next attempt of the same run at once, and never back to the one before', async () => {

@@ -25,7 +25,7 @@ async function archiving(
 ): Promise<void> {
   const connection = await NativeConnection.connect({ address: bench.address });
   try {
-    await bench.withActivities({}, async () => {
+    await bench.withActivities(activities, async () => {
       const worker = await Worker.create({
         connection,
         taskQueue: archiveQueue(bench.taskQueue),
@@ -91,11 +91,94 @@ test('an archive that can’t be ended holds up no other one', async () => {
   });
 });
 
-test('an archive that begins anew all the time goes on in a new run, before its history is so long that Temporal ends it', async () => {
-  const streamArchive = async () => ({
-    ...{ formatVersion: 1 as const, timeline: 't1', lsn: '0'.repeat(16), code: 'schema-changed' as const },
-    ...{ endedAt: '2026-11-24T10:00:00.000Z', reason: 'A table came.' },
+test('the end of an archive closes every database, also behind one that can’t be closed, and none twice', async () => {
+  const closed: string[] = [];
+  const closeArchive = async ({ database }: { database: string }) => {
+    closed.push(database);
+    if (database === 'old')
+      throw ApplicationFailure.nonRetryable('permission denied for database old', 'DENIED');
+  };
+  const archiveDatabases = async () => ({ wanted: ['old', 'orders'], others: [] });
+  await archiving({ closeArchive, archiveDatabases }, async (input) => {
+    const handle = await start(input);
+    try {
+      await eventually('it streams', async () => (await handle.query(archiveState)).databases.length === 2);
+      await handle.signal(archiveEnded);
+      const triesOf = (database: string) => closed.filter((name) => name === database).length;
+      await eventually('it is tried again', async () => triesOf('old') > 1);
+      expect(triesOf('orders')).toBe(1);
+    } finally {
+      await handle.terminate();
+    }
   });
+});
+
+test('an archive of many databases opens all of them, though that fills more than the history of a run may grow', async () => {
+  const wanted = Array.from({ length: 30 }, (_, at) => `orders_${at}`);
+  await archiving({ archiveDatabases: async () => ({ wanted, others: [] }) }, async (input) => {
+    const handle = await start({ ...input, historyEvents: 60 });
+    const { runId } = await handle.describe();
+    try {
+      await eventually(
+        'all stream',
+        async () => (await handle.query(archiveState)).databases.length === wanted.length,
+      );
+      expect((await handle.describe()).runId).toBe(runId);
+    } finally {
+      await handle.terminate();
+    }
+  });
+});
+
+const streamArchive = async () => ({
+  ...{ formatVersion: 1 as const, timeline: 't1', lsn: '0'.repeat(16), code: 'schema-changed' as const },
+  ...{ endedAt: '2026-11-24T10:00:00.000Z', reason: 'A table came.' },
+});
+
+test('each run knows what the one before archived, whose slots are watched while the repository is away', async () => {
+  const seen: unknown[] = [];
+  const archiveDatabases = async ({ known }: { known?: readonly string[] }) => {
+    seen.push(known);
+    return { wanted: ['orders'], others: [] };
+  };
+  await archiving({ archiveDatabases, streamArchive }, async (input) => {
+    const handle = await start({ ...input, historyEvents: 60 });
+    try {
+      await eventually('another run', async () => seen.length > 1);
+      expect(seen.slice(0, 2)).toEqual([[], ['orders']]);
+    } finally {
+      await handle.terminate();
+    }
+  });
+});
+
+test('a database that can’t be archived is told of once, though run follows run', async () => {
+  const calls: unknown[] = [];
+  const http = async (call: unknown) => {
+    calls.push(call);
+    return { status: 200 };
+  };
+  const archiveDatabases = async () => ({ wanted: ['old', 'orders'], others: [] });
+  const openArchive = async ({ database }: { database: string }) => {
+    if (database === 'old')
+      throw ApplicationFailure.nonRetryable('permission denied for database old', 'DENIED');
+    return { timeline: 't1', since: '2026-11-24T10:00:00.000Z' };
+  };
+  await archiving({ archiveDatabases, openArchive, streamArchive, http }, async (input) => {
+    const notify = [{ kind: 'webhook' as const, url: { env: 'HOOK' }, on: ['archive.failed' as const] }];
+    const handle = await start({ ...input, notify, historyEvents: 60 });
+    try {
+      const runs = new Set<string>();
+      await eventually('a third run', async () => runs.add((await handle.describe()).runId).size === 3);
+      await eventually('it is told', async () => calls.length > 0);
+      expect(calls).toHaveLength(1);
+    } finally {
+      await handle.terminate();
+    }
+  });
+});
+
+test('an archive that begins anew all the time goes on in a new run, before its history is so long that Temporal ends it', async () => {
   await archiving({ streamArchive }, async (input) => {
     const handle = await start({ ...input, historyEvents: 100 });
     const { runId } = await handle.describe();

@@ -22,7 +22,7 @@ import { sha256Hex } from '../../../repository/sha256.ts';
 import { archiveName } from '../server/archive-names.ts';
 import { isNoSuchDatabase } from '../server/errors.ts';
 import { readServer, type Server } from '../server/server.ts';
-import { resolveTarget, type Session, withSession } from '../server/session.ts';
+import { resolveTarget, type Session, withServerSession, withSession } from '../server/session.ts';
 import { archiveSource } from './archive-source.ts';
 import type { ArchiveContext } from './context.ts';
 import { DECODE_SCRIPT } from './decode-script.ts';
@@ -304,9 +304,13 @@ async function publish(
   }
 }
 
-/** Removes slot and publication, and ends the newest timeline. For a plan that has no archive any more. */
+/**
+ * Removes slot and publication, and ends the newest timeline. For a plan that has no archive any more. Throws `ARCHIVE_LEASE_LOST`
+ * where another archiver has the lease: the slot is that one's.
+ */
 export async function closeArchive(context: ArchiveContext): Promise<void> {
-  const { request, store, signal } = context;
+  const { request, store, signal, lease } = context;
+  await lease.hold({ signal });
   const target = await resolveTarget(context, request.source.connection);
   const name = archiveName(request.plan, request.database);
   const removeIn = async (session: Session) => {
@@ -319,7 +323,7 @@ export async function closeArchive(context: ArchiveContext): Promise<void> {
   } catch (error) {
     if (!isNoSuchDatabase(error)) throw error;
     // It was dropped, and took both with it; or it has another name now, and its slot, which any database can drop, would keep WAL for ever.
-    await withSession(target, target.database, signal, removeIn);
+    await withServerSession(target, signal, removeIn);
   }
   const newest = (await readTimelines(store, request, { signal })).at(-1);
   if (newest === undefined || newest.end !== undefined) return;

@@ -3,7 +3,7 @@ import type { ArchiveRequest } from '../../../model/archive.ts';
 import type { VerbContext } from '../../engine.ts';
 import { archiveName } from '../server/archive-names.ts';
 import { readServer } from '../server/server.ts';
-import { resolveTarget, withSession } from '../server/session.ts';
+import { resolveTarget, withServerSession } from '../server/session.ts';
 import { archiveSource } from './archive-source.ts';
 import { dropSlot } from './slot.ts';
 
@@ -16,8 +16,8 @@ export async function protectSource(verb: VerbContext, request: ArchiveRequest):
   const { plan, database, policy, source } = request;
   const target = await resolveTarget(verb, source.connection);
   const name = archiveName(plan, database);
-  // The plan's own, since the other may have been dropped.
-  return await withSession(target, target.database, verb.signal, async (session) => {
+  // Any database drops a slot, and the one that is archived may have been dropped or renamed.
+  return await withServerSession(target, verb.signal, async (session) => {
     const kind = archiveSource(await readServer(session));
     const slot = await kind.readSlot(session, name);
     if (slot === undefined || slot.reader !== null) return false;

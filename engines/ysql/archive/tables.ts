@@ -175,9 +175,12 @@ export async function archivableTables(
   return { archived, notArchived, quoted, unpublished, keys, schemaFingerprint };
 }
 
-/** As releases wrote it that did not know `unfit`: their timelines go on, but for tables that they should not have published. */
+/**
+ * As releases wrote it that did not know `unfit`: their timelines go on, and so do this one's in their hands, but for a table that they should not have
+ * published. What was never published, or is so no more, was never archived or has ended its timeline.
+ */
 function fingerprinted({ unfit, ...row }: TableRow) {
-  return unfit === null ? row : { ...row, unfit };
+  return unfit === null || row.published === null ? row : { ...row, unfit };
 }
 
 function obstacleOf(row: TableRow) {

@@ -5,7 +5,7 @@ import type { SecretRef } from '../../../model/pipeline.ts';
 import type { VerbContext } from '../../engine.ts';
 import { lendingSocket } from '../lending-socket.ts';
 import { type ConnectionTarget, clientConfigs, parseConnectionUrl } from './connection-url.ts';
-import { databaseError, mayComeFromWithin, sqlState } from './errors.ts';
+import { databaseError, isNoSuchDatabase, mayComeFromWithin, sqlState } from './errors.ts';
 import { learnsToLeaveOn, learnsToSwitchOff, loginOptions } from './login-triggers.ts';
 import { ASK_BACKEND, type Backend, refuseSharedSessions, sessionIsShared } from './pooler.ts';
 import {
@@ -307,6 +307,39 @@ export async function withSession<T>(
     return await work(session);
   } finally {
     await session.close();
+  }
+}
+
+/** Every server has one of them, but for who dropped them. */
+const ALWAYS_THERE = ['postgres', 'template1'];
+
+/**
+ * Runs `work`, which asks the server and no particular database, in the database of the URL; where that was dropped or renamed, in `postgres` or
+ * `template1`. Throws that the database of the URL isn't there where neither takes the connection.
+ */
+export async function withServerSession<T>(
+  target: ConnectionTarget,
+  signal: AbortSignal,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const session = await connectToServer(target, signal);
+  try {
+    return await work(session);
+  } finally {
+    await session.close();
+  }
+}
+
+async function connectToServer(target: ConnectionTarget, signal: AbortSignal): Promise<Session> {
+  try {
+    return await connect(target, target.database, signal);
+  } catch (error) {
+    if (!isNoSuchDatabase(error)) throw error;
+    for (const database of ALWAYS_THERE) {
+      const session = await connect(target, database, signal).catch(() => undefined);
+      if (session !== undefined) return session;
+    }
+    throw error;
   }
 }
 

@@ -109,6 +109,14 @@ describe('the window of an archive', () => {
     ]);
   });
 
+  it('has no hole that ends before it begins, where the source’s clock was put back', () => {
+    const { holes } = archiveWindow('shop', [
+      timeline('a', [segment(0, 2)], { end: END }),
+      timeline('b', [segment(2, 4)], { start: 2, createdAt: '2026-11-30T03:01:00.000000Z' }),
+    ]);
+    expect(holes).toMatchObject([{ fromMicros: T0 + 120_000_000, toMicros: T0 + 120_000_000 }]);
+  });
+
   it('has an open hole after a timeline that ended last', () => {
     const { holes } = archiveWindow('shop', [timeline('a', [segment(0, 2)], { end: END })]);
     expect(holes).toEqual([{ fromMicros: T0 + 120_000_000, code: 'source-lag', reason: END.reason }]);

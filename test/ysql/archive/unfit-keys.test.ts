@@ -1,8 +1,16 @@
 import { openTimeline } from '../../../engines/ysql/archive/open.ts';
+import {
+  archivableTables,
+  POSTGRESQL_TABLES,
+  type TableReading,
+} from '../../../engines/ysql/archive/tables.ts';
+import { parseConnectionUrl } from '../../../engines/ysql/server/connection-url.ts';
+import { withSession } from '../../../engines/ysql/server/session.ts';
 import { type PostgresServer, startPostgres } from '../../../parts/postgres.ts';
 import { createScratchFolder, type ScratchFolder } from '../../../parts/scratch.ts';
 import { DirectoryStore } from '../../../repository/directory/store.ts';
 import { query } from '../../support/sql.ts';
+import { ysqlSource } from '../harness.ts';
 import { archiveContext, archiveRequest } from './archiver.ts';
 
 /*
@@ -58,11 +66,24 @@ test.each([
       { signal: new AbortController().signal },
     );
     const { stored } = await openTimeline(context);
-    for (const table of ['keyed', 'indexed', 'whole', ...(version === 18 ? ['computed'] : [])]) {
+    const booking = ['room', `1, '[2026-12-01,2026-12-02)', 'Ann'`];
+    const changed = [
+      ...[['kept', 'id', '1'], ...['keyed', 'indexed', 'whole'].map((table) => [table, 'a', '1'])],
+      ...(version === 18
+        ? [
+            ['computed', 'a', '1'],
+            ...[
+              ['booked', ...booking],
+              ['booked_whole', ...booking],
+            ],
+          ]
+        : []),
+    ];
+    for (const [table, column, values] of changed) {
       await query(
         server.url(),
-        `INSERT INTO ${table} VALUES (1)`,
-        `UPDATE ${table} SET a = 2`,
+        `INSERT INTO ${table} VALUES (${values})`,
+        `UPDATE ${table} SET ${column} = 2`,
         `DELETE FROM ${table}`,
       );
     }
@@ -70,3 +91,22 @@ test.each([
     expect(stored.timeline.notArchived.map(({ table }) => table)).toEqual(left);
   },
 );
+
+/** As a release reads the catalogue that does not know `unfit`. */
+const OLDER = {
+  ...POSTGRESQL_TABLES,
+  sql: POSTGRESQL_TABLES.sql.replace(/CASE\s+WHEN[\s\S]* END AS unfit/, 'NULL AS unfit'),
+};
+
+test('a table that was never published has the fingerprint of older releases: neither they nor this one end the other’s timeline', async () => {
+  server = await startPostgres({ version: 15, settings: { wal_level: 'logical' } });
+  await query(server.url(), ...TABLES, 'CREATE PUBLICATION archive FOR TABLE kept');
+  const target = parseConnectionUrl(server.url());
+  await withSession(target, 'postgres', new AbortController().signal, async (session) => {
+    const fingerprintOf = async (reading: TableReading) =>
+      (await archivableTables(session, reading, ysqlSource(), 'archive')).schemaFingerprint;
+    expect(await fingerprintOf(POSTGRESQL_TABLES)).toBe(await fingerprintOf(OLDER));
+    await session.query('publish it', 'ALTER PUBLICATION archive ADD TABLE public.keyed');
+    expect(await fingerprintOf(POSTGRESQL_TABLES)).not.toBe(await fingerprintOf(OLDER));
+  });
+});
