@@ -446,7 +446,7 @@ export class PlanEntity {
     this.#update(request, {
       decision,
       databases,
-      state: this.#asks({ ...request, databases }) ? 'awaiting-approval' : 'ready',
+      state: this.#asks(request) ? 'awaiting-approval' : 'ready',
     });
   }
 
