@@ -2,6 +2,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { Worker } from '@temporalio/worker';
 import type { Activities, AdoptInput } from '../../activities/contract.ts';
 import { createActivities } from '../../activities/index.ts';
+import { removeEntity, removeGone } from '../../library/plan-entities.ts';
 import { defined } from '../../model/defined.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import { APPLIED_AT_ONCE, type Listing } from '../../planning/discovery.ts';
@@ -9,6 +10,7 @@ import { workflowBundle } from '../../worker/bundle.ts';
 import { planSources } from '../../worker/plan-sources.ts';
 import { newPlanState } from '../../workflows/plan-entity.ts';
 import {
+  forgetDatabase,
   type PlanState,
   personsUpdate,
   planStatus,
@@ -116,6 +118,35 @@ test('a plan that is removed during a look makes no more plans: those that are r
     await handle.result();
     expect(adopted).toHaveLength(8);
   });
+});
+
+test('a plan whose database came back is not removed as one that is gone; where one was, its database is found anew', async () => {
+  const real = createActivities(bench.client);
+  const activities: Partial<Activities> = {
+    listDatabases: async () => listing(['orders']),
+    adoptPlan: ({ backup: _, ...input }) => real.activities.adoptPlan(input),
+    http: async () => ({ status: 200 }),
+  };
+  await withFleet('back', activities, async (handle) => {
+    const isMember = async () => {
+      const { discovery } = await handle.query(planStatus);
+      return discovery?.members.length === 1;
+    };
+    await eventually('orders is a plan', isMember);
+    await expect(removeGone(bench.client, 'back-orders')).rejects.toMatchObject({
+      code: 'DATABASE_IS_BACK',
+      message: expect.stringContaining('back-orders'),
+    });
+    const runOf = async () =>
+      (await bench.client.workflow.getHandle(planWorkflowId('back-orders')).describe()).runId;
+    const before = await runOf();
+    // It came back only after `apply` had looked.
+    await handle.signal(forgetDatabase, 'orders');
+    await removeEntity(bench.client, 'back-orders');
+    await eventually('it is a plan again', async () => (await runOf()) !== before);
+    await eventually('and known', isMember);
+  });
+  await real.close();
 });
 
 test('thousands of databases that can’t be plans don’t fill what an entity can carry: the first are named, and how many more there are', async () => {
