@@ -120,6 +120,37 @@ test('a plan that is removed during a look makes no more plans: those that are r
   });
 });
 
+test('a database that is forgotten during a look gets no plan anew, and is no member after it', async () => {
+  const goneSince = new Date().toISOString();
+  const names = Array.from({ length: 10 }, (_, index) => `gone${index}`);
+  const members = names.map((database) => ({ database, inLineWith: -1, goneSince }));
+  const discovery = { at: goneSince, generation: -1, members, refused: [] };
+  const adopted: (string | undefined)[] = [];
+  const { promise: forgotten, resolve: goOn } = Promise.withResolvers<void>();
+  const activities: Partial<Activities> = {
+    listDatabases: async () => listing(['shop']),
+    adoptPlan: async ({ application }: AdoptInput) => {
+      adopted.push(application.revision.plan.discovered?.database);
+      await forgotten;
+    },
+    http: async () => ({ status: 200 }),
+  };
+  const body = async (handle: ReturnType<Bench['client']['workflow']['getHandle']>) => {
+    await eventually('the first are being changed', async () => adopted.length === 8);
+    for (const each of ['gone0', 'gone9']) await handle.signal(forgetDatabase, each);
+    const known = async () => (await handle.query(planStatus)).discovery;
+    await eventually('both are forgotten', async () => (await known())?.members.length === 8);
+    goOn();
+    await eventually('the look has ended', async () => (await known())?.generation === 0);
+    const names = (await known())?.members.map(({ database }) => database);
+    expect(adopted).not.toContain('gone9');
+    expect(names).toContain('gone1');
+    expect(names).not.toContain('gone0');
+    expect(names).not.toContain('gone9');
+  };
+  await withFleet('forgetful', activities, body, { discovery });
+});
+
 test('a plan whose database came back is not removed as one that is gone; where one was, its database is found anew', async () => {
   const real = createActivities(bench.client);
   const activities: Partial<Activities> = {
@@ -137,14 +168,15 @@ test('a plan whose database came back is not removed as one that is gone; where 
       code: 'DATABASE_IS_BACK',
       message: expect.stringContaining('back-orders'),
     });
-    const runOf = async () =>
-      (await bench.client.workflow.getHandle(planWorkflowId('back-orders')).describe()).runId;
+    const member = bench.client.workflow.getHandle(planWorkflowId('back-orders'));
+    const runOf = async () => (await member.describe()).runId;
     const before = await runOf();
     // It came back only after `apply` had looked.
     await handle.signal(forgetDatabase, 'orders');
     await removeEntity(bench.client, 'back-orders');
     await eventually('it is a plan again', async () => (await runOf()) !== before);
     await eventually('and known', isMember);
+    await member.terminate();
   });
   await real.close();
 });
