@@ -89,8 +89,28 @@ export function removeEntity(client: Client, plan: string): Promise<Applied> {
   );
 }
 
-/** Has the plan that found a database forget it, which is gone. Nothing where that plan isn't applied. */
-export async function forgetGone(client: Client, { by, database }: Discovered): Promise<void> {
+/**
+ * Removes the plan of a database that is gone. The plan that found it forgets the database first, so that it can't make the plan anew.
+ *
+ * @throws HoldfastError `DATABASE_IS_BACK` (permanent) where the database is there again, or the plan has a file of its own; as `removeEntity` otherwise
+ */
+export async function removeGone(client: Client, plan: string): Promise<Applied> {
+  const entity = await findEntity(client, plan);
+  if (entity === undefined) throw notApplied(plan);
+  const { discovered } = entity.revision.plan;
+  if (discovered?.goneSince === undefined) {
+    throw permanent(
+      'DATABASE_IS_BACK',
+      `plan ${plan} was to be removed as that of a database that is gone, which it is no longer`,
+      'Nothing was removed. Run apply again; it shows what there is to change now.',
+    );
+  }
+  await forget(client, discovered);
+  return removeEntity(client, plan);
+}
+
+/** Nothing where the plan that found the database isn't applied. */
+async function forget(client: Client, { by, database }: Discovered): Promise<void> {
   try {
     await client.workflow.getHandle(planWorkflowId(by)).signal(forgetDatabase, database);
   } catch (error) {

@@ -43,8 +43,9 @@ export function traceHeader({ traceId, spanId }: TraceContext): { readonly trace
 /** The span that a header names. Undefined where there is none, where it is not sampled, and for anything else that somebody wrote there. */
 export function readTraceHeader(data: Uint8Array | null | undefined): TraceContext | undefined {
   if (data == null || data.length > HEADER_BYTES) return undefined;
+  // The last digit of the flags is odd where the span is sampled; other bits mean other things (https://www.w3.org/TR/trace-context-2/#trace-flags).
   const [, traceId, spanId] =
-    /"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]1"/.exec(String.fromCharCode(...data)) ?? [];
+    /"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f][13579bdf]"/.exec(String.fromCharCode(...data)) ?? [];
   return traceId === undefined || spanId === undefined ? undefined : { traceId, spanId };
 }
 

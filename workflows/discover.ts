@@ -51,18 +51,23 @@ export async function discover(entity: PlanEntity, now: () => Date): Promise<voi
     before?.generation === generation ? before.goesOn?.after : undefined,
   );
   const isRemoved = () => entity.state.isRemoved === true;
-  const failed = await adoptAll(revision, mine, at, isRemoved);
+  // The plan of a database may be removed meanwhile (`apply --prune --gone`). Where the database is there, the next look finds it.
+  const knew = new Set(known.members.map(({ database }) => database));
+  const isForgotten = ({ database }: Pick<Member, 'database'>) =>
+    knew.has(database) && !entity.state.discovery?.members.some((each) => each.database === database);
+  const refusals = await adoptAll(revision, mine, at, { isRemoved, isForgotten });
   if (isRemoved()) return;
-  const done = mine.filter(({ database }) => !failed.some((each) => each.database === database));
+  const failed = refusals.filter((each) => !isForgotten(each));
+  const done = mine.filter(
+    (each) => !isForgotten(each) && !refusals.some(({ database }) => database === each.database),
+  );
   // What failed at an earlier look and has its turn at a later one stays refused until then. Those that a person can mend come first.
   const others = new Set(adoptions.filter((each) => !mine.includes(each)).map(({ database }) => database));
   const allRefused = [...failed, ...known.refused.filter(({ database }) => others.has(database)), ...unfit];
   const refused = allRefused.slice(0, REFUSED_AT_MOST);
   const moreRefused = allRefused.length > refused.length ? allRefused.length - refused.length : undefined;
   const changed = new Map(done.map((each) => [each.database, each.plan.discovered?.goneSince]));
-  // A plan may have been removed meanwhile (`apply --prune --gone`).
-  const remembers = new Set(entity.state.discovery?.members.map(({ database }) => database));
-  const unchanged = members.filter(({ database }) => !changed.has(database) && remembers.has(database));
+  const unchanged = members.filter((each) => !changed.has(each.database) && !isForgotten(each));
   const adopted = [...changed].map(([database, goneSince]) => ({
     ...{ database, inLineWith: generation },
     ...defined({ goneSince }),
@@ -102,18 +107,22 @@ function isSame(one: RefusedDatabase, other: RefusedDatabase): boolean {
 
 /**
  * Applies plans, some at once. Returns those that could not be, each with the reason: one that fails stops no other. Where the plan itself is removed meanwhile,
- * its plans are too (`apply --prune`), and none may be made anew.
+ * its plans are too (`apply --prune`), and none may be made anew; nor may that of a database that is forgotten.
  */
 async function adoptAll(
   revision: Revision,
   adoptions: readonly Adoption[],
   at: string,
-  isRemoved: () => boolean,
+  meanwhile: {
+    readonly isRemoved: () => boolean;
+    readonly isForgotten: (adoption: Adoption) => boolean;
+  },
 ): Promise<readonly RefusedDatabase[]> {
   const failed: RefusedDatabase[] = [];
   const waiting = [...adoptions];
   const adoptRest = async () => {
-    for (let next = waiting.shift(); next !== undefined && !isRemoved(); next = waiting.shift()) {
+    for (let next = waiting.shift(); next !== undefined && !meanwhile.isRemoved(); next = waiting.shift()) {
+      if (meanwhile.isForgotten(next)) continue;
       const { plan, database, because } = next;
       const application = { revision: { ...revision, plan }, after: 0, keepPauses: true };
       const state = newPlanState(application.revision, at);

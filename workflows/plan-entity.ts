@@ -8,7 +8,7 @@ import type { RecoveryDecision, RecoveryWindow } from '../model/recovery.ts';
 import { timeInId } from '../model/run-id.ts';
 import { isSafetyBackup, safetyBackupId } from '../model/safety-backup.ts';
 import type { PlanSurvey } from '../model/survey.ts';
-import type { Discovery, Member } from '../planning/discovery.ts';
+import type { Discovery } from '../planning/discovery.ts';
 import { readRecoveryRequest } from '../planning/request.ts';
 import { type BackupInput, backupWorkflowId, restoreWorkflowId } from './messages.ts';
 import {
@@ -387,12 +387,12 @@ export class PlanEntity {
     this.#change({ discovery });
   }
 
-  /** Forgets a database that is gone, so that its plan, which is removed, is not made anew. One that comes back is found again. */
+  /** Forgets a database whose plan is removed since it is gone, so that the plan is not made anew. One that is there, or comes back, is found again. */
   forget(database: string): void {
     const { discovery } = this.#current;
     if (discovery === undefined) return;
-    const stays = (member: Member) => member.database !== database || member.goneSince === undefined;
-    this.#change({ discovery: { ...discovery, members: discovery.members.filter(stays) } });
+    const members = discovery.members.filter((member) => member.database !== database);
+    this.#change({ discovery: { ...discovery, members } });
   }
 
   get #surveyEveryMs(): number {
@@ -446,7 +446,7 @@ export class PlanEntity {
     this.#update(request, {
       decision,
       databases,
-      state: this.#asks({ ...request, databases }) ? 'awaiting-approval' : 'ready',
+      state: this.#asks(request) ? 'awaiting-approval' : 'ready',
     });
   }
 

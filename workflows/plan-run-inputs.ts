@@ -83,11 +83,9 @@ export function inClusterInput(
   };
 }
 
-/** Whether a restore writes into databases that are there: with `replace` in their place, or rows alone into one that keeps the name of a database of the backup. */
-export function overwrites({ wish = {}, options, databases = [] }: PlanRequest): boolean {
-  if (wish.replace === true) return true;
-  const names = intoOf(wish.into, databases);
-  return options?.contents === 'data' && databases.some((from) => databases.includes(names[from] ?? from));
+/** Whether a restore writes into databases that are there: with `replace` in their place, or rows alone, which never go into a new one. */
+export function overwrites({ wish, options }: PlanRequest): boolean {
+  return wish?.replace === true || options?.contents === 'data';
 }
 
 function saves({ restore }: CompiledPlan, { replace, safetyBackup }: RecoveryRequest): boolean {

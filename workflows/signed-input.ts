@@ -7,7 +7,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { type MarkedPayload, unsignedPayloadSince } from '../model/payload-signature.ts';
-import { ran } from './plan-messages.ts';
+import { forgetDatabase, ran } from './plan-messages.ts';
 import { sentBy } from './sender.ts';
 
 type Activate = Parameters<NonNullable<WorkflowInternalsInterceptor['activate']>>[0];
@@ -84,11 +84,18 @@ function isAnyForged(payloads: readonly MarkedPayload[] | null | undefined): boo
   return payloads?.some(isForged) ?? false;
 }
 
-/** Signals that people type are never signed. Only plans take them, and a plan does with them only what its applied file allows. */
+/** Signals to a plan that no person types: runs and commands send them, signed. */
+const NO_PERSONS: readonly string[] = [ran.name, forgetDatabase.name];
+
+/**
+ * Signals that people type are never signed. Only plans take them, and a plan does with them only what its applied file allows. One that no plan knows, such as a
+ * misspelt one, comes through too, since the plan's page tells it.
+ */
 function isForgedSignal({ signalWorkflow }: Job): boolean {
   if (signalWorkflow == null || !isAnyForged(signalWorkflow.input)) return false;
-  if (workflowInfo().workflowType === 'plan' && signalWorkflow.signalName !== ran.name) return false;
-  log.warn(`The signal ${signalWorkflow.signalName} was ignored. ${REFUSAL}`);
+  const { signalName } = signalWorkflow;
+  if (workflowInfo().workflowType === 'plan' && !NO_PERSONS.includes(signalName ?? '')) return false;
+  log.warn(`The signal ${signalName} was ignored. ${REFUSAL}`);
   return true;
 }
 

@@ -31,7 +31,7 @@ declare global {
 }
 
 /** These live for long and serve many. What one of them does for a message belongs to the message's trace, and the rest to none. */
-const SERVES_MANY: ReadonlySet<string> = new Set(['plan', 'sourceGate']);
+const SERVES_MANY: ReadonlySet<string> = new Set(['plan', 'sourceGate', 'archive']);
 
 /** The span of the message that is handled right now. */
 let handled: TraceContext | undefined;

@@ -68,6 +68,8 @@ export interface Planned extends PlanChange {
   readonly after: number;
   /** Task queue on which the plan will run. Absent for a plan that is removed or kept. */
   readonly taskQueue?: string;
+  /** True: the plan is removed only because its database is gone, while the plan that found it stays. */
+  readonly asGone?: true;
 }
 
 /**
@@ -90,10 +92,10 @@ export async function plannedChanges(
       const entity = await findEntity(client, name);
       if (entity?.status.set !== wishes.set) return undefined;
       const { discovered } = entity.revision.plan;
-      const isKept = !wishes.prune || !wishes.gone || discovered?.goneSince === undefined;
-      if (discovered !== undefined && finders.has(discovered.by) && isKept)
-        return ofAFinder(name, discovered);
-      return leftover(client, entity, wishes);
+      if (discovered === undefined || !finders.has(discovered.by)) return leftover(client, entity, wishes);
+      const isKept = !wishes.prune || !wishes.gone || discovered.goneSince === undefined;
+      if (isKept) return ofAFinder(name, discovered);
+      return { ...(await leftover(client, entity, wishes)), asGone: true as const };
     }),
   );
   return [

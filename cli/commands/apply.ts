@@ -137,7 +137,7 @@ function report(
   { json }: Options,
 ): ExitCode {
   const outcomeOf = new Map(outcomes.map(({ plan, ...outcome }) => [plan, outcome]));
-  const plans = planned.map(({ wanted: _wanted, after: _after, taskQueue: _taskQueue, ...change }) => ({
+  const plans = planned.map(({ wanted: _, after: _after, taskQueue: _queue, asGone: _gone, ...change }) => ({
     ...change,
     ...outcomeOf.get(change.plan),
   }));
@@ -158,15 +158,12 @@ async function make(
   change: Planned,
   { set, keepPauses, newRepository = false, reason }: Options,
 ): Promise<void> {
-  const { applyToEntity, findEntity, forgetGone, removeEntity } = await import(
+  const { applyToEntity, findEntity, removeEntity, removeGone } = await import(
     '../../library/plan-entities.ts'
   );
   if (change.wanted === undefined) {
     const entity = await findEntity(client, change.plan);
-    const found = entity?.revision.plan.discovered;
-    // First, so that the plan that found it can't make it anew.
-    if (found !== undefined) await forgetGone(client, found);
-    await removeEntity(client, change.plan);
+    await (change.asGone ? removeGone : removeEntity)(client, change.plan);
     const repository = entity?.revision.plan.pipeline.repository;
     if (repository !== undefined)
       await recordHere(change.plan, repository, { action: 'plan-removed', ...defined({ reason }) });

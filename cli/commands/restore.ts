@@ -86,7 +86,7 @@ export function register(program: Command): void {
     )
     .option('--connection-env <name>', 'restore to the server whose URL this variable of the worker holds')
     .option('--schema-only', 'no data')
-    .option('--data-only', 'into existing tables; without --into, of an applied plan, it waits for approval')
+    .option('--data-only', 'into existing tables; of an applied plan, it waits for approval')
     .option(
       '--as-new',
       'YCQL: write rows at the time of the restore, over what was written or deleted since the backup',
@@ -184,7 +184,7 @@ async function run(argument: string, options: Options) {
         // An applied plan always requires its signatures. Only a person may leave them out, for one run, so the entity isn't asked.
         pastEntity: options.trustUnsigned === true,
       });
-      const overwrites = options.replace || (options.dataOnly && options.into.length === 0);
+      const overwrites = options.replace || options.dataOnly;
       if (options.detach && overwrites) hintAtApproval(plan, begun);
       return {
         run: runOf<RestoreSummary>(session, begun.workflowId),

@@ -3,9 +3,10 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { Client, Connection } from '@temporalio/client';
 import type { Notification } from '../../model/notification.ts';
 import { type PostgresServer, startPostgres } from '../../parts/postgres.ts';
-import type { PlanStatus } from '../../workflows/plan-messages.ts';
+import { forgetDatabase, type PlanStatus, planWorkflowId } from '../../workflows/plan-messages.ts';
 import { type CommandEnd, type RunningCommand, startHoldfast } from '../support/holdfast.ts';
 import { repositoryDocument } from '../support/plan-files.ts';
 import { eventually } from '../support/processes.ts';
@@ -123,6 +124,17 @@ test('a database becomes a plan and is backed up; so does one that comes later; 
   const { discovery } = await status('fleet');
   expect(discovery?.members.map(({ database }) => database).sort()).toEqual(['order_items', 'orders']);
   expect(discovery?.refused.map(({ database }) => database).sort()).toEqual(['Shouted', 'mule']);
+});
+
+test('it forgets no database because of a signal that nothing of this installation signed', async () => {
+  const { address } = JSON.parse(server.output()) as { address: string };
+  const connection = await Connection.connect({ address });
+  await new Client({ connection }).workflow
+    .getHandle(planWorkflowId('fleet'))
+    .signal(forgetDatabase, 'orders');
+  const { discovery } = await status('fleet');
+  expect(discovery?.members.map(({ database }) => database)).toContain('orders');
+  await connection.close();
 });
 
 test('apply, explain, list and status show what was discovered, and by what', async () => {

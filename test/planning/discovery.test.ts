@@ -1,3 +1,5 @@
+import fc from 'fast-check';
+import { cronTimes } from '../../model/cron.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import {
   APPLIED_AT_ONCE,
@@ -213,5 +215,30 @@ describe('the times of a plan that was found', () => {
     expect(minutes.size).toBe(1);
     expect([...minutes]).not.toEqual(['0']);
     expect(memberPlan(fleet, 'orders')).not.toHaveProperty('schedule');
+  });
+
+  test('never meet where those of the plan that found it do not, and keep their order', () => {
+    const minutes = fc.uniqueArray(fc.nat(59), { minLength: 1, maxLength: 4 });
+    const lines = fc
+      .array(fc.tuple(minutes, fc.constantFrom('*', '2', '0-6')), { minLength: 1, maxLength: 3 })
+      .map((each) => each.map(([at, hours]) => `${at.join(',')} ${hours} * * *`));
+    const minutesOf = ({ schedule, retention, drill }: CompiledPlan) =>
+      [schedule, retention, drill?.schedule].flatMap((times) =>
+        (times?.cron ?? []).flatMap((line) => [...cronTimes(line).minutes].sort((one, other) => one - other)),
+      );
+    /** Of each two times of a plan, which one comes first, or that they are one. */
+    const orderOf = (times: readonly number[]) =>
+      times.flatMap((one) => times.map((other) => Math.sign(one - other)));
+    fc.assert(
+      fc.property(lines, lines, lines, fc.nat(10_000), (backups, prunes, drills, tenant) => {
+        const plan = {
+          ...{ ...fleet, schedule: { ...daily, cron: backups }, retention: { cron: prunes } },
+          drill: { backup: 'newest', check: 'rows', assertions: [], schedule: { ...daily, cron: drills } },
+        } as unknown as CompiledPlan;
+        const spread = minutesOf(memberPlan(plan, `tenant_${tenant}`));
+        expect(orderOf(spread)).toEqual(orderOf(minutesOf(plan)));
+        expect(Math.max(...spread)).toBeLessThan(60);
+      }),
+    );
   });
 });

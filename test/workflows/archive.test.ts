@@ -1,7 +1,9 @@
 import { Context } from '@temporalio/activity';
-import { ApplicationFailure } from '@temporalio/common';
+import { Client } from '@temporalio/client';
+import { ApplicationFailure, defaultPayloadConverter } from '@temporalio/common';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import type { Activities, ArchiveInput } from '../../activities/contract.ts';
+import { TRACE_HEADER, traceHeader } from '../../model/trace.ts';
 import { archiveEnded, archiveQueue, archiveState } from '../../workflows/archive-messages.ts';
 import { eventually } from '../support/processes.ts';
 import { type Bench, CAPTURE, pipelineOf, startBench } from './scripted-worker.ts';
@@ -70,8 +72,8 @@ test('an archive that can’t be ended at first is ended when it can: a slot tha
   });
 });
 
-const start = (input: ArchiveInput) =>
-  bench.client.workflow.start('archive', {
+const start = (input: ArchiveInput, { workflow }: Pick<Client, 'workflow'> = bench.client) =>
+  workflow.start('archive', {
     workflowId: 'archive:orders',
     taskQueue: bench.taskQueue,
     args: [input],
@@ -178,14 +180,27 @@ test('a database that can’t be archived is told of once, though run follows ru
   });
 });
 
-test('an archive that begins anew all the time goes on in a new run, before its history is so long that Temporal ends it', async () => {
+test('an archive that begins anew all the time goes on in a new run, before its history is so long that Temporal ends it, and in no trace', async () => {
+  const header = defaultPayloadConverter.toPayload(
+    traceHeader({ traceId: 'a'.repeat(32), spanId: 'b'.repeat(16) }),
+  );
+  const traced = new Client({
+    connection: bench.client.connection,
+    interceptors: {
+      workflow: [{ start: (input, next) => next({ ...input, headers: { [TRACE_HEADER]: header } }) }],
+    },
+  });
   await archiving({ streamArchive }, async (input) => {
-    const handle = await start({ ...input, historyEvents: 100 });
+    const handle = await start({ ...input, historyEvents: 100 }, traced);
     const { runId } = await handle.describe();
     try {
       await eventually('another run', async () => (await handle.describe()).runId !== runId);
       const first = await bench.client.workflow.getHandle('archive:orders', runId).describe();
       expect(first.historyLength).toBeLessThan(200);
+      // It lives for years: a trace that goes on with it would never end.
+      const later = await bench.client.workflow.getHandle('archive:orders').fetchHistory();
+      expect(JSON.stringify(later.events?.[0])).toContain('continuedExecutionRunId');
+      expect(JSON.stringify(later)).not.toContain(TRACE_HEADER);
     } finally {
       await handle.terminate();
     }

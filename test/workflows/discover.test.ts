@@ -2,6 +2,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { Worker } from '@temporalio/worker';
 import type { Activities, AdoptInput } from '../../activities/contract.ts';
 import { createActivities } from '../../activities/index.ts';
+import { removeEntity, removeGone } from '../../library/plan-entities.ts';
 import { defined } from '../../model/defined.ts';
 import type { CompiledPlan } from '../../model/pipeline.ts';
 import { APPLIED_AT_ONCE, type Listing } from '../../planning/discovery.ts';
@@ -9,6 +10,7 @@ import { workflowBundle } from '../../worker/bundle.ts';
 import { planSources } from '../../worker/plan-sources.ts';
 import { newPlanState } from '../../workflows/plan-entity.ts';
 import {
+  forgetDatabase,
   type PlanState,
   personsUpdate,
   planStatus,
@@ -116,6 +118,67 @@ test('a plan that is removed during a look makes no more plans: those that are r
     await handle.result();
     expect(adopted).toHaveLength(8);
   });
+});
+
+test('a database that is forgotten during a look gets no plan anew, and is no member after it', async () => {
+  const goneSince = new Date().toISOString();
+  const names = Array.from({ length: 10 }, (_, index) => `gone${index}`);
+  const members = names.map((database) => ({ database, inLineWith: -1, goneSince }));
+  const discovery = { at: goneSince, generation: -1, members, refused: [] };
+  const adopted: (string | undefined)[] = [];
+  const { promise: forgotten, resolve: goOn } = Promise.withResolvers<void>();
+  const activities: Partial<Activities> = {
+    listDatabases: async () => listing(['shop']),
+    adoptPlan: async ({ application }: AdoptInput) => {
+      adopted.push(application.revision.plan.discovered?.database);
+      await forgotten;
+    },
+    http: async () => ({ status: 200 }),
+  };
+  const body = async (handle: ReturnType<Bench['client']['workflow']['getHandle']>) => {
+    await eventually('the first are being changed', async () => adopted.length === 8);
+    for (const each of ['gone0', 'gone9']) await handle.signal(forgetDatabase, each);
+    const known = async () => (await handle.query(planStatus)).discovery;
+    await eventually('both are forgotten', async () => (await known())?.members.length === 8);
+    goOn();
+    await eventually('the look has ended', async () => (await known())?.generation === 0);
+    const names = (await known())?.members.map(({ database }) => database);
+    expect(adopted).not.toContain('gone9');
+    expect(names).toContain('gone1');
+    expect(names).not.toContain('gone0');
+    expect(names).not.toContain('gone9');
+  };
+  await withFleet('forgetful', activities, body, { discovery });
+});
+
+test('a plan whose database came back is not removed as one that is gone; where one was, its database is found anew', async () => {
+  const real = createActivities(bench.client);
+  const activities: Partial<Activities> = {
+    listDatabases: async () => listing(['orders']),
+    adoptPlan: ({ backup: _, ...input }) => real.activities.adoptPlan(input),
+    http: async () => ({ status: 200 }),
+  };
+  await withFleet('back', activities, async (handle) => {
+    const isMember = async () => {
+      const { discovery } = await handle.query(planStatus);
+      return discovery?.members.length === 1;
+    };
+    await eventually('orders is a plan', isMember);
+    await expect(removeGone(bench.client, 'back-orders')).rejects.toMatchObject({
+      code: 'DATABASE_IS_BACK',
+      message: expect.stringContaining('back-orders'),
+    });
+    const member = bench.client.workflow.getHandle(planWorkflowId('back-orders'));
+    const runOf = async () => (await member.describe()).runId;
+    const before = await runOf();
+    // It came back only after `apply` had looked.
+    await handle.signal(forgetDatabase, 'orders');
+    await removeEntity(bench.client, 'back-orders');
+    await eventually('it is a plan again', async () => (await runOf()) !== before);
+    await eventually('and known', isMember);
+    await member.terminate();
+  });
+  await real.close();
 });
 
 test('thousands of databases that can’t be plans don’t fill what an entity can carry: the first are named, and how many more there are', async () => {

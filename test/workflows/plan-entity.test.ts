@@ -233,7 +233,8 @@ describe('an overwriting restore', () => {
     ['the databases themselves', { options: ROWS }, 'awaiting-approval'],
     ['a database by its own name', { options: ROWS, into: 'orders' }, 'awaiting-approval'],
     ['another database of the plan', { options: ROWS, into: { crm: 'orders' } }, 'awaiting-approval'],
-    ['a database beside', { options: ROWS, into: { orders: 'look', crm: 'look2' } }, 'ready'],
+    // They go into databases that are there, whosever these are.
+    ['databases beside', { options: ROWS, into: { orders: 'payroll', crm: 'look' } }, 'awaiting-approval'],
     ['a new database, with its schema', { options: { contents: 'all' } }, 'ready'],
   ] as const)('is one of rows alone too: into %s', (_where, wish, state) => {
     const { entity } = entityOf();
