@@ -52,6 +52,9 @@ async function fatesIn(folder: string, plan: string): Promise<readonly string[]>
   return JSON.parse(stdout).backups.map(({ fate }: { readonly fate: string }) => fate);
 }
 
+const approveDropped = (folder: string, plan: string, key: string) =>
+  holdfastIn(folder, 'delete', plan, '--dropped', '--approve', '--key', key);
+
 /** What a prune deletes because it was approved. */
 async function deletedBy(folder: string, plan: string): Promise<readonly string[]> {
   const { plans } = await compilePlanFiles([plan]);
@@ -75,15 +78,7 @@ test('retention that would drop more than `deletion.atOnce` drops none until one
   withScratchFolder(async (folder) => {
     const plan = await stage(folder, 3);
     expect(await fatesIn(folder, plan)).toEqual(['keep', 'ask', 'ask', 'ask', 'ask']);
-    const approvedTooEarly = await holdfastIn(
-      folder,
-      'delete',
-      plan,
-      '--dropped',
-      '--approve',
-      '--key',
-      'bob',
-    );
+    const approvedTooEarly = await approveDropped(folder, plan, 'bob');
     expect(approvedTooEarly).toMatchObject({ code: 1 });
     expect(approvedTooEarly.stderr).toContain('Nobody who may has asked');
 
@@ -93,7 +88,7 @@ test('retention that would drop more than `deletion.atOnce` drops none until one
     );
     expect(asked).toMatchObject({ code: 0, stderr: '' });
     expect(asked.stdout).toContain('holdfast delete orders --dropped --approve --key FILE');
-    const own = await holdfastIn(folder, 'delete', plan, '--dropped', '--approve', '--key', 'alice');
+    const own = await approveDropped(folder, plan, 'alice');
     expect(own.stderr).toContain('can’t approve it');
     expect(await deletedBy(folder, plan)).toEqual([]);
 
@@ -102,7 +97,7 @@ test('retention that would drop more than `deletion.atOnce` drops none until one
       ...['delete', plan, '--dropped', '--approve', '--key', 'bob', '--json'],
     );
     expect(JSON.parse(approved.stdout).deletions).toHaveLength(4);
-    const again = await holdfastIn(folder, 'delete', plan, '--dropped', '--approve', '--key', 'bob');
+    const again = await approveDropped(folder, plan, 'bob');
     expect(again.stdout).toBe('Nothing is left to ask for or to approve by this key.\n');
     expect([...(await deletedBy(folder, plan))].sort()).toEqual(DAYS.slice(0, 4).map(backupOf));
     expect(await fatesIn(folder, plan)).toEqual(['keep']);
@@ -112,7 +107,7 @@ test('what retention may drop at once it drops without asking', () =>
   withScratchFolder(async (folder) => {
     const plan = await stage(folder, 4);
     expect(await fatesIn(folder, plan)).toEqual(['keep', 'mark', 'mark', 'mark', 'mark']);
-    const nothing = await holdfastIn(folder, 'delete', plan, '--dropped', '--approve', '--key', 'bob');
+    const nothing = await approveDropped(folder, plan, 'bob');
     expect(nothing.stderr).toContain('drops no backup that must be approved');
     const both = await holdfastIn(folder, 'delete', plan, backupOf('19'), '--dropped', '--approve');
     expect(both).toMatchObject({ code: 2 });
@@ -122,7 +117,7 @@ test('a slip that is mended after the approval deletes nothing, and what was ask
   withScratchFolder(async (folder) => {
     const plan = await stage(folder, 3);
     await holdfastIn(folder, ...['delete', plan, '--dropped', '--reason', 'we keep one', '--key', 'alice']);
-    await holdfastIn(folder, 'delete', plan, '--dropped', '--approve', '--key', 'bob');
+    await approveDropped(folder, plan, 'bob');
     await writeFile(plan, (await readFile(plan, 'utf8')).replace('keepLast: 1', 'keepLast: 300'));
     expect(await deletedBy(folder, plan)).toEqual([]);
     const withdrawn = await holdfastIn(folder, 'delete', plan, '--dropped', '--withdraw');
@@ -137,7 +132,7 @@ test('each of two approvers asks for some of them, and approves those of the oth
     const plan = await stage(folder, 3);
     await holdfastIn(folder, ...['delete', plan, backupOf('19'), '--reason', 'by its id', '--key', 'bob']);
     await holdfastIn(folder, ...['delete', plan, '--dropped', '--reason', 'the rest', '--key', 'alice']);
-    const byAlice = await holdfastIn(folder, 'delete', plan, '--dropped', '--approve', '--key', 'alice');
+    const byAlice = await approveDropped(folder, plan, 'alice');
     expect(byAlice.stdout).toContain(backupOf('19'));
     const byBob = await holdfastIn(
       folder,
