@@ -90,7 +90,8 @@ async function json<T>(...args: readonly string[]): Promise<T> {
 }
 
 const status = (plan: string) => json<PlanStatus>('status', plan);
-const hasABackup = (plan: string) => async () => (await status(plan)).lastBackup !== null;
+/** A plan that isn't there yet has no `lastBackup` at all. */
+const hasABackup = (plan: string) => async () => ((await status(plan)).lastBackup ?? null) !== null;
 const headlines = (type: string) => told.filter((each) => each.type === type).map(({ headline }) => headline);
 
 interface Changes {
