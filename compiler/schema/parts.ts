@@ -48,6 +48,11 @@ export function alsoCheck(
   );
 }
 
+/** What a check says of a member whose value doesn't fit. */
+export function wrongValue(key: string, message: string, remedy: string): Fault {
+  return { params: { problem: { code: 'WRONG_VALUE', message, remedy } }, path: [key] };
+}
+
 /** A member of a value that may be a mapping. Undefined where it isn't one, or lacks the member. */
 export function memberOf(value: unknown, key: string): unknown {
   if (typeof value !== 'object' || value === null) return undefined;

@@ -11,6 +11,7 @@ import {
   reading,
   secretReference,
   text,
+  wrongValue,
 } from './parts.ts';
 
 const credentials = z
@@ -71,7 +72,7 @@ const serverSideEncryption = z
       if (kmsKeyId === undefined || algorithm === 'aws:kms') return undefined;
       const message = 'A key was given, and only `algorithm: aws:kms` uses one';
       const remedy = 'Write `algorithm: aws:kms`, or remove `kmsKeyId`.';
-      return { params: { problem: { code: 'WRONG_VALUE', message, remedy } }, path: ['kmsKeyId'] };
+      return wrongValue('kmsKeyId', message, remedy);
     }),
   )
   .meta({ description: 'Encryption by the store.', examples: [{ algorithm: 'aws:kms' }] });
@@ -155,7 +156,7 @@ const gcs = z
         return undefined;
       const message = 'Credentials would travel in clear to an address of `http:`';
       const remedy = 'Write `https:`, or remove `credentials`: an emulator needs none.';
-      return { params: { problem: { code: 'WRONG_VALUE', message, remedy } }, path: ['credentials'] };
+      return wrongValue('credentials', message, remedy);
     }),
   )
   .meta({
@@ -300,7 +301,7 @@ const deletion = z
       if (keys.size > needed) return undefined;
       const message = `With ${needed} approvals ${needed + 1} people are needed, and ${keys.size} different keys are here`;
       const remedy = 'Add keys of other people, or ask for fewer approvals.';
-      return { params: { problem: { code: 'WRONG_VALUE', message, remedy } }, path: ['approvers'] };
+      return wrongValue('approvers', message, remedy);
     }),
   )
   .meta({
@@ -340,7 +341,7 @@ export const repositoryDocument = z
           if (access === undefined || path !== undefined || (bucket ?? other) === undefined) return undefined;
           const message = 'A bucket has no groups: `groupAccess` belongs to a `directory`';
           const remedy = 'Remove `groupAccess`; who may read the bucket is for its policy to say.';
-          return { params: { problem: { code: 'WRONG_VALUE', message, remedy } }, path: ['groupAccess'] };
+          return wrongValue('groupAccess', message, remedy);
         }),
       )
       .meta({
