@@ -30,9 +30,11 @@ export class Consumer {
   /** By OID; a replica identity stays what it was when the slot came to know the table. */
   readonly #tables = new Map<number, PublishedTable>();
   #published: ReadonlySet<number> = new Set();
-  /** The catalogue as it was at the last look, and whether it has changed since. */
+  /** The catalogue as it was at the last look, and a hybrid time by which it had become so. */
   #catalogue: string | undefined;
-  #isStale = true;
+  #catalogueSince = 0n;
+  /** The hybrid time that the tables are as of. */
+  #refreshedAt = 0n;
   #nextRefresh: bigint;
   #sentLsn: bigint;
   #lsn: bigint;
@@ -90,7 +92,6 @@ export class Consumer {
           await this.#send(transaction);
           reached = transaction.hybrid;
         }
-        this.#isStale = false;
         await Promise.race([another, this.#pause()]);
       }
     } finally {
@@ -216,8 +217,9 @@ export class Consumer {
   /** As long as the catalogue is the one of the last look, so are the tables of the publications. */
   async #lookAtCatalogue(): Promise<void> {
     const found = await this.#slot.log.catalogue();
-    this.#isStale = found !== this.#catalogue;
+    if (found === this.#catalogue) return;
     this.#catalogue = found;
+    this.#catalogueSince = await this.#slot.log.now();
   }
 
   /** DROP TABLE isn't refused (issue 17951), and takes with it what of the table nobody has read (docs LR/_index.md, up to 2025.2). */
@@ -229,7 +231,10 @@ export class Consumer {
   /** Up to 2025.2 by a poll at set times; from 2026.1 on with each transaction. */
   async #followPublications(hybrid: bigint): Promise<void> {
     if (this.#slots.behaviour.dynamicTables) {
-      if (this.#isStale) this.#refresh(await publicationsAt(this.#slot.log, hybrid));
+      // The change may have come between the transaction before this one and the look: a refresh as of before it doesn't know of it yet.
+      if (this.#refreshedAt > this.#catalogueSince) return;
+      this.#refresh(await publicationsAt(this.#slot.log, hybrid));
+      this.#refreshedAt = hybrid;
       return;
     }
     const every = hybridOfMicros(BigInt(this.#slots.settings.publicationRefreshMs) * 1000n);
