@@ -1,6 +1,7 @@
 import type { Act } from '../model/audit.ts';
 import { HoldfastError } from '../model/errors.ts';
 import type { RepositorySpec } from '../model/pipeline.ts';
+import type { Store } from '../repository/store.ts';
 import { personHere } from '../worker/person.ts';
 import { HERE } from './here.ts';
 import { say, UsageError } from './output.ts';
@@ -22,14 +23,25 @@ export async function recordHere(
   by = personHere(),
 ): Promise<void> {
   const { withStore } = await import('../library/backups.ts');
+  await orWarn(plan, () => withStore(HERE, repository, (store) => record(store, plan, { ...act, by })));
+}
+
+/** As `recordHere`, where the repository is open already. */
+export async function recordIn(store: Store, plan: string, act: Omit<Act, 'by'>): Promise<void> {
+  await orWarn(plan, () => record(store, plan, { ...act, by: personHere() }));
+}
+
+async function record(store: Store, plan: string, act: Act): Promise<void> {
   const { recordAct } = await import('../repository/audit.ts');
   const { findRepository } = await import('../repository/repository.ts');
+  if ((await findRepository(store)) === undefined) {
+    say(`The repository of plan ${plan} holds nothing yet, so this is not in its log.`);
+  } else await recordAct(store, plan, act);
+}
+
+async function orWarn(plan: string, recorded: () => Promise<void>): Promise<void> {
   try {
-    await withStore(HERE, repository, async (store) => {
-      if ((await findRepository(store)) === undefined) {
-        say(`The repository of plan ${plan} holds nothing yet, so this is not in its log.`);
-      } else await recordAct(store, plan, { ...act, by });
-    });
+    await recorded();
   } catch (error) {
     if (!(error instanceof HoldfastError)) throw error;
     say(`warning: this is not in the log of plan ${plan}: ${error.message}`);

@@ -7,7 +7,7 @@ import type { SigningKey } from '../../repository/signing/ssh-key.ts';
 import type { Store } from '../../repository/store.ts';
 import { HERE } from '../here.ts';
 import { type CommonOptions, EXIT, type ExitCode, emit, print, runCommand, UsageError } from '../output.ts';
-import { recordHere } from '../record-act.ts';
+import { recordIn } from '../record-act.ts';
 
 interface Options extends CommonOptions {
   readonly key?: string;
@@ -68,13 +68,13 @@ async function run(argument: string, backup: string | undefined, options: Option
       'Add `deletion` with `approvers` to the Repository (docs/retention.md); or let retention delete it.',
     );
   }
-  const record = (subject: string) =>
-    recordHere(plan.name, plan.pipeline.repository, {
-      action: withdraw ? 'deletion-withdrawn' : approve ? 'deletion-approved' : 'deletion-asked',
-      subject,
-      ...defined({ reason }),
-    });
   await withStore(HERE, plan.pipeline.repository, async (store) => {
+    const record = (subject: string) =>
+      recordIn(store, plan.name, {
+        action: withdraw ? 'deletion-withdrawn' : approve ? 'deletion-approved' : 'deletion-asked',
+        subject,
+        ...defined({ reason }),
+      });
     const deleting: Deleting = { store, plan, spec, record, options };
     if (withdraw) return withdrawAll(deleting, backup === undefined ? await askedOf(deleting) : [backup]);
     const key = await keyOf(options);
