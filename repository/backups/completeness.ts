@@ -1,7 +1,9 @@
 import { defined } from '../../model/defined.ts';
-import { permanent } from '../../model/errors.ts';
+import { type HoldfastError, permanent } from '../../model/errors.ts';
 import { type BackupId, backupFolder, OBJECTS_FOLDER } from '../layout.ts';
+import { indexObjectsNaming, removeFromIndex } from '../objects/index-removal.ts';
 import type { Store } from '../store.ts';
+import { staysForPrune } from '../store-errors.ts';
 
 type Options = { readonly heartbeat?: () => void; readonly signal?: AbortSignal };
 
@@ -17,10 +19,15 @@ export async function checkAllThere(
   expected: Map<string, number>,
   options: Options,
 ): Promise<void> {
-  await checkListed(store, ref, backupFolder(ref), expected, options);
+  await removeListed(store, backupFolder(ref), expected, options);
+  if (expected.size > 0) throw incomplete(store, ref, [...expected.keys()], 'Run the backup again.');
 }
 
-/** The same check for shared objects. @param expected size by key; emptied as objects are found. */
+/**
+ * The same check for shared objects. The index no longer names what is missing, so the next backup sends it again.
+ *
+ * @param expected size by key; emptied as objects are found.
+ */
 export async function checkAllShared(
   store: Store,
   ref: BackupId,
@@ -29,12 +36,36 @@ export async function checkAllShared(
 ): Promise<void> {
   if (expected.size === 0) return;
   const relative = new Map([...expected].map(([key, size]) => [key.slice(OBJECTS_FOLDER.length), size]));
-  await checkListed(store, ref, OBJECTS_FOLDER, relative, options);
+  await removeListed(store, OBJECTS_FOLDER, relative, options);
+  if (relative.size === 0) return;
+  const missing = [...relative.keys()].map((name) => `${OBJECTS_FOLDER}${name}`);
+  throw incomplete(store, ref, missing, await forgetMissing(store, missing, options));
 }
 
-async function checkListed(
+/** Returns what to do. */
+async function forgetMissing(store: Store, missing: readonly string[], options: Options): Promise<string> {
+  const objects = new Set(missing);
+  try {
+    await removeFromIndex(store, objects, options);
+  } catch (error) {
+    if (!staysForPrune(error)) throw error;
+    const naming = await indexObjectsNaming(store, objects, options);
+    return `Each backup relies on what the index names, and these credentials may not delete there: delete ${naming.join(', ')}, and run the backup again.`;
+  }
+  return 'Run the backup again: what is missing is sent anew. Where one lies there with another size, delete it first.';
+}
+
+function incomplete(store: Store, ref: BackupId, missing: readonly string[], remedy: string): HoldfastError {
+  return permanent(
+    'BACKUP_INCOMPLETE',
+    `The backup ${ref.backup} of plan ${ref.plan} can't be finished: ${missing.length} of its objects are not in ${store.description} with their size, the first being ${missing[0]}.`,
+    `Find out what deletes objects under this prefix (a lifecycle rule, a person). ${remedy}`,
+  );
+}
+
+/** Takes from `expected` what a listing of the folder has with its size. */
+async function removeListed(
   store: Store,
-  ref: BackupId,
   folder: string,
   expected: Map<string, number>,
   options: Options,
@@ -44,11 +75,4 @@ async function checkListed(
     if (expected.get(name) === sizeBytes) expected.delete(name);
     options.heartbeat?.();
   }
-  const [first] = expected.keys();
-  if (first === undefined) return;
-  throw permanent(
-    'BACKUP_INCOMPLETE',
-    `The backup ${ref.backup} of plan ${ref.plan} can't be finished: ${expected.size} of its objects are not in ${store.description} with their size, the first being ${folder === OBJECTS_FOLDER ? folder : ''}${first}.`,
-    'Find out what deletes objects under this prefix (a lifecycle rule, a person), and run the backup again.',
-  );
 }

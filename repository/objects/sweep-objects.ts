@@ -1,16 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { defined } from '../../model/defined.ts';
 import { DAY_MS } from '../../model/time.ts';
-import { forEachBounded } from '../bounded.ts';
-import { condemnationKey, INDEX_FOLDER, OBJECTS_FOLDER, verdictKey } from '../layout.ts';
+import { condemnationKey, OBJECTS_FOLDER, verdictKey } from '../layout.ts';
 import type { Cancellable, Store } from '../store.ts';
 import { type Condemnation, condemn, decide, readCondemnations } from './condemned.ts';
-import { ObjectIndex, readIndexObject } from './object-index.ts';
+import { removeFromIndex } from './index-removal.ts';
 import { referencedObjects } from './references.ts';
 
 const DELETE_BATCH = 1_000;
 const OBJECTS_PER_CONDEMNATION = 10_000;
-const REWRITE_AT_ONCE = 4;
 
 /** How shared objects are swept. */
 export interface SweepObjectsOptions {
@@ -70,7 +68,7 @@ async function executeDue(
   const present = await onlyPresent(store, doomed, options, cancellable);
   if (options.dryRun === true) return present.length;
   // A writer that came late may have told of what is gone.
-  await removeFromIndex(store, new Set([...doomed, ...unneededOf(over)]), options, cancellable);
+  await removeFromIndex(store, new Set([...doomed, ...unneededOf(over)]), options);
   for (let start = 0; start < present.length; start += DELETE_BATCH) {
     await store.delete(present.slice(start, start + DELETE_BATCH), cancellable);
     options.heartbeat?.();
@@ -137,25 +135,6 @@ async function condemnUnreferenced(
   let condemnedBytes = 0;
   for (const sizeBytes of candidates.values()) condemnedBytes += sizeBytes;
   return { condemnedObjects: keys.length, condemnedBytes };
-}
-
-/** O2: deletes an index object before the first object that it names. First writes its other entries into a new one. */
-async function removeFromIndex(
-  store: Store,
-  doomed: ReadonlySet<string>,
-  options: SweepObjectsOptions,
-  cancellable: Cancellable,
-): Promise<void> {
-  const index = new ObjectIndex(store);
-  const keys = await Array.fromAsync(store.list(INDEX_FOLDER, cancellable), ({ key }) => key);
-  await forEachBounded(keys, REWRITE_AT_ONCE, async (key) => {
-    options.heartbeat?.();
-    const objects = await readIndexObject(store, key, cancellable);
-    const kept = objects?.filter((object) => !doomed.has(object.key)) ?? [];
-    if (objects !== undefined && kept.length === objects.length) return;
-    if (kept.length > 0) await index.write(kept, cancellable);
-    await store.delete([key], cancellable);
-  });
 }
 
 async function onlyPresent(

@@ -1,7 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import * as fc from 'fast-check';
-import { HoldfastError } from '../../model/errors.ts';
+import { HoldfastError, permanent } from '../../model/errors.ts';
 import { createScratchFolder, type ScratchFolder } from '../../parts/scratch.ts';
 import { listBackups } from '../../repository/backups/list-backups.ts';
 import { readManifest } from '../../repository/backups/manifest.ts';
@@ -9,6 +9,7 @@ import { readSharedObjects } from '../../repository/backups/shared-objects.ts';
 import { verifyBackup } from '../../repository/backups/verify.ts';
 import { copyBackup } from '../../repository/copy.ts';
 import { DirectoryStore } from '../../repository/directory/store.ts';
+import { ForwardingStore } from '../../repository/forwarding-store.ts';
 import { backupFolder, INDEX_FOLDER, manifestKey, OBJECTS_FOLDER } from '../../repository/layout.ts';
 import { condemn, decide, readCondemnations } from '../../repository/objects/condemned.ts';
 import { sweepObjects } from '../../repository/objects/sweep-objects.ts';
@@ -37,6 +38,13 @@ async function emptyStore(): Promise<DirectoryStore> {
   const root = path.join(scratch.path, String(++runs));
   await mkdir(root);
   return new DirectoryStore(root);
+}
+
+/** As credentials see it that may not delete. */
+class Undeletable extends ForwardingStore {
+  override async delete(): Promise<void> {
+    throw permanent('STORE_DENIED', 'delete 1 objects: access is denied.', 'None: this is a test.');
+  }
 }
 
 async function keysIn(store: Store, folder: string): Promise<string[]> {
@@ -77,6 +85,37 @@ describe('shared objects', () => {
       // A listing does not read bytes.
       expect(problems.join().includes(bent)).toBe(level !== 'exists');
     }
+  });
+
+  it('that somebody deleted fail one backup, and are sent again by the next', async () => {
+    const store = await emptyStore();
+    await writeTabletBackup(store, FIRST, sampleTablets(3, 'one'));
+    const [missing = ''] = await keysIn(store, OBJECTS_FOLDER);
+    await store.delete([missing]);
+    await expect(writeTabletBackup(store, SECOND, sampleTablets(3, 'one'))).rejects.toMatchObject({
+      code: 'BACKUP_INCOMPLETE',
+      message: expect.stringContaining(missing),
+    });
+    await writeTabletBackup(store, OTHER, sampleTablets(3, 'one'));
+    for (const ref of [FIRST, OTHER]) {
+      await expect(verifyBackup(store, ref, 'content')).resolves.toMatchObject({ verdict: 'OK' });
+    }
+  });
+
+  it('that somebody deleted are sent again once the index objects that name them, which the error tells, are deleted', async () => {
+    const store = await emptyStore();
+    await writeTabletBackup(store, FIRST, sampleTablets(3, 'one'));
+    const [missing = ''] = await keysIn(store, OBJECTS_FOLDER);
+    await store.delete([missing]);
+    const failed = await writeTabletBackup(new Undeletable(store), SECOND, sampleTablets(3, 'one')).catch(
+      (error: unknown) => error,
+    );
+    if (!(failed instanceof HoldfastError)) throw new Error('nothing was missed');
+    const told = failed.remedy?.match(/index\/[^ ,]+/g) ?? [];
+    expect(told).not.toEqual([]);
+    await store.delete(told);
+    await writeTabletBackup(store, OTHER, sampleTablets(3, 'one'));
+    await expect(verifyBackup(store, FIRST, 'content')).resolves.toMatchObject({ verdict: 'OK' });
   });
 
   it('cost a backup nothing by damage in bytes that only another backup needs, which is told', async () => {

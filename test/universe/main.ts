@@ -76,8 +76,9 @@ const proxy = await startYsqlProxy({
   port: state.proxyPort,
   // YSQL of any node is this one PostgreSQL: it answers as one of the tablet servers that are alive.
   uuids: () => [state.ysqlOf ?? state.tservers.find(({ alive }) => alive)?.uuid ?? ''],
-  // A snapshot's instant is named by `ysql_dump --read-time` only when the snapshot is complete.
-  firstNamingMs: 60_000,
+  // A snapshot's instant is named by `ysql_dump --read-time` only when the snapshot is complete; one of a schedule of a minute, when the export after it
+  // begins. A universe keeps 15 minutes of history.
+  firstNamingMs: 300_000,
 });
 const world = new World(directory, state, postgres);
 const nodes = new Nodes(world);
