@@ -50,9 +50,10 @@ async function forgetMissing(store: Store, missing: readonly string[], options: 
   } catch (error) {
     if (!staysForPrune(error)) throw error;
     const naming = await indexObjectsNaming(store, objects, options);
-    return `Each backup relies on what the index names, and these credentials may not delete there: delete ${naming.join(', ')}, and run the backup again.`;
+    return `Each backup relies on what the index names, and these credentials may not delete there: delete ${naming.join(', ')}, and run the backup again a minute later.`;
   }
-  return 'Run the backup again: what is missing is sent anew. Where one lies there with another size, delete it first.';
+  // Workers and agents take what they saw of the index for 30 s (`INDEX_MAX_AGE_MS`).
+  return 'Run the backup again, a minute later: what is missing is sent anew. Where one lies there with another size, delete it first.';
 }
 
 function incomplete(store: Store, ref: BackupId, missing: readonly string[], remedy: string): HoldfastError {
