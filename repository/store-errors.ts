@@ -102,3 +102,12 @@ export function differenceOf(
   }
   return undefined;
 }
+
+/** The error for a listing that says that it goes on, and not from where, or from where it has just been: it would never end. */
+export function listingGoesNowhere(description: string): HoldfastError {
+  return permanent(
+    'STORE_UNSUPPORTED',
+    `A listing of ${description} says that it goes on, and not from where: it would never end.`,
+    'Check that the endpoint is one of the kind that the plan says (S3, Google Cloud Storage, Azure), and that its listings have continuation tokens.',
+  );
+}

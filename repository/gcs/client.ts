@@ -1,10 +1,10 @@
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
-import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import type { IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { z } from 'zod';
-import { type HoldfastError, messageOf, permanent } from '../../model/errors.ts';
+import { type HoldfastError, permanent } from '../../model/errors.ts';
 import type { GcsLocation } from '../../model/pipeline.ts';
-import { CONNECTIONS, type SecretResolver, type Timeouts } from '../connection.ts';
+import type { SecretResolver, Timeouts } from '../connection.ts';
+import { type HttpCall, HttpClient, optionalLibrary } from '../http-client.ts';
 import { GcsFailure } from './errors.ts';
 
 const ENDPOINT = 'https://storage.googleapis.com';
@@ -13,15 +13,11 @@ const LIBRARY = 'google-auth-library@11.3.4';
 const SCOPE = 'https://www.googleapis.com/auth/devstorage.read_write';
 
 /** A call of Cloud Storage's JSON API. */
-export interface GcsCall {
-  readonly method: 'GET' | 'POST' | 'DELETE';
+export interface GcsCall extends Omit<HttpCall, 'headers'> {
   /** From the root of the endpoint on, encoded. */
   readonly path: string;
   readonly query?: Readonly<Record<string, string | undefined>>;
-  readonly headers?: Readonly<Record<string, string>>;
-  /** What is sent, in pieces, so that a large one is not copied. */
-  readonly body?: readonly Uint8Array[];
-  readonly signal?: AbortSignal | undefined;
+  readonly headers?: HttpCall['headers'];
 }
 
 /** Gives the headers that prove who calls; none for an emulator. */
@@ -34,15 +30,12 @@ type Authorize = (url: string) => Promise<Iterable<readonly [string, string]>>;
 export class GcsClient {
   readonly #endpoint: string;
   readonly #authorize: Authorize;
-  readonly #timeouts: Timeouts;
-  readonly #agent: HttpAgent;
+  readonly #http: HttpClient;
 
   private constructor(endpoint: string, authorize: Authorize, timeouts: Timeouts) {
     this.#endpoint = endpoint;
     this.#authorize = authorize;
-    this.#timeouts = timeouts;
-    const settings = { keepAlive: true, maxSockets: CONNECTIONS };
-    this.#agent = this.#isSecure ? new HttpsAgent(settings) : new HttpAgent(settings);
+    this.#http = new HttpClient(endpoint, timeouts);
   }
 
   /** Resolves the credentials. Makes no request yet. Throws `STORE_NO_LIBRARY` and `STORE_CREDENTIALS` (permanent), and what `secret` throws. */
@@ -54,10 +47,6 @@ export class GcsClient {
     return new GcsClient(endpoint, authorize, timeouts);
   }
 
-  get #isSecure(): boolean {
-    return this.#endpoint.startsWith('https:');
-  }
-
   /** The answer to a call, its body unread. Rejects with a `GcsFailure` for every status but 2xx. */
   async call(call: GcsCall): Promise<IncomingMessage> {
     const query = Object.entries(call.query ?? {}).flatMap(([name, value]) =>
@@ -66,7 +55,7 @@ export class GcsClient {
     const url = `${this.#endpoint}${call.path}${query.length === 0 ? '' : `?${query.join('&')}`}`;
     const headers = { ...call.headers, ...Object.fromEntries(await this.#authorize(url)) };
     call.signal?.throwIfAborted();
-    const answer = await this.#send(url, call, headers);
+    const answer = await this.#http.send(url, { ...call, headers });
     const status = answer.statusCode ?? 0;
     if (status >= 200 && status < 300) return answer;
     throw new GcsFailure(status, await text(answer));
@@ -84,41 +73,17 @@ export class GcsClient {
   }
 
   close(): void {
-    this.#agent.destroy();
-  }
-
-  #send(url: string, { method, body = [], signal }: GcsCall, headers: Record<string, string>) {
-    const { connectMs, idleMs } = this.#timeouts;
-    const size = body.reduce((sum, piece) => sum + piece.byteLength, 0);
-    const length = method === 'POST' ? { 'content-length': String(size) } : {};
-    return new Promise<IncomingMessage>((resolve, reject) => {
-      const settings = {
-        method,
-        agent: this.#agent,
-        headers: { ...headers, ...length },
-        ...(signal ? { signal } : {}),
-      };
-      const request = this.#isSecure ? httpsRequest(url, settings) : httpRequest(url, settings);
-      const giveUp = (what: string) => () =>
-        request.destroy(Object.assign(new Error(what), { code: 'ETIMEDOUT' }));
-      request.once('socket', (socket) => {
-        if (!socket.connecting) return;
-        const connecting = setTimeout(giveUp('no connection'), connectMs);
-        socket.once('connect', () => clearTimeout(connecting));
-        request.once('close', () => clearTimeout(connecting));
-      });
-      request.setTimeout(idleMs, giveUp('nothing moved'));
-      request.on('error', reject);
-      request.once('response', resolve);
-      for (const piece of body) request.write(piece);
-      request.end();
-    });
+    this.#http.close();
   }
 }
 
 /** What `google-auth-library` makes of the plan's credentials or, where there are none, of the machine's own. */
 async function authorization(location: GcsLocation, secret: SecretResolver): Promise<Authorize> {
-  const { GoogleAuth, JWT, ExternalAccountClient } = await library();
+  const { GoogleAuth, JWT, ExternalAccountClient } = await optionalLibrary(
+    'A repository in Google Cloud Storage',
+    LIBRARY,
+    () => import('google-auth-library'),
+  );
   const { bucket, credentials } = location;
   if (credentials === undefined) {
     const auth = new GoogleAuth({ scopes: [SCOPE] });
@@ -132,19 +97,6 @@ async function authorization(location: GcsLocation, secret: SecretResolver): Pro
       : key && ExternalAccountClient.fromJSON({ ...key, scopes: [SCOPE] });
   if (client === undefined || client === null) throw noKey(bucket);
   return async (url) => (await client.getRequestHeaders(url)).entries();
-}
-
-async function library(): Promise<typeof import('google-auth-library')> {
-  try {
-    return await import('google-auth-library');
-  } catch (error) {
-    throw permanent(
-      'STORE_NO_LIBRARY',
-      `A repository in Google Cloud Storage needs the package google-auth-library, which is not installed here (${messageOf(error)}).`,
-      `Install it beside Holdfast on every worker: npm install ${LIBRARY} (with --global where Holdfast is global).`,
-      error,
-    );
-  }
 }
 
 const googleKey = z.discriminatedUnion('type', [

@@ -166,15 +166,6 @@ export function s3Error(error: unknown, what: string, description: string): unkn
   );
 }
 
-/** The error for a listing that says that it goes on, and not from where, or from where it has just been: it would never end. */
-export function listingGoesNowhere(description: string): HoldfastError {
-  return permanent(
-    'STORE_UNSUPPORTED',
-    `A listing of ${description} says that it goes on, and not from where: it would never end.`,
-    'Check that the endpoint is an S3 API whose listings have continuation tokens and markers.',
-  );
-}
-
 /** The service's error code or the SDK's class name, e.g. `PreconditionFailed`. */
 export function s3ErrorName(error: unknown): string | undefined {
   return error instanceof Error ? failureOf(error).name : undefined;

@@ -11,7 +11,8 @@ import {
 } from '@aws-sdk/client-s3';
 import { defined } from '../../model/defined.ts';
 import { hexToBase64, sha256Hex } from '../sha256.ts';
-import { listingGoesNowhere, s3ErrorName } from './errors.ts';
+import { listingGoesNowhere } from '../store-errors.ts';
+import { s3ErrorName } from './errors.ts';
 
 type Target = Omit<CreateMultipartUploadCommandInput, 'ChecksumAlgorithm' | 'ChecksumType'>;
 

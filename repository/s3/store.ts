@@ -11,16 +11,16 @@ import { defined } from '../../model/defined.ts';
 import { HoldfastError, permanent } from '../../model/errors.ts';
 import type { S3Location } from '../../model/pipeline.ts';
 import { DAY_MS } from '../../model/time.ts';
+import { BucketStore, type Page, type Signal } from '../bucket-store.ts';
 import { bentInTransit, DEFAULT_TIMEOUTS, type SecretResolver, type Timeouts } from '../connection.ts';
-import { checkKey, checkPrefix, isKey, rootOf } from '../key.ts';
-import { type ReadObject, readBody, readTwiceIfDamaged } from '../read-body.ts';
-import { DEFAULT_RETRY, type RetryLimits, withRetry } from '../retry.ts';
+import { checkKey, isKey } from '../key.ts';
+import { type ReadObject, readBody } from '../read-body.ts';
+import type { RetryLimits } from '../retry.ts';
 import { base64ToHex, hexToBase64, sha256Hex } from '../sha256.ts';
 import type {
   Cancellable,
   GetOptions,
   HeadOptions,
-  ListedObject,
   LostObject,
   PutOptions,
   Store,
@@ -32,13 +32,14 @@ import {
   checksumMismatch,
   differenceInSize,
   differenceOf,
+  listingGoesNowhere,
   notFound,
   STORE_LOCKED,
   stillLocked,
 } from '../store-errors.ts';
 import { bodyOf } from './body.ts';
 import { createS3Client } from './client.ts';
-import { httpStatusOf, listingGoesNowhere, s3Error, s3ErrorName } from './errors.ts';
+import { httpStatusOf, s3Error, s3ErrorName } from './errors.ts';
 import { holdLock } from './locks.ts';
 import { abortStaleUploads, putInParts } from './multipart.ts';
 import { lockSettings, type ObjectSettings, objectSettings } from './settings.ts';
@@ -63,27 +64,22 @@ export interface S3StoreOptions {
  * Objects in an S3 bucket under a prefix. Every put carries the caller's SHA-256, which S3 checks, keeps and returns later.
  * `ifAbsent` is `If-None-Match: *`.
  */
-export class S3Store implements Store {
-  readonly description: string;
+export class S3Store extends BucketStore implements Store {
   readonly #client: S3Client;
   readonly #bucket: string;
   readonly #location: S3Location;
   readonly #settings: ObjectSettings;
-  readonly #prefix: string;
-  readonly #retry: RetryLimits;
   readonly #partBytes: number;
   readonly #now: () => Date;
   /** A HEAD can't tell a missing bucket from a missing object. Once the bucket was seen, it is assumed to exist. */
   #bucketSeen = false;
 
   private constructor(client: S3Client, location: S3Location, options: S3StoreOptions) {
-    this.#prefix = rootOf(location.prefix);
-    this.description = `s3://${location.bucket}/${this.#prefix}`.replace(/\/$/, '');
+    super(`s3://${location.bucket}`, location.prefix, options.retry);
     this.#client = client;
     this.#bucket = location.bucket;
     this.#location = location;
     this.#settings = objectSettings(location);
-    this.#retry = options.retry ?? DEFAULT_RETRY;
     this.#partBytes = options.partBytes ?? DEFAULT_PART_BYTES;
     this.#now = options.now ?? (() => new Date());
   }
@@ -100,7 +96,7 @@ export class S3Store implements Store {
 
   async put(key: string, body: Uint8Array, options: PutOptions): Promise<'created' | 'exists'> {
     checkKey(key);
-    return this.#try(`write ${key}`, options, async () => {
+    return this.attempt(`write ${key}`, options, async () => {
       try {
         await this.#send(key, body, options);
         return 'created';
@@ -128,38 +124,9 @@ export class S3Store implements Store {
     });
   }
 
-  async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
-    checkKey(key);
-    return readTwiceIfDamaged(() => this.#read(key, options), key, this.description);
-  }
-
   async head(key: string, options: HeadOptions = {}): Promise<StoredObject | undefined> {
     checkKey(key);
-    return this.#try(`look at ${key}`, options, () => this.#head(key, options));
-  }
-
-  async *list(prefix: string, options: Cancellable = {}): AsyncGenerator<ListedObject> {
-    checkPrefix(prefix);
-    for await (const page of this.#pages(prefix, undefined, options)) {
-      for (const { Key, Size, LastModified } of page.Contents ?? []) {
-        if (Key === undefined || Size === undefined || LastModified === undefined) {
-          throw this.#incomplete('a listing');
-        }
-        const key = Key.slice(this.#prefix.length);
-        if (isKey(key)) yield { key, sizeBytes: Size, modifiedAt: LastModified };
-      }
-    }
-  }
-
-  async *folders(folder: string, options: Cancellable = {}): AsyncGenerator<string> {
-    checkPrefix(folder);
-    for await (const page of this.#pages(folder, '/', options)) {
-      for (const { Prefix } of page.CommonPrefixes ?? []) {
-        if (Prefix === undefined) throw this.#incomplete('a listing');
-        const inside = Prefix.slice(this.#prefix.length, -1);
-        if (isKey(inside)) yield inside.slice(folder.length);
-      }
-    }
+    return this.attempt(`look at ${key}`, options, () => this.#head(key, options));
   }
 
   async delete(keys: readonly string[], options: Cancellable = {}): Promise<void> {
@@ -167,18 +134,18 @@ export class S3Store implements Store {
     const locked = new Set<string>();
     for (let start = 0; start < keys.length; start += DELETE_BATCH) {
       const batch = keys.slice(start, start + DELETE_BATCH);
-      await this.#try(`delete ${batch.length} objects`, options, async () => {
+      await this.attempt(`delete ${batch.length} objects`, options, async () => {
         const answer = await this.#client.send(
           new DeleteObjectsCommand({
             Bucket: this.#bucket,
-            Delete: { Quiet: true, Objects: batch.map((key) => ({ Key: this.#prefix + key })) },
+            Delete: { Quiet: true, Objects: batch.map((key) => ({ Key: this.prefix + key })) },
           }),
           aborting(options),
         );
         // S3 answers 200 for the batch and lists here what it did not delete. The codes mean the same as in an error answer.
         for (const { Code: name = 'UnknownError', Message, Key = '' } of answer.Errors ?? []) {
           if (name === 'NoSuchKey') continue;
-          const key = Key.slice(this.#prefix.length);
+          const key = Key.slice(this.prefix.length);
           const failure = Object.assign(new Error(Message ?? name), {
             name,
             $metadata: { httpStatusCode: 400 },
@@ -198,10 +165,10 @@ export class S3Store implements Store {
 
   async discardUnfinished(options: Cancellable & { readonly olderThanMs: number }): Promise<number> {
     const startedBefore = new Date(Date.now() - options.olderThanMs);
-    return this.#try('discard unfinished uploads', options, () =>
+    return this.attempt('discard unfinished uploads', options, () =>
       abortStaleUploads(this.#client, {
         bucket: this.#bucket,
-        prefix: this.#prefix,
+        prefix: this.prefix,
         description: this.description,
         startedBefore,
         ...aborting(options),
@@ -217,8 +184,8 @@ export class S3Store implements Store {
       now: this.#now,
       hold: (key, term, options = {}) => {
         checkKey(key);
-        const target = { Bucket: this.#bucket, Key: this.#prefix + key };
-        return this.#try(`extend the lock of ${key}`, options, () =>
+        const target = { Bucket: this.#bucket, Key: this.prefix + key };
+        return this.attempt(`extend the lock of ${key}`, options, () =>
           holdLock(this.#client, target, objectLock.mode, term, aborting(options)),
         );
       },
@@ -229,9 +196,9 @@ export class S3Store implements Store {
     lostSince: (since, options = {}) => this.#lostSince(since, options),
     putBack: async (lost, options = {}) => {
       checkKey(lost.key);
-      const target = { Bucket: this.#bucket, Key: this.#prefix + lost.key };
+      const target = { Bucket: this.#bucket, Key: this.prefix + lost.key };
       const settings = { ...this.#settings, ...lockSettings(this.#location, lost.key, this.#now()) };
-      await this.#try(`put ${lost.key} back`, options, () =>
+      await this.attempt(`put ${lost.key} back`, options, () =>
         copyVersion(this.#client, target, lost.version, settings, aborting(options)),
       );
     },
@@ -242,13 +209,13 @@ export class S3Store implements Store {
     options: { readonly signal?: AbortSignal | undefined },
   ): AsyncGenerator<LostObject> {
     const { description } = this;
-    const place = { bucket: this.#bucket, prefix: this.#prefix, description };
+    const place = { bucket: this.#bucket, prefix: this.prefix, description };
     const pages = versionPages(this.#client, place, (request) =>
-      this.#try('list versions', options, request),
+      this.attempt('list versions', options, request),
     );
     for await (const versions of versionsByKey(pages)) {
       const lost = lossOf(versions, since);
-      const key = lost?.key.slice(this.#prefix.length) ?? '';
+      const key = lost?.key.slice(this.prefix.length) ?? '';
       if (lost !== undefined && isKey(key)) yield { ...lost, key };
     }
   }
@@ -260,7 +227,7 @@ export class S3Store implements Store {
   async #send(key: string, body: Uint8Array, options: PutOptions): Promise<void> {
     const target = {
       Bucket: this.#bucket,
-      Key: this.#prefix + key,
+      Key: this.prefix + key,
       ...this.#settings,
       ...lockSettings(this.#location, key, this.#now()),
     };
@@ -268,7 +235,7 @@ export class S3Store implements Store {
       await putInParts(this.#client, target, body, {
         partBytes: this.#partBytes,
         ifAbsent: options.ifAbsent,
-        retryPart: (send) => this.#try(`write a part of ${key}`, options, send),
+        retryPart: (send) => this.attempt(`write a part of ${key}`, options, send),
         ...aborting(options),
       });
       return;
@@ -282,13 +249,12 @@ export class S3Store implements Store {
     await this.#client.send(command, aborting(options));
   }
 
-  /** Reads a whole object or a range once; retries while the connection fails. Also returns what is wrong with the bytes. */
-  async #read(key: string, options: GetOptions): Promise<ReadObject> {
+  protected async read(key: string, options: GetOptions): Promise<ReadObject> {
     const { range, expect, memory } = options;
-    return this.#try(`read ${key}`, options, async () => {
+    return this.attempt(`read ${key}`, options, async () => {
       const command = new GetObjectCommand({
         Bucket: this.#bucket,
-        Key: this.#prefix + key,
+        Key: this.prefix + key,
         ...(range === undefined ? {} : { Range: `bytes=${range.start}-${range.end - 1}` }),
       });
       try {
@@ -325,7 +291,7 @@ export class S3Store implements Store {
   ): Promise<StoredObject | undefined> {
     const command = new HeadObjectCommand({
       Bucket: this.#bucket,
-      Key: this.#prefix + key,
+      Key: this.prefix + key,
       ...(options.checksum === true ? { ChecksumMode: 'ENABLED' } : {}),
     });
     try {
@@ -350,35 +316,38 @@ export class S3Store implements Store {
 
   async #explain(options: { readonly signal?: AbortSignal | undefined }): Promise<void> {
     await this.#client.send(
-      new ListObjectsV2Command({ Bucket: this.#bucket, Prefix: this.#prefix, MaxKeys: 1 }),
+      new ListObjectsV2Command({ Bucket: this.#bucket, Prefix: this.prefix, MaxKeys: 1 }),
       aborting(options),
     );
     this.#bucketSeen = true;
   }
 
-  async *#pages(
+  protected async page(
     prefix: string,
     delimiter: string | undefined,
-    options: Cancellable,
-  ): AsyncGenerator<ListObjectsV2CommandOutput> {
-    let token: string | undefined;
-    do {
-      const page: ListObjectsV2CommandOutput = await this.#try(`list ${prefix}`, options, () =>
-        this.#client.send(
-          new ListObjectsV2Command({
-            Bucket: this.#bucket,
-            Prefix: this.#prefix + prefix,
-            ...defined({ Delimiter: delimiter, ContinuationToken: token }),
-          }),
-          aborting(options),
-        ),
-      );
-      yield page;
-      const before = token;
-      token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
-      const goesNowhere = page.IsTruncated === true && (token === undefined || token === before);
-      if (goesNowhere) throw listingGoesNowhere(this.description);
-    } while (token !== undefined);
+    from: string | undefined,
+    options: Signal,
+  ): Promise<Page> {
+    const answer: ListObjectsV2CommandOutput = await this.#client.send(
+      new ListObjectsV2Command({
+        Bucket: this.#bucket,
+        Prefix: prefix,
+        ...defined({ Delimiter: delimiter, ContinuationToken: from }),
+      }),
+      aborting(options),
+    );
+    const next = answer.IsTruncated === true ? answer.NextContinuationToken : undefined;
+    if (answer.IsTruncated === true && next === undefined) throw listingGoesNowhere(this.description);
+    const objects = (answer.Contents ?? []).map(({ Key, Size, LastModified }) => {
+      if (Key === undefined || Size === undefined || LastModified === undefined)
+        throw this.#incomplete('a listing');
+      return { name: Key, sizeBytes: Size, modifiedAt: LastModified };
+    });
+    const folders = (answer.CommonPrefixes ?? []).map(({ Prefix }) => {
+      if (Prefix === undefined) throw this.#incomplete('a listing');
+      return Prefix;
+    });
+    return { objects, folders, next };
   }
 
   /**
@@ -397,19 +366,8 @@ export class S3Store implements Store {
     );
   }
 
-  async #try<T>(
-    what: string,
-    options: { readonly signal?: AbortSignal | undefined },
-    operation: () => Promise<T>,
-  ): Promise<T> {
-    const described = async (): Promise<T> => {
-      try {
-        return await operation();
-      } catch (error) {
-        throw s3Error(error, what, this.description);
-      }
-    };
-    return withRetry(described, this.#retry, options.signal);
+  protected errorOf(error: unknown, what: string): unknown {
+    return s3Error(error, what, this.description);
   }
 }
 

@@ -6,7 +6,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { defined } from '../../model/defined.ts';
 import type { LostObject } from '../store.ts';
-import { listingGoesNowhere } from './errors.ts';
+import { listingGoesNowhere } from '../store-errors.ts';
 import type { LockSettings, ObjectSettings } from './settings.ts';
 
 /** What a bucket remembers of one key at one time: contents, or the marker of a deletion. */
