@@ -1,5 +1,6 @@
 /** Installs every server that the tests, the benchmarks and the demo need, if it is missing. Prints what it does. */
 import { HoldfastError } from '../model/errors.ts';
+import { azurite } from './azure.ts';
 import {
   type CassandraPrograms,
   cassandraPrograms,
@@ -27,6 +28,7 @@ try {
   say(`PostgreSQL's client programs: ${await prepareFetched(() => findPostgresClients(say))}`);
   say(`Chromium: ${await ensureChromium(say)}`);
   say(`Prometheus: ${await ensurePrometheus(say)}`);
+  say(`Azurite: ${await azurite(say)}`);
   for (const tool of ALL_TOOLS) say(`${tool.name} ${tool.version}: ${await executableOf(tool, say)}`);
 } catch (error) {
   if (!(error instanceof HoldfastError)) throw error;
