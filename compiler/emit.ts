@@ -2,6 +2,7 @@ import { deepFreeze, hashOf } from '../model/canonical-json.ts';
 import type { DrillSpec, Expectation } from '../model/drill.ts';
 import type { NotifyTarget } from '../model/notification.ts';
 import type {
+  AzureCredentials,
   CompiledPlan,
   EncryptionSpec,
   HttpOptions,
@@ -24,7 +25,8 @@ import type { DeletionSpec } from '../model/source.ts';
 import type { TransferWindow, WindowSpan } from '../model/transfer-window.ts';
 import type { PlanDocument } from './schema/documents.ts';
 import { USUAL_EVENTS } from './schema/notify.ts';
-import type { RepositoryDocument, SecretReference } from './schema/repository.ts';
+import type { SecretReference } from './schema/places.ts';
+import type { RepositoryDocument } from './schema/repository.ts';
 import type { UniverseDocument } from './schema/source.ts';
 import type { StepDocument } from './schema/steps.ts';
 import type { PlacedStep } from './step-graph.ts';
@@ -53,6 +55,7 @@ function emitLocation({
   directory,
   groupAccess,
   gcs,
+  azure,
   s3,
 }: RepositoryDocument['spec']): RepositorySpec['location'] {
   if (directory !== undefined) {
@@ -68,7 +71,19 @@ function emitLocation({
       ...given('credentials', gcs.credentials && emitSecret(gcs.credentials)),
     };
   }
-  if (s3 === undefined) throw new TypeError('a valid Repository has one of s3, gcs and directory');
+  if (azure !== undefined) {
+    return {
+      kind: 'azure',
+      account: azure.account,
+      container: azure.container,
+      prefix: azure.prefix ?? '',
+      ...given('endpoint', azure.endpoint),
+      ...given('accessTier', azure.accessTier),
+      ...given('credentials', azure.credentials && emitAzureCredentials(azure.credentials)),
+      ...given('pruneCredentials', azure.pruneCredentials && emitAzureCredentials(azure.pruneCredentials)),
+    };
+  }
+  if (s3 === undefined) throw new TypeError('a valid Repository has one of s3, gcs, azure and directory');
   const { credentials, sse } = s3;
   return {
     kind: 's3',
@@ -94,6 +109,15 @@ function emitCredentials(credentials: NonNullable<S3Document['credentials']>): S
     secretAccessKey: emitSecret(credentials.secretAccessKey),
     ...given('sessionToken', credentials.sessionToken && emitSecret(credentials.sessionToken)),
   };
+}
+
+function emitAzureCredentials({
+  accountKey,
+  sasToken,
+}: NonNullable<NonNullable<RepositoryDocument['spec']['azure']>['credentials']>): AzureCredentials {
+  if (accountKey !== undefined) return { accountKey: emitSecret(accountKey) };
+  if (sasToken !== undefined) return { sasToken: emitSecret(sasToken) };
+  throw new TypeError('valid credentials for Azure have one of accountKey and sasToken');
 }
 
 function emitEncryption({

@@ -168,8 +168,8 @@ function checkClock(store: Store, probe: string): Promise<Check> {
 }
 
 async function areHere({ location }: RepositorySpec): Promise<boolean> {
-  if (location.kind !== 's3' || location.credentials === undefined) return false;
-  const { accessKeyId, secretAccessKey } = location.credentials;
-  const reading = Promise.all([accessKeyId, secretAccessKey].map(resolveSecret)).then(() => true);
+  if (location.kind === 'directory' || location.kind === 'gcs' || location.credentials === undefined)
+    return false;
+  const reading = Promise.all(Object.values(location.credentials).map(resolveSecret)).then(() => true);
   return await recover(reading, 'SECRET_MISSING', () => false);
 }

@@ -176,6 +176,24 @@ export interface GcsLocation {
   readonly credentials?: SecretRef;
 }
 
+/** A container of Azure Blob Storage, and a prefix in it. */
+export interface AzureLocation {
+  readonly kind: 'azure';
+  readonly account: string;
+  readonly container: string;
+  readonly prefix: string;
+  /** The account's blob service. Absent: `https://ACCOUNT.blob.core.windows.net`. */
+  readonly endpoint?: string;
+  readonly accessTier?: 'Hot' | 'Cool' | 'Cold';
+  /** Absent: Microsoft's own chain of identities is used. */
+  readonly credentials?: AzureCredentials;
+  /** Credentials for retention, so that `credentials` need no right to delete. Absent: retention uses `credentials` too. */
+  readonly pruneCredentials?: AzureCredentials;
+}
+
+/** A reference to the key of a storage account, or to a shared access signature. */
+export type AzureCredentials = { readonly accountKey: SecretRef } | { readonly sasToken: SecretRef };
+
 interface DirectoryLocation {
   readonly kind: 'directory';
   readonly path: string;
@@ -214,7 +232,7 @@ export interface DeletionSpec {
 /** A repository as a plan describes it. */
 export interface RepositorySpec {
   readonly name: string;
-  readonly location: S3Location | GcsLocation | DirectoryLocation;
+  readonly location: S3Location | GcsLocation | AzureLocation | DirectoryLocation;
   /** Absent: the repository isn't encrypted. */
   readonly encryption?: EncryptionSpec;
   /** Absent: nothing is signed, and no signature is required. */

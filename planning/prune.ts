@@ -38,12 +38,15 @@ function nightly(name: string): string {
 
 /** Whether prunes have credentials of their own. They then run on a task queue of their own. */
 export function hasOwnCredentials({ location }: RepositorySpec): boolean {
-  return location.kind === 's3' && location.pruneCredentials !== undefined;
+  return 'pruneCredentials' in location && location.pruneCredentials !== undefined;
 }
 
 /** The repository with the credentials that may delete. */
 export function repositoryForPruning(repository: RepositorySpec): RepositorySpec {
   const { location } = repository;
-  if (location.kind !== 's3' || location.pruneCredentials === undefined) return repository;
-  return { ...repository, location: { ...location, credentials: location.pruneCredentials } };
+  if (location.kind === 's3' && location.pruneCredentials !== undefined)
+    return { ...repository, location: { ...location, credentials: location.pruneCredentials } };
+  if (location.kind === 'azure' && location.pruneCredentials !== undefined)
+    return { ...repository, location: { ...location, credentials: location.pruneCredentials } };
+  return repository;
 }

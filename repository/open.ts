@@ -1,5 +1,6 @@
 import { defined } from '../model/defined.ts';
 import type { RepositorySpec } from '../model/pipeline.ts';
+import { AzureStore } from './azure/store.ts';
 import type { SecretResolver } from './connection.ts';
 import { DirectoryStore } from './directory/store.ts';
 import { ClearStore } from './encryption/clear-store.ts';
@@ -41,6 +42,8 @@ export async function openPlace({ location }: RepositorySpec, secret: SecretReso
   switch (location.kind) {
     case 'directory':
       return new DirectoryStore(location.path, defined({ groupAccess: location.groupAccess }));
+    case 'azure':
+      return AzureStore.open(location, secret);
     case 'gcs':
       return GcsStore.open(location, secret);
     case 's3':

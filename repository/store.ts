@@ -7,7 +7,7 @@ export interface Cancellable {
 }
 
 /**
- * The contract of a store: where objects live. `s3/`, `gcs/` and `directory/` implement it; one test suite holds them to it.
+ * The contract of a store: where objects live. `s3/`, `gcs/`, `azure/` and `directory/` implement it; one test suite holds them to it.
  *
  * - Keys are separated by `/` and relative to the store's root (bucket and prefix, or directory); `key.ts` says which are refused. No key may be a folder of
  *   another (`a` beside `a/b`), since a directory can't hold both.

@@ -71,7 +71,14 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   },
   repository: {
     imports: ['model'],
-    packages: ['node:*', '@aws-sdk/client-s3', 'age-encryption', 'google-auth-library', 'zod'],
+    packages: [
+      'node:*',
+      '@aws-sdk/client-s3',
+      '@azure/identity',
+      'age-encryption',
+      'google-auth-library',
+      'zod',
+    ],
   },
   planning: { imports: ['model'], packages: [] },
   compiler: { imports: ['model'], packages: ['@noble/hashes', '@scure/base', 'yaml', 'zod'] },

@@ -33,6 +33,8 @@ const signed = (trusted: string): string =>
   `apiVersion: holdfast/v1\nkind: Repository\nmetadata: { name: main }\nspec:\n  directory: /mnt/backups\n  signing: { trusted: [${trusted}] }\n`;
 const gcs = (options: string): string =>
   `apiVersion: holdfast/v1\nkind: Repository\nmetadata: { name: main }\nspec:\n  gcs: { bucket: backups, ${options} }\n`;
+const azure = (options: string): string =>
+  `apiVersion: holdfast/v1\nkind: Repository\nmetadata: { name: main }\nspec:\n  azure: { account: acmebackups, container: backups, ${options} }\n`;
 const s3 = (options: string): string =>
   `apiVersion: holdfast/v1\nkind: Repository\nmetadata: { name: main }\nspec:\n  s3: { bucket: backups, ${options} }\n`;
 
@@ -203,6 +205,25 @@ const SHAPE = cases([
     'WRONG_VALUE',
     gcs('endpoint: "http://127.0.0.1:4443", «credentials»: { env: KEY }'),
     'https:',
+  ],
+  [
+    'a lock in Azure, where it is not offered',
+    'UNKNOWN_KEY',
+    azure('«objectLock»: { days: 30 }'),
+    'Known here',
+  ],
+  ['a tier that must be thawed', 'WRONG_VALUE', azure('accessTier: «Archive»'), 'Cool'],
+  [
+    'a signature in clear',
+    'WRONG_VALUE',
+    azure('credentials: { sasToken: { env: SAS } }, endpoint: "«http://127.0.0.1:10000/acmebackups»"'),
+    'https:',
+  ],
+  [
+    'a token in clear, where the key is the pruner’s alone',
+    'WRONG_VALUE',
+    azure('pruneCredentials: { accountKey: { env: KEY } }, endpoint: "«http://127.0.0.1:10000/acmebackups»"'),
+    'accountKey',
   ],
   ['a storage class that must be thawed', 'WRONG_VALUE', s3('storageClass: «DEEP_ARCHIVE»'), 'STANDARD'],
   [
