@@ -1,13 +1,13 @@
 import { defined } from '../model/defined.ts';
-import { permanent } from '../model/errors.ts';
+import { type HoldfastError, permanent } from '../model/errors.ts';
 import type { Manifest } from '../model/manifest.ts';
 import { checkAllShared, checkAllThere } from './backups/completeness.ts';
 import { findManifest, type NamedObject, readNamedObjects, readStoredManifest } from './backups/manifest.ts';
 import { readSharedObjects } from './backups/shared-objects.ts';
 import { forEachBounded } from './bounded.ts';
 import { type BackupId, backupFolder, manifestKey } from './layout.ts';
+import { spare } from './objects/condemned.ts';
 import { type IndexedObject, ObjectIndex } from './objects/object-index.ts';
-import { relyOn } from './objects/object-writer.ts';
 import { ensureRepository } from './repository.ts';
 import { holdLocks } from './retention/locks.ts';
 import { sha256Hex } from './sha256.ts';
@@ -43,7 +43,8 @@ interface CopyResult {
  * byte. A call after a crash sends only what the target lacks.
  *
  * Throws (permanent) what reading the source and signing at the target throw; `SIGNATURE_MISSING` (`_FOREIGN`, `_FORGED`) where the target is signed and the
- * copied backup has no trusted signature; `COPY_CONFLICT` where the target has another backup of this name.
+ * copied backup has no trusted signature; `COPY_CONFLICT` where the target has another backup of this name; `COPY_SWEPT` where a sweep at the target deletes
+ * shared objects that the copy needs.
  */
 export async function copyBackup(
   from: Store,
@@ -196,8 +197,18 @@ async function copyShared(
     },
   );
   if (copied.length > 0) await new ObjectIndex(to).write(copied, cancellable);
-  if (sizes.size > 0) await relyOn(to, new Set(sizes.keys()), cancellable);
+  const [swept] = await spare(to, new Set(sizes.keys()), cancellable);
+  if (swept !== undefined) throw sweptAt(to, swept);
   return sizes;
+}
+
+/** A writer sends what is swept under another name (O4). A copy has the names of the original. */
+function sweptAt(target: Store, key: string): HoldfastError {
+  return permanent(
+    'COPY_SWEPT',
+    `A clean-up of ${target.description} deletes objects that the copy needs, and a copy has no other names for them; one is ${key}.`,
+    'The backup itself is whole where it was made, and stays without this copy. Copies go on once two days have passed since that clean-up and a later prune there has forgotten it; until then give the step `copy` another repository.',
+  );
 }
 
 function checkSame(expected: string, found: string, store: Store, ref: BackupId): void {

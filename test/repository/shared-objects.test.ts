@@ -157,6 +157,26 @@ describe('shared objects', () => {
     await expect(keysIn(to, OBJECTS_FOLDER)).resolves.toEqual(objects);
   });
 
+  it('are no copy while the target deletes what lies there under their names, which a copy can’t change', async () => {
+    const [from, to] = [await emptyStore(), await emptyStore()];
+    await writeTabletBackup(from, FIRST, sampleTablets(3, 'one'));
+    const objects = await keysIn(from, OBJECTS_FOLDER);
+    await writeTabletBackup(to, OTHER, sampleTablets(3, 'one'));
+    await deleteBackup(to, OTHER);
+    await sweepObjects(to, { graceMs: NO_GRACE_MS });
+    await sweepObjects(to, { graceMs: NO_GRACE_MS });
+    await expect(copyBackup(from, to, FIRST)).rejects.toMatchObject({
+      code: 'COPY_SWEPT',
+      transient: false,
+      message: expect.stringContaining(objects[0] ?? ''),
+      remedy: expect.stringMatching(/two days.*prune/),
+    });
+    // What the remedy says: the clean-up is over, and a later one forgets it.
+    await sweepObjects(to, { graceMs: NO_GRACE_MS, decisionMs: NO_GRACE_MS });
+    await copyBackup(from, to, FIRST);
+    await expect(verifyBackup(to, FIRST, 'content')).resolves.toMatchObject({ verdict: 'OK' });
+  });
+
   it('go two sweeps after the last backup that names them, and never before', async () => {
     const store = await emptyStore();
     await writeTabletBackup(store, FIRST, sampleTablets(2, 'one'));
