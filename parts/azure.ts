@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { createHmac, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { cp, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { cp, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -13,7 +13,7 @@ import { freePort } from './ports.ts';
 import { startServer } from './process.ts';
 import { type Report, toStandardError } from './report.ts';
 import { createScratchFolder } from './scratch.ts';
-import { cacheFolder } from './tools.ts';
+import { cacheFolder, fillWhole } from './tools.ts';
 
 /** What npm installs: `package.json` and `package-lock.json`, with the hash of each package. */
 const LOCKED = fileURLToPath(new URL('azurite', import.meta.url));
@@ -98,7 +98,6 @@ export async function azurite(report: Report = toStandardError): Promise<string>
   return program;
 }
 
-/** Installs into a folder beside the final one and renames it, so that what was interrupted never counts as complete. */
 async function install(name: string, folder: string, report: Report): Promise<void> {
   const npm = await findOnPath('npm');
   if (npm === undefined) {
@@ -108,25 +107,22 @@ async function install(name: string, folder: string, report: Report): Promise<vo
       'Install the one that comes with Node (https://nodejs.org), or Debian’s package npm.',
     );
   }
-  const unfinished = `${folder}.installing`;
-  await rm(unfinished, { recursive: true, force: true });
-  await mkdir(unfinished, { recursive: true });
-  await cp(LOCKED, unfinished, { recursive: true });
   report(`${name}: installing it, once, with ${npm} (about a minute)`);
   const options = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
-  try {
-    const env = programEnvironment(process.env, [...FOR_DOWNLOADS, ...FOR_NODE, 'npm_config_*']);
-    await promisify(execFile)(npm, ['ci', ...options], { cwd: unfinished, env });
-  } catch (error) {
-    throw permanent(
-      'TOOL_BUILD',
-      `${name} could not be installed: ${messageOf(error)}`,
-      'Check the network and npm’s settings (`npm config get registry`), and try again.',
-      error,
-    );
-  }
-  await rm(folder, { recursive: true, force: true });
-  await rename(unfinished, folder);
+  const env = programEnvironment(process.env, [...FOR_DOWNLOADS, ...FOR_NODE, 'npm_config_*']);
+  await fillWhole(folder, async (beside) => {
+    await cp(LOCKED, beside, { recursive: true });
+    try {
+      await promisify(execFile)(npm, ['ci', ...options], { cwd: beside, env });
+    } catch (error) {
+      throw permanent(
+        'TOOL_BUILD',
+        `${name} could not be installed: ${messageOf(error)}`,
+        'Check the network and npm’s settings (`npm config get registry`), and try again.',
+        error,
+      );
+    }
+  });
   report(`${name}: installed, kept in ${folder}`);
 }
 

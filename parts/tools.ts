@@ -147,17 +147,25 @@ export function cacheFolder(name: string): string {
   return path.join(cache, 'holdfast', 'tools', name);
 }
 
-/** Fills a folder beside the final one and renames it, so that what was interrupted never counts as complete. */
+/** Fills a folder beside the final one and renames it, so that what was interrupted never counts as complete. @param fill gets the folder beside */
+export async function fillWhole(folder: string, fill: (beside: string) => Promise<void>): Promise<void> {
+  const beside = `${folder}.unfinished`;
+  await rm(beside, { recursive: true, force: true });
+  await mkdir(beside, { recursive: true, mode: 0o755 });
+  await fill(beside);
+  await rm(folder, { recursive: true, force: true });
+  await rename(beside, folder);
+}
+
 async function provide(tool: Tool, report: Report): Promise<void> {
   const folder = cacheFolderOf(tool);
-  const unfinished = `${folder}.building`;
-  await rm(unfinished, { recursive: true, force: true });
-  await mkdir(unfinished, { recursive: true });
   const startedAt = Date.now();
-  const how = (await downloadInto(unfinished, tool, report)) ? 'downloaded' : 'built';
-  if (how === 'built') await buildInto(unfinished, tool, report);
-  await rm(folder, { recursive: true, force: true });
-  await rename(unfinished, folder);
+  let how = 'downloaded';
+  await fillWhole(folder, async (beside) => {
+    if (await downloadInto(beside, tool, report)) return;
+    how = 'built';
+    await buildInto(beside, tool, report);
+  });
   report(`${label(tool)}: ${how} in ${Math.round((Date.now() - startedAt) / 1000)} s, kept in ${folder}`);
 }
 

@@ -72,6 +72,16 @@ export function busy(tried: string, details: string, cause: unknown): HoldfastEr
   );
 }
 
+/** The error for an answer that nothing else explains. @param details its code and status */
+export function refused(tried: string, details: string, cause: unknown): HoldfastError {
+  return permanent(
+    'STORE_FAILED',
+    `${tried}: the store refused it (${details}).`,
+    "Check the repository's options in the plan file against what this store supports.",
+    cause,
+  );
+}
+
 /** The error for a checksum that the store refused, though the bytes here match it. */
 export function bentInTransit(key: string, description: string, cause: unknown): HoldfastError {
   return transient(

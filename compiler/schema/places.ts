@@ -115,12 +115,7 @@ export const s3 = z
 
 export const gcs = z
   .strictObject({
-    bucket: reading(readBucket, {
-      description: 'Bucket; it must exist.',
-      minLength: 3,
-      maxLength: 63,
-      examples: ['acme-backups'],
-    }),
+    bucket: s3.shape.bucket,
     prefix: s3.shape.prefix,
     endpoint: reading(readWebAddress, {
       description:
@@ -154,12 +149,15 @@ export const gcs = z
     examples: [{ bucket: 'acme-backups' }],
   });
 
-const azureCredentials = {
-  accountKey: secretReference('Key of the storage account, which may do everything with it.').optional(),
-  sasToken: secretReference(
-    'Shared access signature of the container or the account, with the permissions to read, write, delete and list (`rwdl`).',
-  ).optional(),
-};
+const azureCredentials = oneOf(
+  {
+    accountKey: secretReference('Key of the storage account, which may do everything with it.').optional(),
+    sasToken: secretReference(
+      'Shared access signature of the container or the account, with the permissions to read, write, delete and list (`rwdl`).',
+    ).optional(),
+  },
+  ['accountKey', 'sasToken'],
+);
 
 export const azure = z
   .strictObject({
@@ -182,20 +180,16 @@ export const azure = z
           "Access tier of the objects; left out, the account's own. All can be read at once; the colder ones cost more to read and to delete early. `Archive` is refused: a backup must be readable at once.",
         examples: ['Cool'],
       }),
-    credentials: oneOf(azureCredentials, ['accountKey', 'sasToken'])
-      .optional()
-      .meta({
-        description:
-          "By what a worker proves who it is. Left out, Microsoft's own chain of identities: environment, workload identity, managed identity, `az login`. It needs the package @azure/identity beside Holdfast.",
-        examples: [{ sasToken: { env: 'AZURE_SAS' } }],
-      }),
-    pruneCredentials: oneOf(azureCredentials, ['accountKey', 'sasToken'])
-      .optional()
-      .meta({
-        description:
-          'With which `prune` deletes, so that the credentials of backups need no right to delete. Left out, the same as `credentials`.',
-        examples: [{ sasToken: { env: 'AZURE_PRUNE_SAS' } }],
-      }),
+    credentials: azureCredentials.optional().meta({
+      description:
+        "By what a worker proves who it is. Left out, Microsoft's own chain of identities: environment, workload identity, managed identity, `az login`. It needs the package @azure/identity beside Holdfast.",
+      examples: [{ sasToken: { env: 'AZURE_SAS' } }],
+    }),
+    pruneCredentials: azureCredentials.optional().meta({
+      description:
+        'With which `prune` deletes, so that the credentials of backups need no right to delete. Left out, the same as `credentials`.',
+      examples: [{ sasToken: { env: 'AZURE_PRUNE_SAS' } }],
+    }),
   })
   .check(
     alsoCheck(({ endpoint, credentials: key, pruneCredentials: pruning }) => {

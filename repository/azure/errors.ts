@@ -1,5 +1,5 @@
 import { HoldfastError, messageOf, permanent, transient } from '../../model/errors.ts';
-import { busy, connectionError, unreachable } from '../connection.ts';
+import { busy, connectionError, refused, unreachable } from '../connection.ts';
 import { STORE_LOCKED } from '../store-errors.ts';
 import { firstElement } from './xml.ts';
 
@@ -98,12 +98,7 @@ function answered(failure: AzureFailure, tried: string): HoldfastError {
       failure,
     );
   }
-  return permanent(
-    'STORE_FAILED',
-    `${tried}: the store refused it (${details}).`,
-    "Check the repository's options in the plan file against what this store supports.",
-    failure,
-  );
+  return refused(tried, details, failure);
 }
 
 /** Errors of `@azure/identity`: a machine without an identity, or Microsoft's answer to a request for a token. */

@@ -1,5 +1,5 @@
 import { HoldfastError, messageOf, permanent } from '../../model/errors.ts';
-import { busy, connectionError, unreachable } from '../connection.ts';
+import { busy, connectionError, refused, unreachable } from '../connection.ts';
 import { STORE_LOCKED } from '../store-errors.ts';
 
 const RATE = new Set(['rateLimitExceeded', 'userRateLimitExceeded', 'quotaExceeded']);
@@ -67,12 +67,7 @@ function answered(failure: GcsFailure, tried: string): HoldfastError {
       failure,
     );
   }
-  return permanent(
-    'STORE_FAILED',
-    `${tried}: the store refused it (${details}).`,
-    "Check the repository's options in the plan file against what this store supports.",
-    failure,
-  );
+  return refused(tried, details, failure);
 }
 
 /** Errors of `google-auth-library`, which has none of its own kind: a key or a machine without one, or Google's answer to a request for a token. */

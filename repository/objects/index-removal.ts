@@ -2,7 +2,7 @@ import { defined } from '../../model/defined.ts';
 import { forEachBounded } from '../bounded.ts';
 import { INDEX_FOLDER } from '../layout.ts';
 import type { Cancellable, Store } from '../store.ts';
-import { ObjectIndex, readIndexObject } from './object-index.ts';
+import { type IndexedObject, ObjectIndex, readIndexObject } from './object-index.ts';
 
 const AT_ONCE = 4;
 
@@ -14,13 +14,9 @@ export async function indexObjectsNaming(
   objects: ReadonlySet<string>,
   options: Options = {},
 ): Promise<readonly string[]> {
-  const cancellable = defined({ signal: options.signal });
-  const keys = await Array.fromAsync(store.list(INDEX_FOLDER, cancellable), ({ key }) => key);
   const naming: string[] = [];
-  await forEachBounded(keys, AT_ONCE, async (key) => {
-    options.heartbeat?.();
-    const named = await readIndexObject(store, key, cancellable);
-    if (named === undefined || named.some((object) => objects.has(object.key))) naming.push(key);
+  await forEachNaming(store, objects, options, async (key) => {
+    naming.push(key);
   });
   return naming;
 }
@@ -36,11 +32,25 @@ export async function removeFromIndex(
 ): Promise<void> {
   const cancellable = defined({ signal: options.signal });
   const index = new ObjectIndex(store);
-  await forEachBounded(await indexObjectsNaming(store, objects, options), AT_ONCE, async (key) => {
-    options.heartbeat?.();
-    const kept =
-      (await readIndexObject(store, key, cancellable))?.filter((object) => !objects.has(object.key)) ?? [];
-    if (kept.length > 0) await index.write(kept, cancellable);
+  await forEachNaming(store, objects, options, async (key, others) => {
+    if (others.length > 0) await index.write(others, cancellable);
     await store.delete([key], cancellable);
+  });
+}
+
+/** @param act gets an index object's key, and its entries for other objects */
+async function forEachNaming(
+  store: Store,
+  objects: ReadonlySet<string>,
+  options: Options,
+  act: (key: string, others: readonly IndexedObject[]) => Promise<void>,
+): Promise<void> {
+  const cancellable = defined({ signal: options.signal });
+  const keys = await Array.fromAsync(store.list(INDEX_FOLDER, cancellable), ({ key }) => key);
+  await forEachBounded(keys, AT_ONCE, async (key) => {
+    options.heartbeat?.();
+    const named = await readIndexObject(store, key, cancellable);
+    const others = named?.filter((object) => !objects.has(object.key)) ?? [];
+    if (named === undefined || others.length < named.length) await act(key, others);
   });
 }

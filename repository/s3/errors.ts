@@ -1,5 +1,5 @@
 import { HoldfastError, messageOf, permanent, transient } from '../../model/errors.ts';
-import { busy, connectionError, unreachable } from '../connection.ts';
+import { busy, connectionError, refused, unreachable } from '../connection.ts';
 
 /** What is known of an error of the AWS SDK. */
 interface Failure {
@@ -158,12 +158,7 @@ export function s3Error(error: unknown, what: string, description: string): unkn
     );
   }
   if (failure.httpStatus === undefined) return error;
-  return permanent(
-    'STORE_FAILED',
-    `${tried}: the store refused it (${details}: ${failure.message}).`,
-    "Check the repository's options in the plan file against what this store supports.",
-    error,
-  );
+  return refused(tried, `${details}: ${failure.message}`, error);
 }
 
 /** The service's error code or the SDK's class name, e.g. `PreconditionFailed`. */
